@@ -1,0 +1,46 @@
+// swift-tools-version: 6.2
+//
+// The arrows go one way:
+//
+//   flock-cache → FlockCacheCommand → FlockCache → SystemCalls → CSystem
+//
+// There are no dependencies, and nothing that ships links Foundation: the static command starts in
+// about a millisecond because of that.
+
+import PackageDescription
+
+// Each setting was seen to work with Swift 6.3.1 on Linux.
+let strict: [SwiftSetting] = [
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .enableUpcomingFeature("InferIsolatedConformances"),
+    .enableUpcomingFeature("ImmutableWeakCaptures"),
+]
+
+let package = Package(
+    name: "flock-cache",
+    products: [
+        .library(name: "FlockCache", targets: ["FlockCache"]),
+        .executable(name: "flock-cache", targets: ["flock-cache"]),
+    ],
+    targets: [
+        // What glibc hides from Swift, as calls with fixed arguments.
+        .target(name: "CSystem", cSettings: [.define("_GNU_SOURCE")]),
+        // Typed system calls and owned descriptors. Knows nothing of stores.
+        .target(
+            name: "SystemCalls", dependencies: ["CSystem"],
+            swiftSettings: strict + [.strictMemorySafety()]),
+        // The library.
+        .target(name: "FlockCache", dependencies: ["SystemCalls"], swiftSettings: strict),
+        // The commands, as a library so that tests call them in-process.
+        .target(
+            name: "FlockCacheCommand", dependencies: ["FlockCache", "SystemCalls"],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "flock-cache", dependencies: ["FlockCacheCommand"], swiftSettings: strict),
+    ],
+    swiftLanguageModes: [.v6]
+)

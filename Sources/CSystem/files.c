@@ -1,0 +1,123 @@
+#include "CSystem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define RESULT(call)                           \
+    ({                                         \
+        int64_t result_ = (int64_t)(call);     \
+        result_ < 0 ? -(int64_t)errno : result_; \
+    })
+
+const int32_t csystem_lookup_flags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+
+int64_t csystem_open(int32_t directory, const char *name, int32_t flags, uint32_t mode) {
+    return RESULT(openat(directory, name, flags, (mode_t)mode));
+}
+
+int64_t csystem_close(int32_t file) { return RESULT(close(file)); }
+
+int64_t csystem_read(int32_t file, void *bytes, size_t count) {
+    return RESULT(read(file, bytes, count));
+}
+
+int64_t csystem_write(int32_t file, const void *bytes, size_t count) {
+    return RESULT(write(file, bytes, count));
+}
+
+int64_t csystem_pread(int32_t file, void *bytes, size_t count, int64_t offset) {
+    return RESULT(pread(file, bytes, count, offset));
+}
+
+int64_t csystem_pwrite(int32_t file, const void *bytes, size_t count, int64_t offset) {
+    return RESULT(pwrite(file, bytes, count, offset));
+}
+
+int64_t csystem_truncate(int32_t file, int64_t size) { return RESULT(ftruncate(file, size)); }
+
+int64_t csystem_sync(int32_t file) { return RESULT(fsync(file)); }
+
+static int64_t status_result(int64_t result, const struct stat *from, struct csystem_status *to) {
+    if (result < 0) return result;
+    to->device = (uint64_t)from->st_dev;
+    to->inode = (uint64_t)from->st_ino;
+    to->size = (uint64_t)from->st_size;
+    to->modified = (int64_t)from->st_mtim.tv_sec * 1000000000 + from->st_mtim.tv_nsec;
+    to->mode = from->st_mode;
+    to->uid = from->st_uid;
+    to->gid = from->st_gid;
+    to->links = (uint32_t)from->st_nlink;
+    return 0;
+}
+
+int64_t csystem_status(int32_t file, struct csystem_status *result) {
+    struct stat status;
+    return status_result(RESULT(fstat(file, &status)), &status, result);
+}
+
+int64_t csystem_status_at(int32_t directory, const char *name, struct csystem_status *result) {
+    struct stat status;
+    return status_result(
+        RESULT(fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW)), &status, result);
+}
+
+int64_t csystem_inode_of(const char *path, uint64_t *inode) {
+    struct stat status;
+    int64_t result = RESULT(stat(path, &status));
+    if (result == 0) *inode = (uint64_t)status.st_ino;
+    return result;
+}
+
+int64_t csystem_file_system(int32_t file, uint64_t *magic, int32_t *is_read_only) {
+    struct statfs status;
+    int64_t result = RESULT(fstatfs(file, &status));
+    if (result == 0) {
+        *magic = (uint32_t)status.f_type;
+        *is_read_only = (status.f_flags & ST_RDONLY) != 0;
+    }
+    return result;
+}
+
+int64_t csystem_change_mode(int32_t file, uint32_t mode) { return RESULT(fchmod(file, mode)); }
+
+int64_t csystem_touch(int32_t directory, const char *name) {
+    return RESULT(utimensat(directory, name, NULL, AT_SYMLINK_NOFOLLOW));
+}
+
+int64_t csystem_make_directory(int32_t directory, const char *name, uint32_t mode) {
+    return RESULT(mkdirat(directory, name, (mode_t)mode));
+}
+
+int64_t csystem_link(int32_t directory, const char *from, const char *to) {
+    return RESULT(linkat(directory, from, directory, to, 0));
+}
+
+int64_t csystem_rename(int32_t from_directory, const char *from, int32_t directory, const char *to) {
+    return RESULT(renameat(from_directory, from, directory, to));
+}
+
+int64_t csystem_unlink(int32_t directory, const char *name) {
+    return RESULT(unlinkat(directory, name, 0));
+}
+
+int64_t csystem_read_directory(int32_t directory, void *entries, size_t count) {
+    return RESULT(syscall(SYS_getdents64, directory, entries, count));
+}
+
+int64_t csystem_read_link(const char *path, char *target, size_t count) {
+    return RESULT(readlink(path, target, count));
+}
+
+const void *csystem_map(int32_t file, size_t count) {
+    void *bytes = mmap(NULL, count, PROT_READ, MAP_PRIVATE, file, 0);
+    return bytes == MAP_FAILED ? NULL : bytes;
+}
+
+void csystem_unmap(const void *bytes, size_t count) { munmap((void *)bytes, count); }

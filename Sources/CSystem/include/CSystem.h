@@ -1,0 +1,112 @@
+// What glibc hides from Swift: calls that are variadic, GNU-only or missing from its headers.
+//
+// Every call returns a negative errno on failure, as the kernel does, and otherwise what the kernel
+// returns. None of them retries; EINTR is the caller's (one loop, in SystemCalls/Errno.swift).
+// `_GNU_SOURCE` is defined for the .c files alone: in a header that Swift imports it would change
+// what other imports see.
+
+#ifndef CSYSTEM_H
+#define CSYSTEM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if !defined(__linux__)
+#error "flock-cache needs Linux: open-file-description locks, pidfds and futexes have no equal elsewhere"
+#endif
+
+// MARK: Files
+
+extern const int32_t csystem_lookup_flags;  // O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK
+
+struct csystem_status {
+    uint64_t device, inode, size;
+    int64_t modified;  // nanoseconds since 1970
+    uint32_t mode, uid, gid, links;
+};
+
+int64_t csystem_open(int32_t directory, const char *name, int32_t flags, uint32_t mode);
+int64_t csystem_close(int32_t file);
+int64_t csystem_read(int32_t file, void *bytes, size_t count);
+int64_t csystem_write(int32_t file, const void *bytes, size_t count);
+int64_t csystem_pread(int32_t file, void *bytes, size_t count, int64_t offset);
+int64_t csystem_pwrite(int32_t file, const void *bytes, size_t count, int64_t offset);
+int64_t csystem_truncate(int32_t file, int64_t size);
+int64_t csystem_sync(int32_t file);
+int64_t csystem_status(int32_t file, struct csystem_status *result);
+int64_t csystem_status_at(int32_t directory, const char *name, struct csystem_status *result);
+/// The inode behind a path, following links: for /proc/self/ns/….
+int64_t csystem_inode_of(const char *path, uint64_t *inode);
+int64_t csystem_file_system(int32_t file, uint64_t *magic, int32_t *is_read_only);
+int64_t csystem_change_mode(int32_t file, uint32_t mode);
+/// Sets the modification time to now.
+int64_t csystem_touch(int32_t directory, const char *name);
+int64_t csystem_make_directory(int32_t directory, const char *name, uint32_t mode);
+int64_t csystem_link(int32_t directory, const char *from, const char *to);
+int64_t csystem_rename(int32_t from_directory, const char *from, int32_t directory, const char *to);
+int64_t csystem_unlink(int32_t directory, const char *name);
+int64_t csystem_read_directory(int32_t directory, void *entries, size_t count);
+int64_t csystem_read_link(const char *path, char *target, size_t count);
+/// A read-only private mapping of a whole file; NULL on failure.
+const void *csystem_map(int32_t file, size_t count);
+void csystem_unmap(const void *bytes, size_t count);
+
+// MARK: Locks on the open file description, and what a fork does to them
+
+enum { csystem_unlocked = 0, csystem_shared = 1, csystem_exclusive = 2 };
+
+/// Takes, changes or drops a lock on `count` bytes without waiting; -EAGAIN when it is held elsewhere.
+int64_t csystem_lock(int32_t file, int32_t mode, int64_t start, int64_t count);
+/// 1 if an exclusive lock on the bytes would be refused to this description, else 0.
+int64_t csystem_is_locked(int32_t file, int64_t start, int64_t count);
+
+/// Opens a file that will carry locks. In a child that is forked without exec every such descriptor
+/// is closed at once: a shared description would keep a dead parent's locks, and let parent and child
+/// into one mutex.
+int64_t csystem_open_lock_file(int32_t directory, const char *name, int32_t flags, uint32_t mode);
+/// Closes a lock file opened at that fork epoch; in a forked child its number belongs to others.
+void csystem_close_lock_file(int32_t file, uint32_t epoch);
+/// How often this process's ancestry has forked without exec since the program started.
+uint32_t csystem_fork_epoch(void);
+/// No fork happens between these two. May be nested.
+void csystem_hold_forks(void);
+void csystem_release_forks(void);
+
+// MARK: A mutex between threads that can time out
+
+/// 0, or -ETIMEDOUT at the boot-clock time `deadline` (ns). The word is 0 when nobody holds it.
+int64_t csystem_mutex_lock(uint32_t *word, int64_t deadline);
+void csystem_mutex_unlock(uint32_t *word);
+
+// MARK: Processes, time, chance
+
+int64_t csystem_pidfd_open(int32_t process);
+/// The inode of a pidfd if the kernel makes it unique (Linux 6.9), else 0.
+int64_t csystem_pidfd_inode(int32_t pidfd, uint64_t *inode);
+/// 1 if every thread of the process has ended.
+int64_t csystem_pidfd_has_exited(int32_t pidfd);
+int64_t csystem_signal(int32_t process, int32_t signal);
+int32_t csystem_process_id(void);
+int32_t csystem_parent_process_id(void);
+uint32_t csystem_user_id(void);
+/// Soft limit on open descriptors.
+uint64_t csystem_descriptor_limit(void);
+int64_t csystem_boot_time(void);  // ns, runs through suspend, never steps
+int64_t csystem_wall_time(void);  // ns since 1970
+void csystem_sleep(int64_t nanoseconds);
+void csystem_yield(void);
+int64_t csystem_random(void *bytes, size_t count);
+/// Blocks TERM, INT and HUP in this thread (1) or restores what was (0).
+void csystem_block_termination(int32_t blocked);
+/// Ignores PIPE and XFSZ, so that they come back as EPIPE and EFBIG.
+void csystem_ignore_write_signals(void);
+const char *csystem_message(int32_t error);
+
+// MARK: Checks
+
+/// CRC-32C (Castagnoli) of more bytes, in hardware where there is one. Begin with 0.
+uint32_t csystem_crc32c(uint32_t crc, const void *bytes, size_t count);
+/// The same by table, for machines without the instruction; tests hold the two against each other.
+uint32_t csystem_crc32c_by_table(uint32_t crc, const void *bytes, size_t count);
+
+#endif

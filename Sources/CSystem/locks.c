@@ -1,0 +1,117 @@
+#include "CSystem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+// MARK: Locks on the open file description
+
+static struct flock range(int32_t mode, int64_t start, int64_t count) {
+    static const short types[] = {F_UNLCK, F_RDLCK, F_WRLCK};
+    return (struct flock){
+        .l_type = types[mode], .l_whence = SEEK_SET, .l_start = start, .l_len = count};
+}
+
+int64_t csystem_lock(int32_t file, int32_t mode, int64_t start, int64_t count) {
+    struct flock lock = range(mode, start, count);
+    if (fcntl(file, F_OFD_SETLK, &lock) == 0) return 0;
+    return errno == EACCES ? -EAGAIN : -errno;  // CIFS says EACCES for busy
+}
+
+int64_t csystem_is_locked(int32_t file, int64_t start, int64_t count) {
+    struct flock lock = range(csystem_exclusive, start, count);
+    if (fcntl(file, F_OFD_GETLK, &lock) != 0) return -errno;
+    return lock.l_type != F_UNLCK;
+}
+
+// MARK: Forks
+//
+// Lock descriptors are a bit each. All bookkeeping is done under `forks`, which the fork handlers
+// hold across the fork itself; so a child sees every lock descriptor the parent had, and closes it.
+
+enum { most_descriptors = 65536 };
+static _Atomic uint64_t lock_files[most_descriptors / 64];
+static _Atomic uint32_t fork_epoch;
+static pthread_mutex_t forks;
+static pthread_once_t prepared = PTHREAD_ONCE_INIT;
+
+static void before_fork(void) { pthread_mutex_lock(&forks); }
+static void after_fork_in_parent(void) { pthread_mutex_unlock(&forks); }
+
+static void make_forks_mutex(void) {
+    pthread_mutexattr_t attributes;
+    pthread_mutexattr_init(&attributes);
+    pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(&forks, &attributes);
+    pthread_mutexattr_destroy(&attributes);
+}
+
+static void after_fork_in_child(void) {
+    for (int32_t word = 0; word < most_descriptors / 64; word++) {
+        uint64_t bits = atomic_exchange(&lock_files[word], 0);
+        for (; bits != 0; bits &= bits - 1) close(word * 64 + __builtin_ctzll(bits));
+    }
+    atomic_fetch_add(&fork_epoch, 1);
+    // The owner recorded in the mutex is a thread of the parent: begin with a new one.
+    make_forks_mutex();
+}
+
+static void prepare(void) {
+    make_forks_mutex();
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+void csystem_hold_forks(void) {
+    pthread_once(&prepared, prepare);
+    pthread_mutex_lock(&forks);
+}
+
+void csystem_release_forks(void) { pthread_mutex_unlock(&forks); }
+
+uint32_t csystem_fork_epoch(void) { return atomic_load(&fork_epoch); }
+
+int64_t csystem_open_lock_file(int32_t directory, const char *name, int32_t flags, uint32_t mode) {
+    csystem_hold_forks();
+    int64_t file = csystem_open(directory, name, flags, mode);
+    if (file >= most_descriptors) {
+        close((int)file);
+        file = -EMFILE;
+    }
+    if (file >= 0) atomic_fetch_or(&lock_files[file / 64], 1ull << (file % 64));
+    csystem_release_forks();
+    return file;
+}
+
+void csystem_close_lock_file(int32_t file, uint32_t epoch) {
+    csystem_hold_forks();
+    if (epoch == csystem_fork_epoch()) {
+        atomic_fetch_and(&lock_files[file / 64], ~(1ull << (file % 64)));
+        close(file);
+    }
+    csystem_release_forks();
+}
+
+// MARK: A mutex between threads: 0 free, 1 held, 2 held and waited for
+
+int64_t csystem_mutex_lock(uint32_t *word, int64_t deadline) {
+    _Atomic uint32_t *state = (_Atomic uint32_t *)word;
+    uint32_t expected = 0;
+    if (atomic_compare_exchange_strong(state, &expected, 1)) return 0;
+    while (atomic_exchange(state, 2) != 0) {
+        int64_t left = deadline - csystem_boot_time();
+        if (left <= 0) return -ETIMEDOUT;
+        struct timespec timeout = {left / 1000000000, left % 1000000000};
+        syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, 2, &timeout, NULL, 0);
+    }
+    return 0;
+}
+
+void csystem_mutex_unlock(uint32_t *word) {
+    if (atomic_exchange((_Atomic uint32_t *)word, 0) == 2)
+        syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}

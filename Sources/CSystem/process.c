@@ -1,0 +1,93 @@
+#include "CSystem.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PIDFS_MAGIC 0x50494446  // "PIDF", include/uapi/linux/magic.h
+
+int64_t csystem_pidfd_open(int32_t process) {
+    int64_t result = syscall(SYS_pidfd_open, process, 0);
+    return result < 0 ? -(int64_t)errno : result;
+}
+
+int64_t csystem_pidfd_inode(int32_t pidfd, uint64_t *inode) {
+    struct statfs system;
+    struct stat status;
+    if (fstatfs(pidfd, &system) != 0 || fstat(pidfd, &status) != 0) return -errno;
+    *inode = (uint32_t)system.f_type == PIDFS_MAGIC ? (uint64_t)status.st_ino : 0;
+    return 0;
+}
+
+int64_t csystem_pidfd_has_exited(int32_t pidfd) {
+    struct pollfd request = {.fd = pidfd, .events = POLLIN};
+    int result = poll(&request, 1, 0);
+    return result < 0 ? -errno : (request.revents & POLLIN) != 0;
+}
+
+int64_t csystem_signal(int32_t process, int32_t signal) {
+    return kill(process, signal) == 0 ? 0 : -errno;
+}
+
+int32_t csystem_process_id(void) { return getpid(); }
+int32_t csystem_parent_process_id(void) { return getppid(); }
+uint32_t csystem_user_id(void) { return geteuid(); }
+
+uint64_t csystem_descriptor_limit(void) {
+    struct rlimit limit;
+    return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? (uint64_t)limit.rlim_cur : 256;
+}
+
+static int64_t now(clockid_t clock) {
+    struct timespec time;
+    clock_gettime(clock, &time);
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+int64_t csystem_boot_time(void) { return now(CLOCK_BOOTTIME); }
+int64_t csystem_wall_time(void) { return now(CLOCK_REALTIME); }
+
+void csystem_sleep(int64_t nanoseconds) {
+    struct timespec time = {nanoseconds / 1000000000, nanoseconds % 1000000000};
+    nanosleep(&time, NULL);
+}
+
+void csystem_yield(void) { sched_yield(); }
+
+int64_t csystem_random(void *bytes, size_t count) {
+    ssize_t result = getrandom(bytes, count, 0);
+    return result < 0 ? -errno : result;
+}
+
+void csystem_block_termination(int32_t blocked) {
+    static _Thread_local sigset_t before;
+    static _Thread_local int32_t is_blocked;
+    if (blocked == is_blocked) return;
+    is_blocked = blocked;
+    if (!blocked) {
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        return;
+    }
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &signals, &before);
+}
+
+void csystem_ignore_write_signals(void) {
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
+}
+
+const char *csystem_message(int32_t error) { return strerror(error); }

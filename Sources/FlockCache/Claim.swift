@@ -1,0 +1,117 @@
+internal import Synchronization
+internal import SystemCalls
+
+/// The right to produce a key's value. Dropped without `finalize`, it is abandoned.
+///
+/// It is held by this session: it lasts for as long as the process and the `Store` live, and ends with
+/// them however they end. In a forked child a claim of the parent is inert.
+public struct Claim: ~Copyable, Sendable {
+    private let ticket: Ticket
+
+    init(_ session: Session, _ key: Store.Key, _ generation: Store.Generation) {
+        ticket = Ticket(session: session, key: key, generation: generation)
+    }
+
+    /// The key.
+    public var key: Store.Key { ticket.key }
+
+    /// The number of this claim, higher than that of every earlier one of the key.
+    public var generation: Store.Generation { ticket.generation }
+
+    /// Publishes the value: the key is READY for everybody when this returns.
+    ///
+    /// - Parameter bytes: up to 1 GiB.
+    /// - Returns: the entry as others see it.
+    /// - Throws: `.claimLost` when the claim was taken over or removed; nothing has then changed.
+    ///   `.unknownOutcome` when the system failed after the decisive step. After any other error the
+    ///   claim has been abandoned.
+    @discardableResult
+    public consuming func finalize(_ bytes: some Collection<UInt8>) throws(StoreError) -> Entry {
+        let copy = Array(bytes)
+        try ticket.settle { (session, right) throws(StoreError) in
+            _ = try copy.span.withUnsafeBytes { (bytes) throws(StoreError) in
+                try session.finalize(ticket.key, by: right, .bytes(bytes))
+            }
+        }
+        return Entry(
+            key: ticket.key, value: Value(copy), generation: ticket.generation, age: .zero)
+    }
+
+    /// Publishes the content of a file without reading it into memory.
+    ///
+    /// - Throws: as `finalize(_:)`, and `.inputOutput` when the file cannot be read.
+    @discardableResult
+    public consuming func finalize(contentsOfFile path: String) throws(StoreError) -> Entry {
+        try ticket.settle { (session, right) throws(StoreError) in
+            let file = try attempt("read the value", path) { () throws(Errno) in
+                try File.open(path: FileName(path.utf8))
+            }
+            try session.finalize(ticket.key, by: right, .descriptor(file.number))
+        }
+        guard let entry = try ticket.session.entry(for: ticket.key, maxAge: nil) else {
+            throw .claimLost("read back", ticket.key, holder: nil)
+        }
+        return entry
+    }
+
+    /// Gives the claim up: what dropping it does, with the error reported.
+    ///
+    /// - Throws: `.claimLost` when somebody else has the key claimed by now.
+    public consuming func abandon() throws(StoreError) {
+        try ticket.abandon()
+    }
+
+    /// What ends exactly once.
+    private final class Ticket: Sendable {
+        let session: Session
+        let key: Store.Key
+        let generation: Store.Generation
+        private let epoch = ForkEpoch.current
+        private let isOver = Atomic<Bool>(false)
+
+        init(session: Session, key: Store.Key, generation: Store.Generation) {
+            self.session = session
+            self.key = key
+            self.generation = generation
+        }
+
+        deinit {
+            guard !isOver.load(ordering: .relaxed), epoch == ForkEpoch.current else { return }
+            // Nobody is there to hear of an error. What it leaves counts as stale when this session
+            // ends, and the next to ask takes over.
+            _ = try? session.abandon(key, by: .generation(generation))
+        }
+
+        /// Runs what ends the claim; where it fails and the outcome is known, the claim is abandoned.
+        func settle(
+            _ body: (Session, ClaimRight) throws(StoreError) -> Void
+        ) throws(StoreError) {
+            guard epoch == ForkEpoch.current else {
+                throw .claimLost("finalize", key, holder: nil)
+            }
+            do throws(StoreError) {
+                try body(session, .generation(generation))
+            } catch {
+                if error.code == .unknownOutcome { isOver.store(true, ordering: .relaxed) }
+                throw error
+            }
+            isOver.store(true, ordering: .relaxed)
+        }
+
+        func abandon() throws(StoreError) {
+            guard epoch == ForkEpoch.current else { return }
+            isOver.store(true, ordering: .relaxed)
+            try session.abandon(key, by: .generation(generation))
+        }
+    }
+}
+
+/// What asking for a key comes to.
+public enum ClaimResult: ~Copyable, Sendable {
+    /// Nobody had it: produce the value, then finalize.
+    case won(Claim)
+    /// It is published.
+    case ready(Entry)
+    /// Somebody else is at it.
+    case pending(Holder)
+}

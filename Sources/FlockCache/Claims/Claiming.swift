@@ -1,0 +1,228 @@
+internal import Synchronization
+internal import SystemCalls
+
+/// For whom a claim is made.
+package enum ClaimOwner: Sendable {
+    /// This process, which lives for the whole work.
+    case session
+    /// A process that carries on after this one.
+    case process(ProcessIdentity, command: [UInt8])
+    /// Nobody; `staleAfter` alone ends it.
+    case nobody
+}
+
+/// What claiming comes to.
+package enum ClaimOutcome: Sendable {
+    /// Won; of a stale claim that was taken over, who had it.
+    case won(Store.Generation, takenOverFrom: Holder?)
+    case ready(ReadyFile)
+    case pending(Holder)
+}
+
+extension Session {
+    /// Claims a key, or finds its value, or who is at it.
+    ///
+    /// Promises one winner. What could break it, and what prevents that:
+    /// - a rival in the same step: the change is made under the shard's mutex, after looking again;
+    /// - a kill at any call: before the create nothing happened; after it the record is torn or whole,
+    ///   its holder is dead, and the next claim takes over; the mark in the block makes it recounted;
+    /// - a take-over that is seen half-way: the new record is renamed over the old, never absent;
+    /// - a full disk: the record is removed again, or the old one stays.
+    ///
+    /// Losing takes no mutex: a claim that was read whole, and whose holder was then seen alive, stood
+    /// at that moment.
+    package func claim(
+        _ key: Store.Key, for owner: ClaimOwner, maxAge: Duration?, staleAfter: Duration?
+    ) throws(StoreError) -> ClaimOutcome {
+        let name = try EntryName(key)
+        return try withStore { (store) throws(StoreError) in
+            while true {
+                let found = try store.lookUp(name, key, maxAge: maxAge)
+                var seen: Store.Generation?
+                var isDamaged = false
+                switch found {
+                case .ready(let ready):
+                    guard ready.isOlder(than: maxAge) else { return .ready(ready) }
+                    seen = ready.generation
+                case .readyAndPending(let ready, let claim):
+                    if let holder = try store.liveHolder(of: claim) { return .pending(holder) }
+                    seen = ready.generation
+                case .pending(let claim):
+                    if let holder = try store.liveHolder(of: claim) { return .pending(holder) }
+                case .damaged: isDamaged = true
+                case .absent, .torn: break
+                }
+                let change = ClaimChange(
+                    store: store, session: self, name: name, key: key, owner: owner,
+                    staleAfter: staleAfter, seenReady: seen, seenDamaged: isDamaged)
+                if let outcome = try change.make() { return outcome }
+            }
+        }
+    }
+}
+
+extension OpenStore {
+    /// The holder of a claim that stands; nil when it is stale.
+    func liveHolder(of claim: ClaimSection) throws(StoreError) -> Holder? {
+        let standing = try standing(of: claim)
+        guard case .live = standing else { return nil }
+        return holder(of: claim, standing: standing)
+    }
+}
+
+/// The part of claiming that changes the store.
+private struct ClaimChange {
+    let store: OpenStore
+    let session: Session
+    let name: EntryName
+    let key: Store.Key
+    let owner: ClaimOwner
+    let staleAfter: Duration?
+    /// The READY record that was found too old.
+    let seenReady: Store.Generation?
+    let seenDamaged: Bool
+
+    /// Makes the claim; nil when the key is no longer what it was, and has to be looked up again.
+    func make() throws(StoreError) -> ClaimOutcome? {
+        var held = try HeldShard(store, name.shard)
+        let directory = try held.directory()
+        if seenDamaged { try session.setAsideIfDamaged(name, key, &held, in: directory) }
+        let ready = try store.readyGeneration(name, in: directory)
+        guard ready == seenReady else { return nil }
+
+        switch try store.readPending(name, in: directory) {
+        case .none:
+            return try create(&held, ready: ready, in: directory)
+        case .torn:
+            return try takeOver(&held, ready: ready, nil, wasCounted: ready == nil, in: directory)
+        case .whole(let claim):
+            // Beside a READY record of no lower generation it is what a killed finalize left.
+            let stands = ready.map { claim.generation > $0 } ?? true
+            guard stands else {
+                return try takeOver(&held, ready: ready, nil, wasCounted: false, in: directory)
+            }
+            let standing = try store.standing(of: claim)
+            let holder = store.holder(of: claim, standing: standing)
+            if case .live = standing { return .pending(holder) }
+            return try takeOver(
+                &held, ready: ready, holder, after: claim.generation, wasCounted: true,
+                in: directory)
+        }
+    }
+
+    /// Creates `NAME.pending`, which nobody has.
+    private func create(
+        _ held: inout HeldShard, ready: Store.Generation?, in directory: Directory
+    ) throws(StoreError) -> ClaimOutcome? {
+        let generation = held.nextGeneration(above: ready ?? 0)
+        let text = try section(generation).text
+        try held.begin(generation: generation)
+        do throws(Errno) {
+            let file = try directory.open(
+                name.pending, .createNew(mode: store.marker.fileMode))
+            do throws(Errno) {
+                if store.marker.isShared { try file.changeMode(to: store.marker.fileMode) }
+                try file.write(text)
+                if store.isDurable {
+                    try file.sync()
+                    try directory.sync()
+                }
+            } catch {
+                // Nobody learnt of the claim: as if it had not been made.
+                try directory.unlink(name.pending)
+                held.commit()
+                throw error
+            }
+        } catch {
+            // Somebody writes here without our mutex, as where a lock server lies: look again.
+            if error == .exists { return nil }
+            throw StoreError(error, "claim", path: store.path, key: key)
+        }
+        held.block.counts.pending += 1
+        held.commit()
+        return .won(generation, takenOverFrom: nil)
+    }
+
+    /// Puts a new claim in the place of a stale one, so that the key is never absent.
+    private func takeOver(
+        _ held: inout HeldShard, ready: Store.Generation?, _ former: Holder?,
+        after generation: Store.Generation = 0, wasCounted: Bool, in directory: Directory
+    ) throws(StoreError) -> ClaimOutcome {
+        let next = held.nextGeneration(above: max(generation, ready ?? 0))
+        let text = try section(next).text
+        let temporary = try store.temporaryName()
+        try held.begin(generation: next)
+        do throws(Errno) {
+            do throws(Errno) {
+                let file = try directory.open(
+                    temporary, .createNew(mode: store.marker.fileMode))
+                if store.marker.isShared { try file.changeMode(to: store.marker.fileMode) }
+                try file.write(text)
+                if store.isDurable { try file.sync() }
+                try directory.rename(temporary, to: name.pending)
+            } catch {
+                try directory.unlink(temporary)
+                held.commit()
+                throw error
+            }
+        } catch {
+            throw StoreError(error, "take over", path: store.path, key: key)
+        }
+        if !wasCounted { held.block.counts.pending += 1 }
+        held.commit()
+        try store.syncAfter("take over", key, in: directory)
+        return .won(next, takenOverFrom: former)
+    }
+
+    private func section(_ generation: Store.Generation) throws(StoreError) -> ClaimSection {
+        let since = Stamp.now
+        var section = ClaimSection(
+            key: key.bytes, generation: generation, holder: .nobody, processID: 0, command: [],
+            place: try store.place(), since: since,
+            deadline: staleAfter.map { since.advanced(by: $0) })
+        switch owner {
+        case .session:
+            section.holder = .session(try store.sessionID())
+            section.processID = Process.id
+            section.command = ProgramName.own
+        case .process(let process, let command):
+            section.holder = .process(process)
+            section.processID = process.id
+            section.command = command
+        case .nobody: break
+        }
+        return section
+    }
+}
+
+/// The name of this process's program, as `/proc/self/comm` has it.
+enum ProgramName {
+    static let own: [UInt8] =
+        Process.contents(of: "/proc/self/comm", upTo: 64)
+        .map { Array($0.prefix { $0 != UInt8(ascii: "\n") }) } ?? []
+}
+
+extension OpenStore {
+    /// A name for a record being written, of this session and never used before by it.
+    func temporaryName() throws(StoreError) -> FileName {
+        let session = try sessionID()
+        let number = lazy.withLock { lazy in
+            lazy.temporaries += 1
+            return lazy.temporaries
+        }
+        return Layout.temporary(session: session, number: number)
+    }
+
+    /// Where the store is durable, puts a directory's names on the device. The decisive step has been
+    /// taken: a failure leaves the outcome unknown.
+    func syncAfter(
+        _ operation: String, _ key: Store.Key, in directory: Directory
+    ) throws(StoreError) {
+        guard isDurable else { return }
+        do throws(Errno) {
+            try directory.sync()
+        } catch {
+            throw .unknownOutcome(operation, key, error)
+        }
+    }
+}

@@ -1,0 +1,56 @@
+internal import SystemCalls
+
+/// How a PENDING record stands: a live claim, or a stale one and why.
+enum Standing: Equatable {
+    case live(Holder.Liveness)
+    case stale(Store.Reaped.Reason)
+}
+
+extension OpenStore {
+    /// Judges whether a claim still stands.
+    ///
+    /// Only what is proven makes it stale: its session's byte is free, its process of this boot and PID
+    /// namespace is gone, its boot is over, or its own time is. What cannot be known from here is left
+    /// to its deadline, and to a reaper that was told what to assume.
+    func standing(of claim: ClaimSection) throws(StoreError) -> Standing {
+        let here = try place()
+        if let deadline = claim.deadline, deadline.hasCome(of: claim.place, from: here) {
+            return .stale(.expired)
+        }
+        switch claim.holder {
+        case .nobody: return .live(.unknown)
+        case .session(let id):
+            let locks = try locksDirectory()
+            let isAlive = try attempt("ask for the session", path) { () throws(Errno) in
+                try SessionLock.isAlive(id, in: locks)
+            }
+            return isAlive ? .live(.alive) : .stale(.deadSession)
+        case .process(let process):
+            guard claim.place.boot == here.boot else {
+                return isLocal ? .stale(.rebooted) : .live(.unknown)
+            }
+            guard claim.place.processNamespace == here.processNamespace else {
+                return .live(.unknown)
+            }
+            let sameTime = claim.place.timeNamespace == here.timeNamespace
+            return process.isAlive(sameTimeNamespace: sameTime)
+                ? .live(.alive) : .stale(.deadProcess)
+        }
+    }
+
+    /// Who a claim's record names, for messages.
+    func holder(of claim: ClaimSection, standing: Standing) -> Holder {
+        let here = try? place()
+        let age = here.map { claim.since.age(of: claim.place, from: $0) } ?? 0
+        let liveness: Holder.Liveness =
+            switch standing {
+            case .live(let liveness): liveness
+            case .stale(.expired): .unknown
+            case .stale: .dead
+            }
+        let command = claim.command.isEmpty ? nil : String(decoding: claim.command, as: UTF8.self)
+        return Holder(
+            processID: claim.processID == 0 ? nil : claim.processID,
+            command: command.map(printable), since: .microseconds(age), liveness: liveness)
+    }
+}

@@ -1,0 +1,157 @@
+internal import SystemCalls
+
+/// The state of a key as a reader finds it, without a lock.
+enum Lookup {
+    case absent
+    case ready(ReadyFile)
+    /// READY, and claimed anew by somebody who wanted it fresher.
+    case readyAndPending(ReadyFile, ClaimSection)
+    case pending(ClaimSection)
+    /// A claim that is not whole: being written, or left by a killed process.
+    case torn
+    /// `NAME` fails its check, as seen without the mutex.
+    case damaged
+}
+
+extension OpenStore {
+    /// Looks a key up: `NAME`, then `NAME.pending`, then `NAME` again.
+    ///
+    /// Only three misses are "absent": between two looks a finalize can rename the one to the other.
+    /// With `maxAge`, a claim beside a READY record that is older is looked for as well.
+    func lookUp(
+        _ name: EntryName, _ key: Store.Key, maxAge: Duration? = nil
+    ) throws(StoreError) -> Lookup {
+        guard let directory = try shardDirectory(name.shard, making: false) else { return .absent }
+        for isLast in [false, true] {
+            if let file = try openRecord(name.ready, name, in: directory) {
+                return try readReady(file, name, key, maxAge: maxAge, in: directory)
+            }
+            if isLast { break }
+            switch try readPending(name, in: directory) {
+            case .none: continue
+            case .torn: return .torn
+            case .whole(let claim): return .pending(claim)
+            }
+        }
+        return .absent
+    }
+
+    private func readReady(
+        _ file: consuming File, _ name: EntryName, _ key: Store.Key, maxAge: Duration?,
+        in directory: Directory
+    ) throws(StoreError) -> Lookup {
+        let reading: ReadyFile.Reading
+        do throws(Errno) {
+            reading = try ReadyFile.read(file, key: key.bytes)
+        } catch {
+            throw StoreError(error, "read", path: self.file(name.ready, in: name.shard), key: key)
+        }
+        switch reading {
+        case .damaged: return .damaged
+        case .ready(let ready, let status):
+            guard ready.isOlder(than: maxAge) else {
+                recordUse(of: name, status, in: directory)
+                return .ready(ready)
+            }
+            if let claim = try standingClaim(
+                name, besideReady: ready.generation, in: directory)
+            {
+                return .readyAndPending(ready, claim)
+            }
+            return .ready(ready)
+        }
+    }
+
+    /// Use is the modification time, renewed when it is older than a minute, so that eviction knows
+    /// what is least recently used without a write per read.
+    private func recordUse(of name: EntryName, _ status: FileStatus, in directory: Directory) {
+        guard !isReadOnly, WallClock.nanoseconds - status.modified > 60_000_000_000 else { return }
+        // A hint for eviction: where it cannot be written, the entry only looks older than it is.
+        try? directory.touch(name.ready)
+    }
+
+    /// What the file of a claim holds.
+    enum PendingFile {
+        case none
+        case torn
+        case whole(ClaimSection)
+    }
+
+    /// Reads `NAME.pending`. Without the mutex "torn" means that it may be being written; with it,
+    /// that a killed process left it.
+    func readPending(_ name: EntryName, in directory: Directory) throws(StoreError) -> PendingFile {
+        guard let file = try openRecord(name.pending, name, in: directory) else { return .none }
+        return try attempt("read", self.file(name.pending, in: name.shard)) { () throws(Errno) in
+            guard let claim = try ClaimSection.read(file) else { return .torn }
+            return .whole(claim)
+        }
+    }
+
+    /// The generation of the READY record; nil when there is none, 0 when it cannot be read.
+    func readyGeneration(
+        _ name: EntryName, in directory: Directory
+    ) throws(StoreError) -> Store.Generation? {
+        guard let file = try openRecord(name.ready, name, in: directory) else { return nil }
+        return try attempt("read", self.file(name.ready, in: name.shard)) { () throws(Errno) in
+            guard try file.status().isRegular else { return 0 }
+            return try ClaimSection.read(file)?.generation ?? 0
+        }
+    }
+
+    /// The claim beside a READY record, if it is one to compute it anew: of a higher generation.
+    /// Anything else there is what a killed finalize left.
+    func standingClaim(
+        _ name: EntryName, besideReady generation: Store.Generation, in directory: Directory
+    ) throws(StoreError) -> ClaimSection? {
+        guard case .whole(let claim) = try readPending(name, in: directory),
+            claim.generation > generation
+        else { return nil }
+        return claim
+    }
+
+    /// Opens a file of an entry; nil when there is none.
+    func openRecord(
+        _ file: FileName, _ name: EntryName, in directory: Directory,
+        _ access: Directory.Access = .read
+    ) throws(StoreError) -> File? {
+        do throws(Errno) {
+            return try directory.open(file, access)
+        } catch {
+            switch error {
+            case .noEntry: return nil
+            case .tooManyFiles, .tooManyFilesInSystem:
+                forgetDirectories()
+                return try attempt("open", self.file(file, in: name.shard)) { () throws(Errno) in
+                    try directory.open(file, access)
+                }
+            default: throw StoreError(error, "open", path: self.file(file, in: name.shard))
+            }
+        }
+    }
+}
+
+extension ClaimSection {
+    /// The claim section at the start of a file; nil if there is no whole one.
+    static func read(_ file: borrowing File) throws(Errno) -> ClaimSection? {
+        try withText(of: file) { section, _ in section }
+    }
+
+    /// The claim section at the start of a file, and its text.
+    static func readText(
+        _ file: borrowing File
+    ) throws(Errno) -> (section: ClaimSection, text: [UInt8])? {
+        try withText(of: file) { section, text in (section, [UInt8](text)) }
+    }
+
+    private static func withText<R>(
+        of file: borrowing File, _ body: (ClaimSection, UnsafeRawBufferPointer) -> R
+    ) throws(Errno) -> R? {
+        try withUnsafeTemporaryAllocation(byteCount: mostBytes, alignment: 8) {
+            (buffer) throws(Errno) in
+            let count = try file.read(into: buffer, at: 0)
+            let bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count])
+            guard let (section, length) = parse(bytes) else { return nil }
+            return body(section, UnsafeRawBufferPointer(rebasing: bytes[..<length]))
+        }
+    }
+}

@@ -1,0 +1,104 @@
+internal import SystemCalls
+
+/// What asking to remove a key comes to.
+package enum RemoveOutcome: Sendable {
+    case removed
+    case absent
+    /// It is claimed, and was left as it is.
+    case pending(Holder)
+}
+
+extension Session {
+    /// Gives a claim up. True if it was there and is now gone.
+    ///
+    /// Twice is fine, and so is a claim that was finalized meanwhile: a READY value is never touched.
+    ///
+    /// - Throws: `.claimLost` when the right is a generation and the claim has another. A right of
+    ///   ownership that covers nothing changes nothing.
+    @discardableResult
+    package func abandon(_ key: Store.Key, by right: ClaimRight) throws(StoreError) -> Bool {
+        let name = try EntryName(key)
+        guard try existing() != nil else { return false }
+        return try withStore { (store) throws(StoreError) in
+            guard try store.shardDirectory(name.shard, making: false) != nil else { return false }
+            var held = try HeldShard(store, name.shard)
+            let directory = try held.directory()
+            guard case .whole(let claim) = try store.readPending(name, in: directory) else {
+                return false
+            }
+            let ready = try store.readyGeneration(name, in: directory)
+            if let ready, claim.generation <= ready { return false }
+            guard right.covers(claim) else {
+                guard case .generation = right else { return false }
+                let standing = try store.standing(of: claim)
+                throw .claimLost(
+                    "abandon", key, holder: store.holder(of: claim, standing: standing))
+            }
+            try held.begin()
+            try attempt("abandon \(key)", store.path) { () throws(Errno) in
+                _ = try directory.unlink(name.pending)
+            }
+            held.block.counts.pending -= 1
+            held.commit()
+            try store.syncAfter("abandon", key, in: directory)
+            return true
+        }
+    }
+
+    /// Removes a READY entry, and on request a claim. A stale claim is no claim here.
+    package func remove(_ key: Store.Key, evenPending: Bool) throws(StoreError) -> RemoveOutcome {
+        let name = try EntryName(key)
+        guard try existing() != nil else { return .absent }
+        return try withStore { (store) throws(StoreError) in
+            guard try store.shardDirectory(name.shard, making: false) != nil else { return .absent }
+            var held = try HeldShard(store, name.shard)
+            let directory = try held.directory()
+            let ready = try store.readyGeneration(name, in: directory)
+            let pending = try store.readPending(name, in: directory)
+            if !evenPending, case .whole(let claim) = pending, claim.generation > ready ?? 0,
+                let holder = try store.liveHolder(of: claim)
+            {
+                return .pending(holder)
+            }
+            let removed = try store.removeFiles(of: name, &held, in: directory)
+            if removed { try store.syncAfter("remove", key, in: directory) }
+            return removed ? .removed : .absent
+        }
+    }
+}
+
+extension OpenStore {
+    /// Removes both files of a key; false if there were none. `NAME.pending` goes first: the other
+    /// order, killed between, would bring an old claim back to life.
+    func removeFiles(
+        of name: EntryName, _ held: inout HeldShard, in directory: Directory
+    ) throws(StoreError) -> Bool {
+        let size: Int?
+        let pending: PendingFile
+        let generation = try readyGeneration(name, in: directory)
+        pending = try readPending(name, in: directory)
+        size = try attempt("read", file(name.ready, in: name.shard)) { () throws(Errno) in
+            try directory.status(of: name.ready)?.size
+        }
+        let isCounted: Bool
+        switch pending {
+        case .none:
+            if size == nil { return false }
+            isCounted = false
+        case .torn: isCounted = generation == nil
+        case .whole(let claim): isCounted = claim.generation > generation ?? 0
+        }
+        try held.begin()
+        try attempt("remove", file(name.ready, in: name.shard)) { () throws(Errno) in
+            try directory.unlink(name.pending)
+            _ = try directory.unlink(name.ready)
+        }
+        if isCounted { held.block.counts.pending -= 1 }
+        if let size {
+            held.block.counts.ready -= 1
+            held.block.counts.bytes -= size
+        }
+        held.commit()
+        return true
+    }
+}

@@ -1,0 +1,101 @@
+internal import SystemCalls
+
+/// Where a key's entry lies: its shard, and the names of its two files there.
+struct EntryName: Hashable, Sendable {
+    let shard: Int
+    /// The file of the READY entry.
+    let ready: FileName
+    /// The file of the PENDING entry.
+    let pending: FileName
+
+    static let longestKey = 200
+    /// Leaves room below the 255 bytes of a file name for `.pending` and its like.
+    static let longestName = 240
+
+    /// Throws `.invalidKey` for a key that is empty or too long.
+    init(_ key: Store.Key) throws(StoreError) {
+        guard !key.bytes.isEmpty else { throw .emptyKey() }
+        guard key.bytes.count <= Self.longestKey else { throw .keyTooLong(key) }
+        let encoded = Self.encode(key.bytes)
+        guard encoded.count <= Self.longestName else { throw .keyTooLong(key) }
+        self.init(shard: Self.shard(of: key.bytes), encoded: encoded)
+    }
+
+    /// The name that a file has.
+    init(shard: Int, encoded: [UInt8]) {
+        self.shard = shard
+        ready = FileName(encoded)
+        pending = FileName(encoded + Self.pendingSuffix)
+    }
+
+    var encoded: ArraySlice<UInt8> { ready.bytes }
+
+    static let pendingSuffix = Array(".pending".utf8)
+
+    /// The low 8 bits of FNV-1a 64.
+    static func shard(of key: [UInt8]) -> Int {
+        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+        for byte in key { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+        return Int(hash & 0xff)
+    }
+
+    /// The key as a file name: what is not harmless everywhere is percent-encoded, so that no key
+    /// leaves its directory, is hidden, or looks like a file of another kind.
+    static func encode(_ key: [UInt8]) -> [UInt8] {
+        var name = [UInt8]()
+        name.reserveCapacity(key.count + 8)
+        let isPendingLike =
+            key.count >= pendingSuffix.count
+            && key.suffix(pendingSuffix.count) == pendingSuffix[...]
+        let suffixStart = isPendingLike ? key.count - pendingSuffix.count : -1
+        for (index, byte) in key.enumerated() {
+            if isPlain(byte) && !(byte == dot && (index == 0 || index == suffixStart)) {
+                name.append(byte)
+            } else {
+                name.append(UInt8(ascii: "%"))
+                name.append(upperDigits[Int(byte >> 4)])
+                name.append(upperDigits[Int(byte & 15)])
+            }
+        }
+        return name
+    }
+
+    /// The key of a name; nil for a name that no key has.
+    static func decode(_ name: some Collection<UInt8>) -> [UInt8]? {
+        var key = [UInt8]()
+        key.reserveCapacity(name.count)
+        var rest = name.makeIterator()
+        while let byte = rest.next() {
+            guard byte == UInt8(ascii: "%") else {
+                key.append(byte)
+                continue
+            }
+            guard let high = rest.next().flatMap(upperDigit),
+                let low = rest.next().flatMap(upperDigit)
+            else { return nil }
+            key.append(high << 4 | low)
+        }
+        guard !key.isEmpty, encode(key).elementsEqual(name) else { return nil }
+        return key
+    }
+
+    private static let dot = UInt8(ascii: ".")
+    private static let upperDigits = Array("0123456789ABCDEF".utf8)
+
+    private static func upperDigit(_ byte: UInt8) -> UInt8? {
+        upperDigits.firstIndex(of: byte).map { UInt8($0) }
+    }
+
+    @inline(__always)
+    private static func isPlain(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"):
+            true
+        case UInt8(ascii: "-"), UInt8(ascii: "_"), dot, UInt8(ascii: ":"), UInt8(ascii: "@"),
+            UInt8(ascii: "+"), UInt8(ascii: "="), UInt8(ascii: ","):
+            true
+        default: false
+        }
+    }
+}

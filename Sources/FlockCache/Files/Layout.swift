@@ -1,0 +1,71 @@
+internal import SystemCalls
+
+/// The names on disk: the only place that knows them. `docs/reference/file-format.md` is their
+/// description for other programs.
+enum Layout {
+    static let marker: FileName = "flock-cache"
+    /// A marker being made; such names do not count as content of a directory.
+    static let markerPrefix = Array(".flock-cache-".utf8)
+
+    static let entries: FileName = "entries"
+    static let locks: FileName = "locks"
+    static let damaged: FileName = "damaged"
+
+    /// In `locks`: shard mutexes and shard blocks.
+    static let shards: FileName = "shards"
+
+    /// In `locks`: the file with the liveness byte of a session.
+    static func sessions(_ index: Int) -> FileName {
+        FileName(Array("sessions-".utf8) + hexadecimal(UInt64(index), digits: 2))
+    }
+
+    static let shardCount = 256
+
+    /// In `entries`: the directory of a shard.
+    static func shard(_ index: Int) -> FileName {
+        FileName(hexadecimal(UInt64(index), digits: 2))
+    }
+
+    /// In a shard: a record being written, swept when its session is dead.
+    static func temporary(session: UInt64, number: Int) -> FileName {
+        FileName(
+            temporaryPrefix + hexadecimal(session, digits: 16) + [UInt8(ascii: "-")]
+                + Array(String(number).utf8))
+    }
+
+    /// The session that writes a temporary file; nil for other names, 0 for one of no session.
+    static func temporarySession(of name: some Collection<UInt8>) -> UInt64? {
+        guard name.starts(with: temporaryPrefix) else { return nil }
+        var session: UInt64 = 0
+        for byte in name.dropFirst(temporaryPrefix.count).prefix(16) {
+            guard let digit = hexadecimalDigit(byte) else { return 0 }
+            session = session << 4 | UInt64(digit)
+        }
+        return session
+    }
+
+    private static let temporaryPrefix = Array(".tmp-".utf8)
+
+    /// In `damaged`: where a record that failed its check is kept.
+    static func damagedRecord(_ name: EntryName, at microseconds: Int64) -> FileName {
+        FileName(name.encoded.prefix(200) + [UInt8(ascii: ".")] + Array(String(microseconds).utf8))
+    }
+}
+
+/// The lower-case hexadecimal digits of a number.
+func hexadecimal(_ value: UInt64, digits: Int) -> [UInt8] {
+    (0..<digits).reversed().map { hexadecimalDigits[Int(value >> (UInt64($0) * 4) & 15)] }
+}
+
+let hexadecimalDigits = Array("0123456789abcdef".utf8)
+
+/// The value of a lower-case hexadecimal digit. Upper case is no digit here: then every changed bit of
+/// a checksum's text is seen.
+@inline(__always)
+func hexadecimalDigit(_ byte: UInt8) -> UInt8? {
+    switch byte {
+    case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
+    case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
+    default: nil
+    }
+}

@@ -1,0 +1,159 @@
+package import SystemCalls
+
+/// A READY record that was found whole: its head, and its value or the way to it.
+package struct ReadyFile: Sendable {
+    package let key: Store.Key
+    package let generation: Store.Generation
+    let claim: ClaimSection
+    /// Wall clock, microseconds since 1970.
+    let finalized: Int64
+    package let valueLength: Int
+    private let content: Content
+
+    private enum Content: Sendable {
+        case bytes([UInt8])
+        case file(LargeFile)
+    }
+
+    private final class LargeFile: Sendable {
+        let file: File
+        let size: Int
+
+        init(_ file: consuming File, size: Int) {
+            self.file = file
+            self.size = size
+        }
+    }
+
+    /// Records up to this are read with one call; a page of memory, and most values are names.
+    static let smallest = 4096
+    /// Values beyond this are never held in memory by us, only mapped for who asks.
+    static let largestInMemory = 64 << 10
+    private static let copyBuffer = 256 << 10
+
+    /// How long ago the value was published; not below zero.
+    package var age: Duration {
+        .microseconds(max(0, WallClock.microseconds - finalized))
+    }
+
+    package func isOlder(than maxAge: Duration?) -> Bool {
+        guard let maxAge else { return false }
+        return age > maxAge
+    }
+
+    // MARK: Reading and checking
+
+    /// What reading a record file comes to.
+    enum Reading {
+        case ready(ReadyFile, FileStatus)
+        /// Its check fails, or it is no regular file.
+        case damaged
+    }
+
+    /// Reads and checks a record file. Failures of the device are errors, not damage.
+    static func read(_ file: consuming File, key: [UInt8]?) throws(Errno) -> Reading {
+        let status = try file.status()
+        guard status.isRegular else { return .damaged }
+        let head: (claim: ClaimSection, length: Int, value: ValueSection, check: UInt32)?
+        var small: [UInt8]?
+        (head, small) = try withUnsafeTemporaryAllocation(byteCount: smallest, alignment: 8) {
+            (buffer) throws(Errno) in
+            let count = try file.read(into: buffer, at: 0)
+            let bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count])
+            guard let (claim, length) = ClaimSection.parse(bytes),
+                let (value, check) = ValueSection.parse(bytes, behind: length)
+            else { return (nil, nil) }
+            let start = length + ValueSection.headLength
+            guard status.size == start + value.payloadLength else { return (nil, nil) }
+            guard count == status.size else { return ((claim, length, value, check), nil) }
+            var checksum = Checksum()
+            checksum.update(UnsafeRawBufferPointer(rebasing: bytes[start...]))
+            checksum.update(
+                UnsafeRawBufferPointer(rebasing: bytes[..<(start - ValueSection.uncheckedTail)]))
+            guard checksum.value == check else { return (nil, nil) }
+            return ((claim, length, value, check), [UInt8](bytes[start...]))
+        }
+        guard let head, key == nil || head.claim.key == key else { return .damaged }
+        let start = head.length + ValueSection.headLength
+        let content: Content
+        if let small {
+            content = .bytes(small)
+        } else {
+            guard try check(file, headEnd: start, size: status.size) == head.check else {
+                return .damaged
+            }
+            if head.value.payloadLength <= largestInMemory {
+                content = .bytes(try file.contents(upTo: head.value.payloadLength, at: start))
+            } else {
+                content = .file(LargeFile(file, size: status.size))
+            }
+        }
+        let ready = ReadyFile(
+            key: Store.Key(head.claim.key), generation: head.claim.generation, claim: head.claim,
+            finalized: head.value.finalized, valueLength: head.value.payloadLength,
+            content: content)
+        return .ready(ready, status)
+    }
+
+    /// The checksum of a record that is too large for one read.
+    private static func check(
+        _ file: borrowing File, headEnd: Int, size: Int
+    ) throws(Errno) -> UInt32? {
+        var checksum = Checksum()
+        let count = try file.forEachPiece(from: headEnd, upTo: copyBuffer) { checksum.update($0) }
+        guard headEnd + count == size else { return nil }
+        let head = try file.contents(upTo: headEnd - ValueSection.uncheckedTail, at: 0)
+        head.withUnsafeBytes { checksum.update($0) }
+        return checksum.value
+    }
+
+    /// The two heads of a record, without looking at the payload; nil if they are not whole.
+    static func readHeads(
+        _ file: borrowing File
+    ) throws(Errno) -> (claim: ClaimSection, value: ValueSection)? {
+        try withUnsafeTemporaryAllocation(
+            byteCount: ClaimSection.mostBytes + ValueSection.headLength, alignment: 8
+        ) { (buffer) throws(Errno) in
+            let count = try file.read(into: buffer, at: 0)
+            let bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count])
+            guard let (claim, length) = ClaimSection.parse(bytes),
+                let (value, _) = ValueSection.parse(bytes, behind: length)
+            else { return nil }
+            return (claim, value)
+        }
+    }
+
+    // MARK: The value
+
+    /// The entry; a large value is mapped.
+    func entry() throws(StoreError) -> Entry {
+        let value: Value
+        switch content {
+        case .bytes(let bytes): value = Value(bytes)
+        case .file(let large):
+            let start = large.size - valueLength
+            if let mapping = Value.Mapping(large.file, size: large.size, payloadAt: start) {
+                value = Value(mapping)
+            } else {
+                value = Value(
+                    try attempt("read the value of \(key)", nil) { () throws(Errno) in
+                        try large.file.contents(upTo: valueLength, at: start)
+                    })
+            }
+        }
+        return Entry(key: key, value: value, generation: generation, age: age)
+    }
+
+    /// Passes the value on piece by piece, so that a large one is never held in memory.
+    package func forEachPiece(
+        _ body: (UnsafeRawBufferPointer) throws(Errno) -> Void
+    ) throws(Errno) {
+        switch content {
+        case .bytes(let bytes):
+            try bytes.span.withUnsafeBytes { (bytes) throws(Errno) in try body(bytes) }
+        case .file(let large):
+            let start = large.size - valueLength
+            _ = try large.file.forEachPiece(from: start, upTo: Self.copyBuffer, body)
+        }
+    }
+}

@@ -1,0 +1,125 @@
+internal import SystemCalls
+
+/// Builds the text of a record: lines `name: value`.
+struct RecordText {
+    private(set) var bytes: [UInt8] = []
+
+    init() { bytes.reserveCapacity(ClaimSection.mostBytes) }
+
+    mutating func line(_ name: StaticString, _ value: some Collection<UInt8>) {
+        begin(name, ": ")
+        bytes.append(contentsOf: value)
+        end()
+    }
+
+    mutating func line(_ name: StaticString, decimal value: UInt64, separator: StaticString = ": ")
+    {
+        begin(name, separator)
+        append(value)
+        end()
+    }
+
+    mutating func line(_ name: StaticString, _ stamp: Stamp) {
+        begin(name, ": ")
+        append(UInt64(clamping: stamp.wall))
+        bytes.append(UInt8(ascii: " "))
+        append(UInt64(clamping: stamp.boot))
+        end()
+    }
+
+    /// The line that ends a section: CRC-32C of all before it.
+    mutating func check() {
+        var checksum = Checksum()
+        bytes.withUnsafeBytes { checksum.update($0) }
+        line("check", hexadecimal(UInt64(checksum.value), digits: 8))
+    }
+
+    private mutating func begin(_ name: StaticString, _ separator: StaticString) {
+        name.withUTF8Buffer { bytes.append(contentsOf: $0) }
+        separator.withUTF8Buffer { bytes.append(contentsOf: $0) }
+    }
+
+    private mutating func end() { bytes.append(UInt8(ascii: "\n")) }
+
+    private mutating func append(_ value: UInt64) { appendDecimal(value, to: &bytes) }
+}
+
+/// Appends the decimal digits of a number.
+func appendDecimal(_ value: UInt64, to bytes: inout [UInt8], width: Int = 1) {
+    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 20) { digits in
+        var rest = value
+        var start = 20
+        repeat {
+            start -= 1
+            digits[start] = UInt8(ascii: "0") + UInt8(rest % 10)
+            rest /= 10
+        } while rest > 0 || 20 - start < width
+        bytes.append(contentsOf: digits[start...])
+    }
+}
+
+/// Reads such lines in their order.
+struct RecordLines {
+    private let bytes: UnsafeRawBufferPointer
+    /// Where the next line begins.
+    private(set) var offset = 0
+
+    init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
+
+    /// The value of the next line if it has that name; otherwise nil, and the line stays.
+    mutating func next(
+        named name: StaticString, separator: UInt8 = UInt8(ascii: ":")
+    ) -> UnsafeBufferPointer<UInt8>? {
+        let count = name.utf8CodeUnitCount
+        guard bytes.count - offset > count else { return nil }
+        for index in 0..<count where bytes[offset + index] != name.utf8Start[index] { return nil }
+        var start = offset + count
+        guard bytes[start] == separator else { return nil }
+        start += 1
+        if separator == UInt8(ascii: ":") {
+            guard start < bytes.count, bytes[start] == UInt8(ascii: " ") else { return nil }
+            start += 1
+        }
+        var end = start
+        while end < bytes.count, bytes[end] != UInt8(ascii: "\n") { end += 1 }
+        guard end < bytes.count else { return nil }
+        offset = end + 1
+        return UnsafeRawBufferPointer(rebasing: bytes[start..<end]).assumingMemoryBound(
+            to: UInt8.self)
+    }
+
+    /// Whether the next line is the check of everything before it.
+    mutating func check() -> Bool {
+        let end = offset
+        guard let written = next(named: "check").flatMap(checkNumber) else { return false }
+        var checksum = Checksum()
+        checksum.update(UnsafeRawBufferPointer(rebasing: bytes[..<end]))
+        return checksum.value == written
+    }
+}
+
+/// The number that 16 lower-case hexadecimal digits make.
+func hexadecimalNumber(_ digits: UnsafeBufferPointer<UInt8>) -> UInt64? {
+    guard digits.count <= 16 else { return nil }
+    var value: UInt64 = 0
+    for byte in digits {
+        guard let digit = hexadecimalDigit(byte) else { return nil }
+        value = value << 4 | UInt64(digit)
+    }
+    return value
+}
+
+/// The 8 digits of a check.
+func checkNumber(_ digits: UnsafeBufferPointer<UInt8>) -> UInt32? {
+    guard digits.count == 8 else { return nil }
+    return hexadecimalNumber(digits).map { UInt32($0) }
+}
+
+extension Stamp {
+    init?(_ text: UnsafeBufferPointer<UInt8>) {
+        guard let space = text.firstIndex(of: UInt8(ascii: " ")),
+            let wall = decimal(text[..<space]), let boot = decimal(text[(space + 1)...])
+        else { return nil }
+        self.init(wall: Int64(clamping: wall), boot: Int64(clamping: boot))
+    }
+}

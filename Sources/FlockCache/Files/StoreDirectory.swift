@@ -1,0 +1,137 @@
+internal import SystemCalls
+
+// How a directory becomes a store. The marker appears first, and whole; then the directories, which
+// every opener makes where they are missing. So any number of processes may make one store at once.
+
+extension OpenStore {
+    /// Opens the directory; nil when it is not there and is not to be made.
+    static func openRoot(
+        _ name: FileName, _ path: String, making new: Marker?
+    ) throws(StoreError) -> Directory? {
+        guard !name.bytes.isEmpty else { throw .notAStore("", "the path is empty") }
+        do throws(Errno) {
+            return try Directory.open(path: name)
+        } catch {
+            switch error {
+            case .noEntry: break
+            case .notADirectory: throw .notAStore(path, "it is not a directory")
+            default: throw StoreError(error, "open the store", path: path)
+            }
+        }
+        guard let new else { return nil }
+        try makeRoot(name, path, mode: new.directoryMode)
+        do throws(Errno) {
+            return try Directory.open(path: name)
+        } catch {
+            if error == .noEntry {
+                throw .notAStore(path, "it is a symbolic link that leads nowhere")
+            }
+            throw StoreError(error, "open the store", path: path)
+        }
+    }
+
+    /// Makes the directory and what is missing on the way to it, those private to their maker.
+    private static func makeRoot(
+        _ name: FileName, _ path: String, mode: UInt32
+    ) throws(StoreError) {
+        do throws(Errno) {
+            try Directory.make(path: name, mode: mode)
+        } catch {
+            if error == .exists { return }
+            let bytes = name.bytes.drop(while: { $0 == slash })
+            guard error == .noEntry, let cut = name.bytes.lastIndex(of: slash), !bytes.isEmpty,
+                cut > name.bytes.startIndex
+            else { throw StoreError(error, "make the store", path: path) }
+            try makeRoot(FileName(name.bytes[..<cut]), path, mode: 0o700)
+            try attempt("make the store", path) { () throws(Errno) in
+                do throws(Errno) {
+                    try Directory.make(path: name, mode: mode)
+                } catch {
+                    if error != .exists { throw error }
+                }
+            }
+        }
+    }
+
+    /// Reads the marker, or makes it in an empty directory; nil when there is none to be made.
+    static func readMarker(
+        _ root: Directory, _ path: String, making new: Marker?
+    ) throws(StoreError) -> Marker? {
+        if let marker = try readMarkerFile(root, path) { return marker }
+        let isEmpty = try attempt("open the store", path) { () throws(Errno) in
+            var isEmpty = true
+            try root.forEachName { name in
+                isEmpty = name.starts(with: Layout.markerPrefix)
+                return isEmpty
+            }
+            return isEmpty
+        }
+        // What was found may be the store that somebody has made since the first look.
+        if let marker = try readMarkerFile(root, path) { return marker }
+        guard isEmpty else {
+            throw .notAStore(path, "the directory is not empty and has no file flock-cache")
+        }
+        guard let new else { return nil }
+        try attempt("make the store", path) { () throws(Errno) in try writeMarker(new, root) }
+        return try readMarkerFile(root, path)
+    }
+
+    private static func readMarkerFile(
+        _ root: Directory, _ path: String
+    ) throws(StoreError) -> Marker? {
+        let text: [UInt8]?
+        do throws(Errno) {
+            let file = try root.open(Layout.marker, .read)
+            text = try file.status().isRegular ? try file.contents(upTo: 4096) : nil
+        } catch {
+            if error == .noEntry { return nil }
+            throw StoreError(error, "open the store", path: path)
+        }
+        switch Marker.read(text ?? []) {
+        case .marker(let marker): return marker
+        case .newer(let version): throw .newerFormat(path, version)
+        case .notAMarker: throw .notAStore(path, "its file flock-cache is not of this program")
+        }
+    }
+
+    /// Makes the marker under a private name and links it: it is seen whole or not at all, and of two
+    /// makers one wins.
+    private static func writeMarker(_ marker: Marker, _ root: Directory) throws(Errno) {
+        if marker.isShared { try root.changeMode(to: marker.directoryMode) }
+        let name = FileName(Layout.markerPrefix + hexadecimal(try randomBits(), digits: 16))
+        let file = try root.open(name, .createNew(mode: marker.fileMode))
+        do throws(Errno) {
+            if marker.isShared { try file.changeMode(to: marker.fileMode) }
+            try file.write(marker.text)
+            if marker.isDurable { try file.sync() }
+            do throws(Errno) {
+                try root.link(name, as: Layout.marker)
+            } catch {
+                if error != .exists { throw error }
+            }
+            if marker.isDurable { try root.sync() }
+        } catch {
+            _ = try? root.unlink(name)
+            throw error
+        }
+        try root.unlink(name)
+    }
+
+    /// Whoever can rename or replace the store's directories can make us write elsewhere.
+    static func checkOwner(
+        _ root: Directory, _ path: String, _ marker: Marker
+    ) throws(StoreError) {
+        let (status, parent) = try attempt("open the store", path) {
+            () throws(Errno) in (try root.status(), try root.status(of: ".."))
+        }
+        if status.user != Process.user && !marker.isShared {
+            throw .ownedByAnother(path, status.user)
+        }
+        if status.mode & 0o002 != 0 { throw .openToTheWorld(path, "its directory") }
+        if let parent, parent.mode & 0o002 != 0 && parent.mode & 0o1000 == 0 {
+            throw .openToTheWorld(path, "the directory it lies in")
+        }
+    }
+
+    private static let slash = UInt8(ascii: "/")
+}

@@ -1,0 +1,107 @@
+internal import SystemCalls
+
+/// The names in a shard, as they were under its mutex.
+struct ShardNames {
+    /// By the names of their READY records.
+    var entries: [[UInt8]: Files] = [:]
+    var temporaries: [FileName] = []
+
+    struct Files {
+        var hasReady = false
+        var hasPending = false
+    }
+
+    /// Passes over what is no name of ours.
+    mutating func add(_ name: UnsafeBufferPointer<UInt8>) {
+        if Layout.temporarySession(of: name) != nil {
+            temporaries.append(FileName(name))
+            return
+        }
+        let suffix = EntryName.pendingSuffix
+        let isPending = name.count > suffix.count && name.suffix(suffix.count).elementsEqual(suffix)
+        let entry = [UInt8](isPending ? name.dropLast(suffix.count) : name[...])
+        guard EntryName.decode(entry) != nil else { return }
+        if isPending {
+            entries[entry, default: Files()].hasPending = true
+        } else {
+            entries[entry, default: Files()].hasReady = true
+        }
+    }
+}
+
+extension OpenStore {
+    /// Reads a shard's names. Whoever needs every key once holds the mutex: without it a listing
+    /// missed and repeated keys.
+    func names(in directory: Directory, of shard: Int) throws(StoreError) -> ShardNames {
+        var names = ShardNames()
+        try attempt("list", file(Layout.shard(shard), in: nil)) { () throws(Errno) in
+            try directory.forEachName { name in
+                names.add(name)
+                return true
+            }
+        }
+        return names
+    }
+
+    /// Counts a shard from its names and `stat`, reading only records of keys that have both files.
+    /// The caller has the shard's mutex.
+    func count(_ shard: Int) throws(StoreError) -> ShardCounts {
+        var counts = ShardCounts()
+        guard let directory = try shardDirectory(shard, making: false) else { return counts }
+        let names = try names(in: directory, of: shard)
+        counts.temporaries = names.temporaries.count
+        for (encoded, files) in names.entries {
+            let name = EntryName(shard: shard, encoded: encoded)
+            if files.hasReady {
+                counts.ready += 1
+                counts.bytes += try attempt("read", file(name.ready, in: shard)) {
+                    () throws(Errno) in
+                    try directory.status(of: name.ready)?.size ?? 0
+                }
+            }
+            guard files.hasPending else { continue }
+            let ready = try readyGeneration(name, in: directory)
+            let isDebris = { (generation) throws(StoreError) in
+                try self.standingClaim(name, besideReady: generation, in: directory) == nil
+            }
+            if let ready, try isDebris(ready) { continue }
+            counts.pending += 1
+        }
+        return counts
+    }
+}
+
+extension Session {
+    /// The sum of the shards' counts, and whether each was exact.
+    ///
+    /// One read of the blocks. A shard whose block is dirty, of another boot or being written is looked
+    /// at under its mutex, all of them for a tenth of a second together; beyond that its last known
+    /// counts are used.
+    package func counts() throws(StoreError) -> Store.Counts {
+        guard let store = try existing() else {
+            return Store.Counts(pending: 0, ready: 0, bytes: 0, isExact: true)
+        }
+        var sum = ShardCounts()
+        var isExact = true
+        let boot = try store.place().boot
+        let blocks = try store.shardFile().readAll()
+        let deadline = BootTime.now.advanced(by: .milliseconds(100))
+        for (shard, block) in blocks.enumerated() {
+            if let block, block.changer == 0, block.boot == boot {
+                sum.add(block.counts)
+                continue
+            }
+            do throws(StoreError) {
+                let left = deadline.nanoseconds - BootTime.now.nanoseconds
+                let held = try HeldShard(store, shard, patience: .nanoseconds(max(0, left)))
+                sum.add(held.block.counts)
+            } catch {
+                guard error.code == .timedOut else { throw error }
+                isExact = false
+                if let block { sum.add(block.counts) }
+            }
+        }
+        return Store.Counts(
+            pending: sum.pending, ready: sum.ready, bytes: sum.bytes, isExact: isExact)
+    }
+}

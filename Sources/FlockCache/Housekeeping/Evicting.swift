@@ -1,0 +1,129 @@
+internal import SystemCalls
+
+extension Session {
+    /// Removes values that are too old, and the least recently used beyond a number and a size.
+    ///
+    /// A value that is being computed anew stays until the new one is there, as its claim promised.
+    func evict(from store: OpenStore, _ request: ReapRequest) throws(StoreError) {
+        if let maxAge = request.limits.maxAge { try evictOlder(than: maxAge, from: store, request) }
+        guard request.limits.maxEntries != nil || request.limits.maxBytes != nil,
+            let plan = try EvictionPlan(store, request.limits)
+        else { return }
+        try evict(plan, from: store, request)
+    }
+
+    private func evictOlder(
+        than maxAge: Duration, from store: OpenStore, _ request: ReapRequest
+    ) throws(StoreError) {
+        try forEachReady(in: store) { (name, directory) throws(StoreError) in
+            let isOld = { () throws(StoreError) -> Bool in
+                guard let file = try store.openRecord(name.ready, name, in: directory) else {
+                    return false
+                }
+                return try attempt("read", store.file(name.ready, in: name.shard)) {
+                    () throws(Errno) in
+                    guard let (_, value) = try ReadyFile.readHeads(file) else { return false }
+                    return WallClock.microseconds - value.finalized > maxAge.clampedMicroseconds
+                }
+            }
+            guard try isOld() else { return true }
+            try remove(name, .tooOld, from: store, request, in: directory, if: isOld)
+            return true
+        }
+    }
+
+    private func evict(
+        _ plan: EvictionPlan, from store: OpenStore, _ request: ReapRequest
+    ) throws(StoreError) {
+        var ties = plan.ties
+        try forEachReady(in: store) { (name, directory) throws(StoreError) in
+            var modified = Int64.max
+            let isUnused = { () throws(StoreError) -> Bool in
+                let status = try attempt("read", store.file(name.ready, in: name.shard)) {
+                    () throws(Errno) in try directory.status(of: name.ready)
+                }
+                modified = status?.modified ?? .max
+                return modified < plan.cutoff || modified == plan.cutoff && ties > 0
+            }
+            guard try isUnused() else { return true }
+            if try remove(name, .evicted, from: store, request, in: directory, if: isUnused),
+                modified == plan.cutoff
+            {
+                ties -= 1
+            }
+            return true
+        }
+    }
+
+    /// Removes a value if, under the mutex, the reason still holds and nobody computes it anew.
+    @discardableResult
+    private func remove(
+        _ name: EntryName, _ reason: Store.Reaped.Reason, from store: OpenStore,
+        _ request: ReapRequest, in directory: Directory, if holds: () throws(StoreError) -> Bool
+    ) throws(StoreError) -> Bool {
+        guard let key = EntryName.decode(name.encoded) else { return false }
+        var held = try HeldShard(store, name.shard)
+        guard try holds() else { return false }
+        let generation = try store.readyGeneration(name, in: directory) ?? 0
+        if let claim = try store.standingClaim(name, besideReady: generation, in: directory),
+            try store.liveHolder(of: claim) != nil
+        {
+            return false
+        }
+        if !request.dryRun { _ = try store.removeFiles(of: name, &held, in: directory) }
+        request.report(Store.Reaped(key: Store.Key(key), reason: reason))
+        return true
+    }
+
+    private func forEachReady(
+        in store: OpenStore, _ body: (EntryName, Directory) throws(StoreError) -> Bool
+    ) throws(StoreError) {
+        for shard in 0..<Layout.shardCount {
+            guard let directory = try store.shardDirectory(shard, making: false) else { continue }
+            let names = try HeldShard(store, shard).names(in: directory)
+            for (encoded, files) in names.entries where files.hasReady {
+                if try !body(EntryName(shard: shard, encoded: encoded), directory) { return }
+            }
+        }
+    }
+}
+
+/// What has to go so that the limits are kept.
+private struct EvictionPlan {
+    /// Values last used before this time have to go, nanoseconds since 1970.
+    let cutoff: Int64
+    /// And so many of those last used at this time.
+    let ties: Int
+
+    /// nil when the limits are kept already. Two numbers are kept in memory for each value.
+    init?(_ store: OpenStore, _ limits: Store.ReapLimits) throws(StoreError) {
+        var found: [(modified: Int64, size: Int)] = []
+        for shard in 0..<Layout.shardCount {
+            guard let directory = try store.shardDirectory(shard, making: false) else { continue }
+            let names = try HeldShard(store, shard).names(in: directory)
+            for (encoded, files) in names.entries where files.hasReady {
+                let name = EntryName(shard: shard, encoded: encoded)
+                let status = try attempt("read", store.file(name.ready, in: shard)) {
+                    () throws(Errno) in try directory.status(of: name.ready)
+                }
+                if let status { found.append((status.modified, status.size)) }
+            }
+        }
+        let excessEntries = found.count - (limits.maxEntries ?? .max)
+        let excessBytes = found.reduce(0) { $0 + $1.size } - (limits.maxBytes ?? .max)
+        guard excessEntries > 0 || excessBytes > 0 else { return nil }
+        found.sort { $0.modified < $1.modified }
+        var (entries, bytes) = (0, 0)
+        for (modified, size) in found {
+            entries += 1
+            bytes += size
+            if entries >= excessEntries && bytes >= excessBytes {
+                cutoff = modified
+                ties = found[..<entries].reversed().prefix { $0.modified == modified }.count
+                return
+            }
+        }
+        // A limit below zero cannot be kept: everything goes.
+        (cutoff, ties) = (.max, 0)
+    }
+}

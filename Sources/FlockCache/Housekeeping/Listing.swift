@@ -1,0 +1,139 @@
+internal import SystemCalls
+
+extension Store {
+    /// What a listing passes on.
+    public enum Filter: Sendable {
+        /// Everything.
+        case all
+        /// Claims only.
+        case pending
+        /// Values only.
+        case ready
+    }
+
+    /// One line of a listing.
+    public struct Summary: Sendable {
+        /// What is known of the key.
+        public enum State: Sendable {
+            /// Claimed, by whom.
+            case pending(Holder)
+            /// Published, with a value of that many bytes.
+            case ready(size: Int)
+        }
+
+        /// The key.
+        public let key: Key
+        /// Whether it is claimed or published. A key being computed anew is listed as both, in a row.
+        public let state: State
+        /// The generation of the claim.
+        public let generation: Generation
+        /// How long ago it was claimed, or published.
+        public let age: Duration
+    }
+
+    /// A store being listed; its steps can fail, hence no `Sequence`.
+    ///
+    /// Every key that exists throughout is listed exactly once. Of a key that comes, goes or changes
+    /// meanwhile, one of its states is listed, or none. One shard's names are in memory at a time.
+    public struct Entries: ~Copyable, Sendable {
+        private let session: Session
+        private let filter: Filter
+        private let prefix: [UInt8]
+        private var nextShard = 0
+        private var shard = 0
+        private var names: [[UInt8]] = []
+        private var following: Summary?
+
+        init(_ session: Session, _ filter: Filter, prefix: Key?) {
+            self.session = session
+            self.filter = filter
+            self.prefix = prefix?.bytes ?? []
+        }
+
+        /// The next entry; nil at the end.
+        ///
+        /// - Throws: what the system refuses. Damaged records are passed over and reported through
+        ///   ``Store/Configuration/onDamage``.
+        public mutating func next() throws(StoreError) -> Summary? {
+            if let summary = following {
+                following = nil
+                return summary
+            }
+            guard let store = try session.existing() else { return nil }
+            while true {
+                while let name = names.popLast() {
+                    if let summary = try summarize(name, in: store) { return summary }
+                }
+                guard nextShard < Layout.shardCount else { return nil }
+                shard = nextShard
+                nextShard += 1
+                names = try readNames(in: store)
+            }
+        }
+
+        private func readNames(in store: OpenStore) throws(StoreError) -> [[UInt8]] {
+            guard let directory = try store.shardDirectory(shard, making: false) else { return [] }
+            // Held only while the names are read.
+            let held = try HeldShard(store, shard)
+            let names = try held.store.names(in: directory, of: shard)
+            return names.entries.keys.filter { name in
+                prefix.isEmpty || EntryName.decode(name)?.starts(with: prefix) == true
+            }
+        }
+
+        /// The entry as it is now; both its states where it has two.
+        private mutating func summarize(
+            _ encoded: [UInt8], in store: OpenStore
+        ) throws(StoreError) -> Summary? {
+            guard let directory = try store.shardDirectory(shard, making: false) else { return nil }
+            let name = EntryName(shard: shard, encoded: encoded)
+            var ready = try summarizeReady(name, in: store, directory)
+            let pending = try store.readPending(name, in: directory)
+            if ready == nil { ready = try summarizeReady(name, in: store, directory) }
+            if case .whole(let claim) = pending, filter != .ready,
+                claim.generation > ready?.generation ?? 0
+            {
+                let standing = try store.standing(of: claim)
+                let holder = store.holder(of: claim, standing: standing)
+                following = Summary(
+                    key: Key(claim.key), state: .pending(holder), generation: claim.generation,
+                    age: holder.since)
+            }
+            if let ready, filter != .pending { return ready }
+            defer { following = nil }
+            return following
+        }
+
+        private func summarizeReady(
+            _ name: EntryName, in store: OpenStore, _ directory: Directory
+        ) throws(StoreError) -> Summary? {
+            guard let file = try store.openRecord(name.ready, name, in: directory) else {
+                return nil
+            }
+            let heads = try attempt("read", store.file(name.ready, in: shard)) { () throws(Errno) in
+                try file.status().isRegular ? try ReadyFile.readHeads(file) : nil
+            }
+            guard let (claim, value) = heads else {
+                session.configuration.onDamage?(Key(EntryName.decode(name.encoded) ?? []), nil)
+                return nil
+            }
+            return Summary(
+                key: Key(claim.key), state: .ready(size: value.payloadLength),
+                generation: claim.generation,
+                age: .microseconds(max(0, WallClock.microseconds - value.finalized)))
+        }
+    }
+
+    /// How many entries there are.
+    public struct Counts: Hashable, Sendable {
+        /// Claims, torn and stale ones included.
+        public let pending: Int
+        /// Values.
+        public let ready: Int
+        /// The sizes of the READY records' files, heads included.
+        public let bytes: Int
+        /// False when a shard was being changed for longer than a tenth of a second; then its counts
+        /// before that change stand in.
+        public let isExact: Bool
+    }
+}

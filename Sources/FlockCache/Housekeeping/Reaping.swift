@@ -1,0 +1,169 @@
+internal import SystemCalls
+
+extension Store {
+    /// What reaping may remove beyond what is stale.
+    public struct ReapLimits: Sendable {
+        /// Claims of which it is not known whether their holder lives, when older than this.
+        public var assumeDeadAfter: Duration?
+        /// Values published longer ago than this.
+        public var maxAge: Duration?
+        /// The least recently used values beyond this number.
+        public var maxEntries: Int?
+        /// The least recently used values beyond this sum of their files' sizes.
+        public var maxBytes: Int?
+
+        /// Only what is stale.
+        public init() {}
+    }
+
+    /// An entry that was removed, or in a dry run would be.
+    public struct Reaped: Sendable {
+        /// Why an entry was removed.
+        @nonexhaustive public enum Reason: Hashable, Sendable {
+            /// The process that had the claim has ended.
+            case deadProcess
+            /// The session that had the claim has ended.
+            case deadSession
+            /// The claim is from before the machine started.
+            case rebooted
+            /// The claim's own time is over, or the time that was given to claims of unknown holders.
+            case expired
+            /// The claim was left half-written by a killed process.
+            case torn
+            /// The value was older than asked for.
+            case tooOld
+            /// The value was among the least recently used beyond the number or size asked for.
+            case evicted
+        }
+
+        /// The key.
+        public let key: Key
+        /// Why.
+        public let reason: Reason
+    }
+}
+
+/// What reaping is asked to do, and whom it tells.
+package struct ReapRequest {
+    var limits: Store.ReapLimits
+    var dryRun: Bool
+    /// Called for each entry after it was removed.
+    var report: (Store.Reaped) -> Void
+
+    package init(
+        _ limits: Store.ReapLimits, dryRun: Bool, report: @escaping (Store.Reaped) -> Void
+    ) {
+        self.limits = limits
+        self.dryRun = dryRun
+        self.report = report
+    }
+}
+
+extension Session {
+    /// Removes what is stale, and then what is beyond the limits.
+    ///
+    /// Safe with itself and with everything else at once, and when killed: each entry is judged again
+    /// under the mutex before it is removed, and the mutex is held for one entry at a time. Shards that
+    /// have nothing pending and nothing being written are not looked at.
+    package func reap(_ request: ReapRequest) throws(StoreError) {
+        guard let store = try existing() else { return }
+        let boot = try store.place().boot
+        for (shard, block) in try store.shardFile().readAll().enumerated() {
+            if let block, block.changer == 0, block.boot == boot,
+                block.counts.pending == 0 && block.counts.temporaries == 0
+            {
+                continue
+            }
+            try reapShard(shard, of: store, request)
+        }
+        try evict(from: store, request)
+    }
+
+    private func reapShard(
+        _ shard: Int, of store: OpenStore, _ request: ReapRequest
+    ) throws(StoreError) {
+        guard let directory = try store.shardDirectory(shard, making: false) else { return }
+        let names = try HeldShard(store, shard).names(in: directory)
+        for (encoded, files) in names.entries where files.hasPending {
+            let name = EntryName(shard: shard, encoded: encoded)
+            if let reason = try reapClaim(name, of: store, request, in: directory),
+                let key = EntryName.decode(encoded)
+            {
+                request.report(Store.Reaped(key: Store.Key(key), reason: reason))
+            }
+        }
+        guard !request.dryRun else { return }
+        for temporary in names.temporaries {
+            try sweep(temporary, of: store, shard, in: directory)
+        }
+    }
+
+    /// Removes a claim that is stale; returns why, or nil when it stands or was no claim.
+    private func reapClaim(
+        _ name: EntryName, of store: OpenStore, _ request: ReapRequest, in directory: Directory
+    ) throws(StoreError) -> Store.Reaped.Reason? {
+        var held = try HeldShard(store, name.shard)
+        let ready = try store.readyGeneration(name, in: directory)
+        let reason: Store.Reaped.Reason?
+        let isClaim: Bool
+        switch try store.readPending(name, in: directory) {
+        case .none: return nil
+        case .torn:
+            isClaim = ready == nil
+            reason = .torn
+        case .whole(let claim):
+            isClaim = ready.map { claim.generation > $0 } ?? true
+            reason = try staleness(of: claim, in: store, request.limits)
+            if isClaim && reason == nil { return nil }
+        }
+        if !request.dryRun {
+            try held.begin()
+            try attempt("reap", store.file(name.pending, in: name.shard)) { () throws(Errno) in
+                _ = try directory.unlink(name.pending)
+            }
+            if isClaim { held.block.counts.pending -= 1 }
+            held.commit()
+        }
+        // What a killed finalize left beside a value is no entry: it goes without a word.
+        return isClaim ? reason : nil
+    }
+
+    private func staleness(
+        of claim: ClaimSection, in store: OpenStore, _ limits: Store.ReapLimits
+    ) throws(StoreError) -> Store.Reaped.Reason? {
+        switch try store.standing(of: claim) {
+        case .stale(let reason): return reason
+        case .live(.unknown):
+            guard let limit = limits.assumeDeadAfter else { return nil }
+            let age = claim.since.age(of: claim.place, from: try store.place())
+            return age > limit.clampedMicroseconds ? .expired : nil
+        case .live: return nil
+        }
+    }
+
+    /// Removes a record that a dead session was writing.
+    private func sweep(
+        _ temporary: FileName, of store: OpenStore, _ shard: Int, in directory: Directory
+    ) throws(StoreError) {
+        let session = Layout.temporarySession(of: temporary.bytes) ?? 0
+        let locks = try store.locksDirectory()
+        var held = try HeldShard(store, shard)
+        let path = store.file(temporary, in: shard)
+        let isAlive = try attempt("reap", path) { () throws(Errno) in
+            try SessionLock.isAlive(session, in: locks)
+        }
+        guard !isAlive else { return }
+        try held.begin()
+        try attempt("reap", path) { () throws(Errno) in
+            if try directory.unlink(temporary) { held.block.counts.temporaries -= 1 }
+        }
+        held.commit()
+    }
+}
+
+extension HeldShard {
+    /// The shard's names, none missed and none twice.
+    borrowing func names(in directory: Directory) throws(StoreError) -> ShardNames {
+        try store.names(in: directory, of: shard)
+    }
+}

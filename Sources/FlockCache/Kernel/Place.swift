@@ -1,0 +1,89 @@
+internal import SystemCalls
+
+/// The kernel and the namespaces in which a process number or a clock means something.
+struct Place: Equatable, Sendable {
+    /// The kernel's identity since it started.
+    let boot: BootID
+    /// Inodes of the namespaces.
+    let processNamespace: UInt64
+    let timeNamespace: UInt64
+
+    /// Where this process is; nil without a `/proc`.
+    static func current() -> Place? {
+        guard let text = Process.contents(of: "/proc/sys/kernel/random/boot_id", upTo: 64),
+            let boot = BootID(text.prefix(36)),
+            let processNamespace = Process.inode(of: "/proc/self/ns/pid")
+        else { return nil }
+        // Kernels before 5.6 have no time namespaces: everybody is in one.
+        let timeNamespace = Process.inode(of: "/proc/self/ns/time") ?? 0
+        return Place(boot: boot, processNamespace: processNamespace, timeNamespace: timeNamespace)
+    }
+}
+
+/// The 128 bits of `/proc/sys/kernel/random/boot_id`.
+struct BootID: Equatable, Sendable {
+    let high, low: UInt64
+
+    /// Of no boot: what a block holds that was never written.
+    static let none = BootID(high: 0, low: 0)
+
+    init(high: UInt64, low: UInt64) {
+        self.high = high
+        self.low = low
+    }
+
+    /// The digits, with hyphens anywhere.
+    init?(_ text: some Collection<UInt8>) {
+        var words: (UInt64, UInt64) = (0, 0)
+        var count = 0
+        for byte in text where byte != UInt8(ascii: "-") {
+            guard count < 32, let digit = hexadecimalDigit(byte) else { return nil }
+            words.0 = words.0 << 4 | words.1 >> 60
+            words.1 = words.1 << 4 | UInt64(digit)
+            count += 1
+        }
+        guard count == 32 else { return nil }
+        (high, low) = words
+    }
+
+    /// The digits without hyphens.
+    var text: [UInt8] { hexadecimal(high, digits: 16) + hexadecimal(low, digits: 16) }
+}
+
+/// A moment by two clocks: the boot clock for who shares boot and time namespace, the wall clock for
+/// everybody else and for people. Microseconds.
+struct Stamp: Equatable, Sendable {
+    let wall: Int64
+    let boot: Int64
+
+    static var now: Stamp {
+        Stamp(wall: WallClock.microseconds, boot: BootTime.now.nanoseconds / 1000)
+    }
+
+    func advanced(by duration: Duration) -> Stamp {
+        let step = duration.clampedMicroseconds
+        return Stamp(wall: clampedSum(wall, step), boot: clampedSum(boot, step))
+    }
+
+    /// Microseconds from this moment of `place` until now, seen from `here`. By the wall clock it is
+    /// not below zero.
+    func age(of place: Place, from here: Place, now: Stamp = .now) -> Int64 {
+        if place.boot == here.boot && place.timeNamespace == here.timeNamespace {
+            return now.boot - boot
+        }
+        return max(0, now.wall - wall)
+    }
+
+    /// Whether this moment of `place` has come.
+    func hasCome(of place: Place, from here: Place, now: Stamp = .now) -> Bool {
+        if place.boot == here.boot && place.timeNamespace == here.timeNamespace {
+            return now.boot >= boot
+        }
+        return now.wall >= wall
+    }
+}
+
+private func clampedSum(_ a: Int64, _ b: Int64) -> Int64 {
+    let (sum, overflow) = a.addingReportingOverflow(b)
+    return overflow ? .max : sum
+}

@@ -1,0 +1,107 @@
+package import SystemCalls
+
+/// A process, told apart from every other that has or will have its number.
+package struct ProcessIdentity: Equatable, Sendable {
+    package let id: Int32
+    /// The inode of its pidfd: since Linux 6.9 unique for the life of the kernel.
+    let descriptorInode: UInt64?
+    /// On older kernels, when it started, in clock ticks of its time namespace. A number that was
+    /// reused within one tick (10 ms) then looks like its predecessor, which only waits.
+    let startTime: UInt64?
+
+    init(id: Int32, descriptorInode: UInt64?, startTime: UInt64?) {
+        self.id = id
+        self.descriptorInode = descriptorInode
+        self.startTime = startTime
+    }
+
+    /// The identity of a live process of this PID namespace; nil when there is none, or it is ending.
+    package init?(of process: Int32) throws(Errno) {
+        let descriptor: ProcessDescriptor
+        do throws(Errno) {
+            descriptor = try ProcessDescriptor(process)
+        } catch {
+            if error.meansNoSuchProcess { return nil }
+            throw error
+        }
+        if try descriptor.hasExited() { return nil }
+        let inode = try descriptor.inode()
+        self.init(
+            id: process, descriptorInode: inode,
+            startTime: inode == nil ? ProcessStatus(of: process)?.startTime : nil)
+    }
+
+    /// Whether the process of that identity lives, seen from its own boot and PID namespace.
+    ///
+    /// When in doubt it lives: a wrong "dead" does the work twice, a wrong "alive" only waits.
+    func isAlive(sameTimeNamespace: Bool) -> Bool {
+        let descriptor: ProcessDescriptor
+        do throws(Errno) {
+            descriptor = try ProcessDescriptor(id)
+        } catch {
+            return !error.meansNoSuchProcess
+        }
+        // Readable once every thread has ended. State Z in /proc would prove nothing: a process whose
+        // first thread has ended shows it while others run.
+        if (try? descriptor.hasExited()) == true { return false }
+        if let descriptorInode {
+            guard let inode = try? descriptor.inode() else { return true }
+            return inode == descriptorInode
+        }
+        guard sameTimeNamespace, let startTime, let now = ProcessStatus(of: id)?.startTime
+        else { return true }
+        return now == startTime
+    }
+}
+
+extension Errno {
+    /// What `pidfd_open` says of a number that no process has: none at all, or only a thread of
+    /// another process (two errors, by kernel version).
+    fileprivate var meansNoSuchProcess: Bool {
+        self == .noSuchProcess || self == .invalid || self == .noEntry
+    }
+}
+
+/// What `/proc/PID/stat` tells.
+package struct ProcessStatus: Sendable {
+    package let id: Int32
+    package let command: [UInt8]
+    package let parent: Int32
+    /// Forked, and never executed anything since.
+    package let neverExecuted: Bool
+    /// Clock ticks after boot, in the reader's time namespace.
+    package let startTime: UInt64
+
+    /// nil when there is no such process, or `/proc` does not show it.
+    package init?(of process: Int32) {
+        guard let text = Process.contents(of: FileName("/proc/\(process)/stat".utf8)) else {
+            return nil
+        }
+        self.init(text)
+    }
+
+    /// Field 1 is the number, 2 the name in parentheses (which it may itself contain), 4 the parent,
+    /// 9 the flags, 22 the start time.
+    init?(_ text: [UInt8]) {
+        guard let open = text.firstIndex(of: UInt8(ascii: "(")),
+            let close = text.lastIndex(of: UInt8(ascii: ")")), open < close,
+            let id = decimal(text[..<open].dropLast()).flatMap(Int32.init(exactly:))
+        else { return nil }
+        let fields = text[(close + 1)...].split(separator: UInt8(ascii: " "), maxSplits: 20)
+        // The first of these is field 3.
+        guard fields.count == 21, let parent = decimal(fields[1]).flatMap(Int32.init(exactly:)),
+            let flags = decimal(fields[6]),
+            let startTime = decimal(fields[19])
+        else { return nil }
+        self.id = id
+        command = Array(text[(open + 1)..<close])
+        self.parent = parent
+        neverExecuted = flags & 0x40 != 0  // PF_FORKNOEXEC, include/linux/sched.h
+        self.startTime = startTime
+    }
+
+    /// The arguments it was started with, each ended by NUL.
+    package static func commandLine(of process: Int32) -> [UInt8]? {
+        Process.contents(of: FileName("/proc/\(process)/cmdline".utf8), upTo: 64 << 10)
+    }
+}

@@ -1,0 +1,67 @@
+internal import SystemCalls
+
+/// Proof that a session lives: one byte that its process keeps locked.
+///
+/// Exact across reused process numbers, PID namespaces, containers and hosts that share a file system
+/// with locks: the kernel drops the lock when the process ends, however it ends.
+final class SessionLock: Sendable {
+    /// 62 random bits: the low 6 choose the file, the others the byte.
+    let id: UInt64
+    private let file: LockFile
+
+    /// Takes a byte that nobody has.
+    init(in locks: Directory, fileMode: UInt32?, defaultMode: UInt32) throws(Errno) {
+        while true {
+            let id = try randomBits() >> 2
+            let file = try Self.open(id, in: locks, fileMode: fileMode, defaultMode: defaultMode)
+            if try file.tryLock(.exclusive, at: Self.offset(id)) {
+                self.id = id
+                self.file = file
+                return
+            }
+        }
+    }
+
+    /// Whether a session lives. Asked through a descriptor that holds no lock: a description never
+    /// conflicts with itself, and would see its own session as dead.
+    static func isAlive(_ id: UInt64, in locks: Directory) throws(Errno) -> Bool {
+        let file: LockFile
+        do throws(Errno) {
+            file = try locks.openLockFile(Layout.sessions(index(id)), .read)
+        } catch {
+            if error == .noEntry { return false }
+            throw error
+        }
+        return try file.isLockedByOthers(at: offset(id))
+    }
+
+    private static func index(_ id: UInt64) -> Int { Int(id & 63) }
+    private static func offset(_ id: UInt64) -> Int { Int(id >> 6) }
+
+    private static func open(
+        _ id: UInt64, in locks: Directory, fileMode: UInt32?, defaultMode: UInt32
+    ) throws(Errno) -> LockFile {
+        let name = Layout.sessions(index(id))
+        return try openOrMake(name, in: locks, fileMode: fileMode, defaultMode: defaultMode)
+    }
+}
+
+/// Opens a file that carries locks, making it if need be. `fileMode` is set whatever the umask.
+func openOrMake(
+    _ name: FileName, in locks: Directory, fileMode: UInt32?, defaultMode: UInt32
+) throws(Errno) -> LockFile {
+    while true {
+        do throws(Errno) {
+            return try locks.openLockFile(name, .readWrite)
+        } catch {
+            if error != .noEntry { throw error }
+        }
+        do throws(Errno) {
+            let file = try locks.openLockFile(name, .createNew(mode: fileMode ?? defaultMode))
+            if let fileMode { try file.changeMode(to: fileMode) }
+            return file
+        } catch {
+            if error != .exists { throw error }
+        }
+    }
+}

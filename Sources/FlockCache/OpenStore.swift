@@ -1,0 +1,207 @@
+internal import Synchronization
+internal import SystemCalls
+
+/// A store as one process has it open, from opening to the next fork.
+///
+/// It carries every descriptor and every lock, so that a forked child, and a process whose store was
+/// removed and made anew, begins with a fresh one. Promises: what it opens lies in the store; nobody
+/// takes a half-made store for a foreign directory, nor a foreign directory for a store.
+final class OpenStore: Sendable {
+    let path: String
+    let root: Directory
+    let marker: Marker
+    let isDurable: Bool
+    /// On a network a foreign boot id proves nothing: it is another machine's.
+    let isLocal: Bool
+    let isReadOnly: Bool
+    let epoch: UInt32
+    let mutexes = ThreadMutexes(count: Layout.shardCount)
+
+    private let directories = Mutex(Directories())
+    let lazy = Mutex(Lazy())
+
+    private struct Directories {
+        var entries: Directory?
+        var shards: [Directory?] = []
+    }
+
+    /// What is opened when it is first needed.
+    struct Lazy {
+        var place: Place?
+        var shardFile: ShardFile?
+        var session: SessionLock?
+        var temporaries = 0
+    }
+
+    private init(
+        path: String, root: Directory, marker: Marker, isDurable: Bool, isLocal: Bool,
+        isReadOnly: Bool
+    ) {
+        self.path = path
+        self.root = root
+        self.marker = marker
+        self.isDurable = isDurable
+        self.isLocal = isLocal
+        self.isReadOnly = isReadOnly
+        epoch = ForkEpoch.current
+    }
+
+    deinit { Self.cachedShards.subtract(cachedCount, ordering: .relaxed) }
+
+    private var cachedCount: Int {
+        directories.withLock { $0.shards.reduce(0) { $0 + ($1 == nil ? 0 : 1) } }
+    }
+
+    /// Opens the store at a path; nil when it is not there and is not to be made.
+    static func open(
+        _ name: FileName, making new: Marker?, configuration: Store.Configuration
+    ) throws(StoreError) -> OpenStore? {
+        let path = String(decoding: name.bytes, as: UTF8.self)
+        guard let root = try openRoot(name, path, making: new) else { return nil }
+        let (magic, isReadOnly) = try attempt("open the store", path) { () throws(Errno) in
+            try root.fileSystem()
+        }
+        let kind = FileSystemKind(magic: magic)
+        if kind.trust == .none && !configuration.allowedFileSystems.contains(kind.name) {
+            throw .unsupportedFileSystem(path, kind.name)
+        }
+        guard let marker = try readMarker(root, path, making: new) else { return nil }
+        try checkOwner(root, path, marker)
+        return OpenStore(
+            path: path, root: root, marker: marker,
+            isDurable: marker.isDurable || configuration.durability == .powerLoss,
+            isLocal: kind.trust != .network, isReadOnly: isReadOnly)
+    }
+
+    /// Whether the store's directory has been removed.
+    var isGone: Bool { (try? root.status())?.links == 0 }
+
+    /// Where this process is.
+    func place() throws(StoreError) -> Place {
+        let known = lazy.withLock { lazy in
+            if lazy.place == nil { lazy.place = Place.current() }
+            return lazy.place
+        }
+        guard let known else { throw .noProc() }
+        return known
+    }
+
+    // MARK: Directories
+
+    /// Directories of shards kept open in this process, by all stores: no more than a quarter of what
+    /// it may have open.
+    private static let cachedShards = Atomic<Int>(0)
+    private static let mostCachedShards = Process.descriptorLimit / 4
+
+    /// The directory of a shard; nil when it is not there and is not to be made.
+    func shardDirectory(_ shard: Int, making: Bool) throws(StoreError) -> Directory? {
+        if let known = directories.withLock({ $0.shards.isEmpty ? nil : $0.shards[shard] }) {
+            return known
+        }
+        guard let entries = try entriesDirectory(making: making) else { return nil }
+        let name = Layout.shard(shard)
+        var directory = try openIfThere(name, in: entries, shard)
+        if directory == nil {
+            guard making else { return nil }
+            try makeDirectory(name, in: entries)
+            directory = try openIfThere(name, in: entries, shard)
+        }
+        guard let directory else { return nil }
+        guard Self.cachedShards.load(ordering: .relaxed) < Self.mostCachedShards else {
+            return directory
+        }
+        directories.withLock { cache in
+            if cache.shards.isEmpty {
+                cache.shards = [Directory?](repeating: nil, count: Layout.shardCount)
+            }
+            if cache.shards[shard] == nil {
+                cache.shards[shard] = directory
+                Self.cachedShards.add(1, ordering: .relaxed)
+            }
+        }
+        return directory
+    }
+
+    /// Lets go of the directories kept open: somebody needs descriptors, or has removed directories.
+    func forgetDirectories() {
+        let count = directories.withLock { cache in
+            defer { cache = Directories() }
+            return cache.shards.reduce(0) { $0 + ($1 == nil ? 0 : 1) }
+        }
+        Self.cachedShards.subtract(count, ordering: .relaxed)
+    }
+
+    private func entriesDirectory(making: Bool) throws(StoreError) -> Directory? {
+        if let known = directories.withLock({ $0.entries }) { return known }
+        if making { _ = try locksDirectory() }  // makes what is missing, in the right order
+        guard let entries = try openIfThere(Layout.entries, in: root, nil) else { return nil }
+        return directories.withLock { cache in
+            if cache.entries == nil { cache.entries = entries }
+            return cache.entries
+        }
+    }
+
+    private func openIfThere(
+        _ name: FileName, in parent: Directory, _ shard: Int?
+    ) throws(StoreError) -> Directory? {
+        do throws(Errno) {
+            return try parent.openDirectory(name)
+        } catch {
+            switch error {
+            case .noEntry: return nil
+            case .tooManyFiles, .tooManyFilesInSystem:
+                forgetDirectories()
+                return try attempt("open", file(name, in: shard)) { () throws(Errno) in
+                    try parent.openDirectory(name)
+                }
+            default: throw StoreError(error, "open", path: file(name, in: shard))
+            }
+        }
+    }
+
+    /// Makes a directory unless it is there.
+    func makeDirectory(_ name: FileName, in parent: Directory) throws(StoreError) {
+        try attempt("make the directory", "\(path)/…/\(text(name))") { () throws(Errno) in
+            do throws(Errno) {
+                try parent.makeDirectory(name, mode: marker.directoryMode)
+            } catch {
+                if error == .exists { return }
+                throw error
+            }
+            if marker.isShared {
+                try parent.openDirectory(name).changeMode(to: marker.directoryMode)
+            }
+            if isDurable { try parent.sync() }
+        }
+    }
+
+    /// The directory of the locks.
+    ///
+    /// It is made before `entries` and never again: whoever finds entries without locks finds a store
+    /// of which somebody removed a part, and new locks would exclude nobody who holds the old ones.
+    func locksDirectory() throws(StoreError) -> Directory {
+        if let locks = try openIfThere(Layout.locks, in: root, nil) { return locks }
+        let hasEntries = try attempt("open the store", path) { () throws(Errno) in
+            try root.status(of: Layout.entries) != nil
+        }
+        if hasEntries {
+            // Both may have been made since the first look.
+            if let locks = try openIfThere(Layout.locks, in: root, nil) { return locks }
+            throw isGone ? .replaced(path) : .noMarkedPart(path, text(Layout.locks))
+        }
+        try makeDirectory(Layout.locks, in: root)
+        try makeDirectory(Layout.entries, in: root)
+        guard let locks = try openIfThere(Layout.locks, in: root, nil) else {
+            throw .replaced(path)
+        }
+        return locks
+    }
+
+    /// The path of a file, for messages.
+    func file(_ name: FileName, in shard: Int?) -> String {
+        guard let shard else { return "\(path)/\(text(name))" }
+        return "\(path)/\(text(Layout.entries))/\(text(Layout.shard(shard)))/\(text(name))"
+    }
+
+    private func text(_ name: FileName) -> String { String(decoding: name.bytes, as: UTF8.self) }
+}

@@ -1,0 +1,150 @@
+internal import Synchronization
+internal import SystemCalls
+
+/// One opened store in one process: what a `Store` refers to.
+///
+/// It opens the store when that is first needed, and anew in a forked child and when the store's
+/// directory was removed.
+package final class Session: Sendable {
+    private let name: FileName
+    let configuration: Store.Configuration
+    /// An unmanaged reference to an `OpenStore`, 0 for none. Read without a lock, because a lock that
+    /// another thread held at a fork would stay held in the child for ever.
+    private let current = Atomic<UInt>(0)
+
+    init(path: [UInt8], configuration: Store.Configuration) throws(StoreError) {
+        guard !path.contains(0) else {
+            throw .notAStore(String(decoding: path, as: UTF8.self), "the path holds a NUL")
+        }
+        name = FileName(path)
+        self.configuration = configuration
+        _ = try existing()
+    }
+
+    deinit {
+        guard let reference = Self.reference(current.load(ordering: .acquiring)) else { return }
+        // In a forked child it may be the parent's, with threads that are not here: leave it.
+        if reference.takeUnretainedValue().epoch == ForkEpoch.current { reference.release() }
+    }
+
+    var path: String { String(decoding: name.bytes, as: UTF8.self) }
+
+    /// The store, for reading; nil when there is none.
+    func existing() throws(StoreError) -> OpenStore? { try open(making: nil) }
+
+    /// The store, for writing; made if need be.
+    func forWriting() throws(StoreError) -> OpenStore {
+        guard let store = try open(making: newMarker) else { throw .replaced(path) }
+        return store
+    }
+
+    /// Makes the store with those settings unless it is there; returns the settings it has.
+    package func make(_ marker: Marker) throws(StoreError) -> Marker {
+        guard let store = try open(making: marker) else { throw .replaced(path) }
+        _ = try store.locksDirectory()
+        return store.marker
+    }
+
+    private var newMarker: Marker {
+        var marker = Marker()
+        marker.isDurable = configuration.durability == .powerLoss
+        return marker
+    }
+
+    /// Runs a closure with the store, again with a fresh one while it is being removed and made anew.
+    func withStore<R: ~Copyable>(
+        _ body: (OpenStore) throws(StoreError) -> R
+    ) throws(StoreError) -> R {
+        for _ in 0..<5 {
+            let store = try forWriting()
+            do throws(StoreError) {
+                return try body(store)
+            } catch {
+                // `rm -r` takes a store apart from below: what is missing may be the first sign.
+                let isMissing = error.code == .notAStore || error.systemError == Errno.noEntry.code
+                guard isMissing, store.isOutdated(at: name) else { throw error }
+                store.forgetDirectories()
+                forget(store)
+            }
+        }
+        throw .replaced(path)
+    }
+
+    /// Lets go of a store whose directory was removed.
+    func forget(_ store: OpenStore) {
+        ForkEpoch.hold {
+            let bits = UInt(bitPattern: Unmanaged.passUnretained(store).toOpaque())
+            let (exchanged, _) = current.compareExchange(
+                expected: bits, desired: 0, ordering: .acquiringAndReleasing)
+            // Another thread may be about to retain what it has just loaded, so the reference that
+            // `current` held is not released: a store that is removed under a live session costs a
+            // few descriptors.
+            if exchanged { store.forgetDirectories() }
+        }
+    }
+
+    private func open(making new: Marker?) throws(StoreError) -> OpenStore? {
+        if let store = loaded() { return store }
+        return try ForkEpoch.hold { () throws(StoreError) in
+            if let store = loaded() { return store }
+            guard let store = try OpenStore.open(name, making: new, configuration: configuration)
+            else { return nil }
+            let reference = Unmanaged.passRetained(store)
+            current.store(UInt(bitPattern: reference.toOpaque()), ordering: .releasing)
+            return store
+        }
+    }
+
+    private func loaded() -> OpenStore? {
+        guard let reference = Self.reference(current.load(ordering: .acquiring)) else { return nil }
+        let store = reference.takeUnretainedValue()
+        return store.epoch == ForkEpoch.current ? store : nil
+    }
+
+    private static func reference(_ bits: UInt) -> Unmanaged<OpenStore>? {
+        UnsafeRawPointer(bitPattern: bits).map { Unmanaged.fromOpaque($0) }
+    }
+}
+
+extension OpenStore {
+    /// Whether the path now leads elsewhere, or to a directory whose parts are not those open here.
+    func isOutdated(at name: FileName) -> Bool {
+        guard !isGone, let status = try? root.status(),
+            let now = try? Directory.open(path: name).status()
+        else { return true }
+        if now.device != status.device || now.inode != status.inode { return true }
+        // The same directory, but perhaps emptied and made a store again.
+        guard let linked = try? lazy.withLock({ try $0.shardFile?.isLinked() }) else {
+            return false
+        }
+        return !linked
+    }
+
+    /// The file of mutexes and blocks, opened when first needed.
+    func shardFile() throws(StoreError) -> ShardFile {
+        if let known = lazy.withLock({ $0.shardFile }) { return known }
+        let locks = try locksDirectory()
+        let file = try ShardFile(in: locks, of: self, path: file(Layout.shards, in: nil))
+        return lazy.withLock { lazy in
+            if let known = lazy.shardFile { return known }
+            lazy.shardFile = file
+            return file
+        }
+    }
+
+    /// The number by which this session shows that it lives; its byte is locked from now on.
+    func sessionID() throws(StoreError) -> UInt64 {
+        if let known = lazy.withLock({ $0.session?.id }) { return known }
+        let locks = try locksDirectory()
+        let mode = marker.fileMode
+        let session = try attempt("lock", file(Layout.sessions(0), in: nil)) { () throws(Errno) in
+            try SessionLock(
+                in: locks, fileMode: marker.isShared ? mode : nil, defaultMode: mode)
+        }
+        return lazy.withLock { lazy in
+            if let known = lazy.session { return known.id }
+            lazy.session = session
+            return session.id
+        }
+    }
+}

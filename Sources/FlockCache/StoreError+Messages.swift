@@ -1,0 +1,150 @@
+internal import SystemCalls
+
+// All that is said about failures, in one place: from the system's errno, and from what was found.
+
+extension StoreError {
+    /// A failure of the system.
+    init(_ errno: Errno, _ operation: String, path: String? = nil, key: Store.Key? = nil) {
+        let (code, advice) = Self.meaning(of: errno)
+        self.init(
+            code, operation, path: path, key: key, systemError: errno.code,
+            reason: errno.message + (advice.map { "; " + $0 } ?? ""))
+    }
+
+    private static func meaning(of errno: Errno) -> (Code, advice: String?) {
+        switch errno {
+        case .noPermission, .notPermitted:
+            (.permissionDenied, "use a store of your own, or one made with init --mode 0770")
+        case .readOnly: (.readOnly, "only reading works here")
+        case .noSpace, .overQuota:
+            (.noSpace, "make room, or evict: flock-cache reap --max-bytes SIZE")
+        case .fileTooBig: (.noSpace, "raise the limit on file sizes (ulimit -f)")
+        case .tooManyFiles: (.inputOutput, "raise the limit on open files (ulimit -n)")
+        case .noLocks:
+            (.inputOutput, "the system's lock table is full, or locks are not served here")
+        case .symbolicLink, .notADirectory, .isADirectory, .illegalSeek:
+            (.notAStore, "something else was put in its place; nothing was touched")
+        default: (.inputOutput, nil)
+        }
+    }
+
+    // MARK: Keys
+
+    static func emptyKey() -> StoreError {
+        StoreError(.invalidKey, "use the key", reason: "it is empty; a key has 1 to 200 bytes")
+    }
+
+    static func keyTooLong(_ key: Store.Key) -> StoreError {
+        StoreError(
+            .invalidKey, "use a key of \(key.bytes.count) bytes",
+            reason: "a key has at most \(EntryName.longestKey) bytes, and its name on disk "
+                + "\(EntryName.longestName); hash it first")
+    }
+
+    static func valueTooLarge(_ key: Store.Key) -> StoreError {
+        StoreError(
+            .noSpace, "finalize", key: key,
+            reason: "a value has at most 1 GiB; store a path or an address instead")
+    }
+
+    // MARK: Opening
+
+    static func notAStore(_ path: String, _ what: String) -> StoreError {
+        StoreError(
+            .notAStore, "open the store", path: path,
+            reason: "\(what); nothing was touched; name an empty or a new directory")
+    }
+
+    static func noMarkedPart(_ path: String, _ part: String) -> StoreError {
+        StoreError(
+            .notAStore, "use the store", path: path,
+            reason: "its directory \(part) is missing, and with it who holds what; "
+                + "when nobody uses the store, remove the whole of it and begin anew")
+    }
+
+    static func newerFormat(_ path: String, _ version: Int) -> StoreError {
+        StoreError(
+            .incompatibleFormat, "open the store", path: path,
+            reason:
+                "it has format \(version), this program knows \(Marker.version); use a newer one")
+    }
+
+    static func unsupportedFileSystem(_ path: String, _ name: String) -> StoreError {
+        StoreError(
+            .unsupportedFileSystem, "use the store", path: path,
+            reason:
+                "the file system \(name) is not known to keep locks apart; use a directory on a "
+                + "local disk, or allow it by name at your own risk "
+                + "(FLOCK_CACHE_ALLOW_FILE_SYSTEM=\(name))")
+    }
+
+    static func ownedByAnother(_ path: String, _ user: UInt32) -> StoreError {
+        StoreError(
+            .permissionDenied, "use the store", path: path,
+            reason:
+                "it belongs to user \(user), who could make you write elsewhere; use a store of "
+                + "your own, or one made to be shared (init --mode 0770)")
+    }
+
+    static func openToTheWorld(_ path: String, _ what: String) -> StoreError {
+        StoreError(
+            .permissionDenied, "use the store", path: path,
+            reason: "\(what) can be written by everybody; take that permission away (chmod o-w)")
+    }
+
+    static func replaced(_ path: String) -> StoreError {
+        StoreError(
+            .notAStore, "use the store", path: path,
+            reason: "it was removed while in use, again and again; try again when it is settled")
+    }
+
+    static func noProc() -> StoreError {
+        StoreError(
+            .inputOutput, "tell who is asking", path: "/proc",
+            reason: "it is missing or of another PID namespace; mount it (mount -t proc proc /proc)"
+        )
+    }
+
+    // MARK: Changing
+
+    static func stuck(_ path: String, behind process: Int32?, after duration: Duration)
+        -> StoreError
+    {
+        let who =
+            process.map {
+                "pid \($0) is in the middle of a change; if it is stopped, let it go on "
+                    + "(kill -CONT \($0)) or end it"
+            } ?? "somebody is in the middle of a change, or lists a large store"
+        return StoreError(
+            .timedOut, "change the store", path: path,
+            reason: "waited \(duration.spoken): \(who)")
+    }
+
+    static func claimLost(_ operation: String, _ key: Store.Key, holder: Holder?) -> StoreError {
+        StoreError(
+            .claimLost, operation, key: key, holder: holder,
+            reason: holder.map { "the claim is not yours: \($0) has it" }
+                ?? "the claim is not yours (any more); nothing was changed")
+    }
+
+    static func unknownOutcome(
+        _ operation: String, _ key: Store.Key, _ errno: Errno
+    ) -> StoreError {
+        StoreError(
+            .unknownOutcome, operation, key: key, systemError: errno.code,
+            reason: "\(errno.message), after the decisive step; it may have happened: look again")
+    }
+}
+
+/// Says of a system call what was tried and on what.
+@inline(__always)
+func attempt<R: ~Copyable>(
+    _ operation: @autoclosure () -> String, _ path: @autoclosure () -> String?,
+    _ body: () throws(Errno) -> R
+) throws(StoreError) -> R {
+    do throws(Errno) {
+        return try body()
+    } catch {
+        throw StoreError(error, operation(), path: path())
+    }
+}

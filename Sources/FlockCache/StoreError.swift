@@ -1,0 +1,90 @@
+internal import SystemCalls
+
+/// What went wrong, with what, why, and who is in the way.
+public struct StoreError: Error, Sendable, CustomStringConvertible {
+    /// The kinds of failure. Busy, absent and damaged are results, not errors.
+    @nonexhaustive public enum Code: Hashable, Sendable {
+        /// A wait ended; also when a change was stuck for ten seconds behind a stopped process.
+        case timedOut
+        /// The claim is somebody else's by now, or gone; nothing was changed.
+        case claimLost
+        /// The lease is somebody else's by now; nothing was changed.
+        case leaseLost
+        /// Waiting could never end: it would go downwards in the order of keys, or for oneself.
+        case wouldDeadlock
+        /// The change may have happened or not: the system failed after the decisive step. Look again.
+        case unknownOutcome
+        /// The key is empty or too long.
+        case invalidKey
+        /// The directory is not a store, or part of it is missing.
+        case notAStore
+        /// The file system is not known to keep the promises.
+        case unsupportedFileSystem
+        /// The store was made by a newer version.
+        case incompatibleFormat
+        /// The system does not permit it, or the store is somebody else's.
+        case permissionDenied
+        /// The store is on a file system mounted read-only.
+        case readOnly
+        /// The device, a quota or a file-size limit is full.
+        case noSpace
+        /// Anything else that the system refuses.
+        case inputOutput
+    }
+
+    /// The kind of failure.
+    public let code: Code
+    /// What was tried, in words: "claim", "open the store".
+    public let operation: String
+    /// The file or directory concerned.
+    public let path: String?
+    /// The key concerned.
+    public let key: Store.Key?
+    /// The system's `errno`, if there was one.
+    public let systemError: Int32?
+    /// Who is in the way.
+    public let holder: Holder?
+    /// Why, and what to do, in words.
+    let reason: String
+
+    init(
+        _ code: Code, _ operation: String, path: String? = nil, key: Store.Key? = nil,
+        systemError: Int32? = nil, holder: Holder? = nil, reason: String
+    ) {
+        self.code = code
+        self.operation = operation
+        self.path = path
+        self.key = key
+        self.systemError = systemError
+        self.holder = holder
+        self.reason = reason
+    }
+
+    /// One line: what was tried, on what, why it failed, what to do.
+    public var description: String {
+        var text = "cannot \(operation)"
+        if let key { text += " \(key)" }
+        if let path { text += " at \(printable(path))" }
+        return text + ": " + reason
+    }
+
+    /// The same error, said of a key.
+    func about(_ key: Store.Key, _ operation: String? = nil) -> StoreError {
+        StoreError(
+            code, operation ?? self.operation, path: path, key: self.key ?? key,
+            systemError: systemError, holder: holder, reason: reason)
+    }
+}
+
+/// Text with what a terminal would obey made visible.
+package func printable(_ text: String) -> String {
+    var result = ""
+    for scalar in text.unicodeScalars {
+        switch scalar.value {
+        case 0..<0x20, 0x7f..<0xa0, 0x202a...0x202e, 0x2066...0x2069:
+            result += "\\x" + String(scalar.value, radix: 16)
+        default: result.unicodeScalars.append(scalar)
+        }
+    }
+    return result
+}

@@ -1,0 +1,183 @@
+/// Reads a command line against the table of commands. Arguments are bytes throughout.
+struct ArgumentParser {
+    let verbs: [Verb]
+
+    enum Result {
+        case run(Verb, Invocation)
+        /// Help was asked for, of a command or of all.
+        case help(Verb?)
+    }
+
+    /// What the options of a command line are and where its operands begin is settled in one pass:
+    /// `--opt value`, `--opt=value`, `-w5`, `-w 5`, `-nq`, and `--` ends the options.
+    func parse(_ arguments: [[UInt8]], _ environment: Environment) throws(Failure) -> Result {
+        var invocation = Invocation(environment)
+        var verb: Verb?
+        var wantsHelp = false
+        var index = 0
+        var onlyOperands = false
+        while index < arguments.count {
+            let argument = arguments[index]
+            index += 1
+            let isOption = !onlyOperands && argument.count > 1 && argument[0] == hyphen
+            if !isOption {
+                if verb == nil {
+                    verb = try find(argument)
+                } else {
+                    invocation.operands.append(argument)
+                }
+            } else if argument.elementsEqual("--".utf8) {
+                onlyOperands = true
+            } else {
+                let options = (verb?.options ?? []) + Option.everywhere
+                let next = index < arguments.count ? arguments[index] : nil
+                let usedNext =
+                    try argument[1] == hyphen
+                    ? long(argument, next, options, verb, &invocation)
+                    : short(argument, next, options, verb, &invocation)
+                if usedNext { index += 1 }
+            }
+            wantsHelp = invocation.has(.help)
+        }
+        if wantsHelp { return .help(verb) }
+        guard let verb else {
+            throw .usage("which command? Try: flock-cache help")
+        }
+        try checkOperands(invocation.operands, of: verb)
+        return .run(verb, invocation)
+    }
+
+    private func find(_ name: [UInt8]) throws(Failure) -> Verb {
+        if let verb = verbs.first(where: { $0.name.utf8.elementsEqual(name) }) { return verb }
+        throw .usage(
+            "there is no command '\(shown(name))'"
+                + suggestion(for: name, among: verbs.map(\.name), prefix: ""))
+    }
+
+    private func long(
+        _ argument: [UInt8], _ next: [UInt8]?, _ options: [Option], _ verb: Verb?,
+        _ invocation: inout Invocation
+    ) throws(Failure) -> Bool {
+        let body = argument.dropFirst(2)
+        let name = body.prefix { $0 != UInt8(ascii: "=") }
+        guard let option = options.first(where: { $0.name.utf8.elementsEqual(name) }) else {
+            throw unknown(Array(name), spelled: "--" + shown(name), options, verb)
+        }
+        let attached = name.endIndex < body.endIndex ? Array(body[(name.endIndex + 1)...]) : nil
+        guard option.value != nil else {
+            if attached != nil { throw .usage("--\(option.name) takes no value") }
+            invocation.give(option, [])
+            return false
+        }
+        try give(option, attached ?? next, &invocation)
+        return attached == nil
+    }
+
+    private func short(
+        _ argument: [UInt8], _ next: [UInt8]?, _ options: [Option], _ verb: Verb?,
+        _ invocation: inout Invocation
+    ) throws(Failure) -> Bool {
+        var rest = argument.dropFirst()
+        while let letter = rest.popFirst() {
+            guard let option = options.first(where: { $0.short?.asciiValue == letter }) else {
+                throw unknown([letter], spelled: "-" + shown([letter]), options, verb)
+            }
+            guard option.value != nil else {
+                invocation.give(option, [])
+                continue
+            }
+            try give(option, rest.isEmpty ? next : Array(rest), &invocation)
+            return rest.isEmpty
+        }
+        return false
+    }
+
+    private func give(
+        _ option: Option, _ value: [UInt8]?, _ invocation: inout Invocation
+    ) throws(Failure) {
+        guard let value, let kind = option.value else {
+            throw .usage("--\(option.name) needs a value: \(option.help)")
+        }
+        guard kind.accepts(value) else {
+            throw .usage("--\(option.name) takes \(kind.expectation), not '\(shown(value))'")
+        }
+        invocation.give(option, value)
+    }
+
+    private func checkOperands(_ operands: [[UInt8]], of verb: Verb) throws(Failure) {
+        let least = verb.operands.count { !$0.isOptional }
+        let most = verb.operands.contains { $0.isRepeated } ? Int.max : verb.operands.count
+        if operands.count < least {
+            let missing = verb.operands[operands.count].name
+            throw .usage("\(verb.name) needs \(missing). Try: flock-cache help \(verb.name)")
+        }
+        if operands.count > most {
+            throw .usage("\(verb.name) does not take '\(shown(operands[most]))' as well")
+        }
+    }
+
+    private func unknown(
+        _ name: [UInt8], spelled: String, _ options: [Option], _ verb: Verb?
+    ) -> Failure {
+        let near = suggestion(for: name, among: options.map(\.name), prefix: "--")
+        guard let verb else {
+            return .usage("there is no option \(spelled) before a command\(near)")
+        }
+        return .usage("\(verb.name) has no option \(spelled)\(near)")
+    }
+
+    private let hyphen = UInt8(ascii: "-")
+
+    init(verbs: [Verb]) { self.verbs = verbs }
+}
+
+extension OptionValue {
+    func accepts(_ value: [UInt8]) -> Bool {
+        switch self {
+        case .duration: Duration(argument: value) != nil
+        case .wait: value.elementsEqual("forever".utf8) || Duration(argument: value) != nil
+        case .size: Int(sizeArgument: value) != nil
+        case .count: UInt64(argument: value).flatMap(Int.init(exactly:)) != nil
+        case .generation: UInt64(argument: value) != nil
+        case .owner: value.elementsEqual("none".utf8) || UInt64(argument: value) != nil
+        case .path, .bytes: true
+        case .mode: UInt32(String(decoding: value, as: UTF8.self), radix: 8) != nil
+        }
+    }
+
+    var expectation: String {
+        switch self {
+        case .duration: "a duration such as 250ms, 30s, 5m, 2h, 7d or 1.5"
+        case .wait: "a duration such as 30s or 5m, or 'forever'"
+        case .size: "a size such as 4096, 64K, 10M or 2G"
+        case .count: "a number"
+        case .generation: "a generation, a number"
+        case .owner: "a process number, or 'none'"
+        case .path: "a path"
+        case .bytes: "text"
+        case .mode: "permissions in octal: 0700, 0750 or 0770"
+        }
+    }
+}
+
+/// ", did you mean …?" if there is something near.
+func suggestion(for name: [UInt8], among names: [String], prefix: String) -> String {
+    let ranked = names.map { ($0, distance(name, Array($0.utf8))) }.min { $0.1 < $1.1 }
+    guard let (nearest, changes) = ranked, changes <= max(1, name.count / 3) else { return "" }
+    return "; did you mean \(prefix)\(nearest)?"
+}
+
+/// How many letters have to be changed, added or left out.
+private func distance(_ a: [UInt8], _ b: [UInt8]) -> Int {
+    var row = Array(0...b.count)
+    for (i, left) in a.enumerated() {
+        var diagonal = row[0]
+        row[0] = i + 1
+        for (j, right) in b.enumerated() {
+            let changed = diagonal + (left == right ? 0 : 1)
+            diagonal = row[j + 1]
+            row[j + 1] = min(changed, row[j] + 1, row[j + 1] + 1)
+        }
+    }
+    return row[b.count]
+}

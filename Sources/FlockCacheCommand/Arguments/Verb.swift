@@ -1,0 +1,80 @@
+/// A command as data: the parser, the help and whatever else describes commands read the same table.
+struct Verb: Sendable {
+    let name: String
+    /// One line.
+    let summary: String
+    let operands: [Operand]
+    let options: [Option]
+    /// What the command prints and how it ends, in a few lines.
+    let detail: String
+    let example: String
+    let run: @Sendable (inout Invocation) throws(Failure) -> ExitCode
+}
+
+/// What stands without a name.
+struct Operand: Sendable {
+    let name: String
+    var isOptional = false
+    /// Takes all that follow, one at least.
+    var isRepeated = false
+}
+
+/// What stands with a name.
+struct Option: Sendable {
+    /// Without the hyphens.
+    let name: String
+    var short: Character?
+    /// nil: it stands alone.
+    var value: OptionValue?
+    let help: String
+
+    var spelling: String {
+        let long = "--" + name + (value.map { " " + $0.placeholder } ?? "")
+        return short.map { "-\($0), \(long)" } ?? "    \(long)"
+    }
+}
+
+/// The kinds of values, checked while parsing.
+enum OptionValue: Sendable {
+    case duration
+    /// A duration or `forever`.
+    case wait
+    case size, count, generation, owner, path, bytes, mode
+
+    var placeholder: String {
+        switch self {
+        case .duration: "D"
+        case .wait: "D"
+        case .size: "SIZE"
+        case .count: "N"
+        case .generation: "G"
+        case .owner: "PID|none"
+        case .path: "PATH"
+        case .bytes: "TEXT"
+        case .mode: "MODE"
+        }
+    }
+}
+
+extension Option {
+    // Options that mean the same wherever they stand are written once.
+    static let store = Option(
+        name: "store", value: .path, help: "the store's directory (or FLOCK_CACHE_DIR)")
+    static let json = Option(name: "json", help: "one JSON object per result line, and for errors")
+    static let quiet = Option(name: "quiet", short: "q", help: "no words on standard error")
+    static let verbose = Option(
+        name: "verbose", short: "v", help: "say whose claim it is, and the like")
+    static let help = Option(name: "help", short: "h", help: "this text")
+
+    /// Stand with every command, before or after its name.
+    static let everywhere = [store, json, quiet, verbose, help]
+
+    static let maxAge = Option(
+        name: "max-age", value: .duration, help: "a value older than D does not count")
+    static let generation = Option(
+        name: "generation", value: .generation, help: "the claim's number, as claim printed it")
+    static let owner = Option(
+        name: "owner", value: .owner,
+        help: "the process whose claim it is (or FLOCK_CACHE_OWNER)")
+    static let nulEnded = Option(name: "null", short: "0", help: "raw keys only, each ended by NUL")
+}

@@ -1,0 +1,119 @@
+internal import FlockCache
+internal import SystemCalls
+
+/// The process on whose behalf a command runs: whose claim it is.
+///
+/// Promises that a claim made in `$(…)`, in a subshell, in a pipeline or behind `timeout` belongs to the
+/// script, outlives all of these and dies with the script. What could break it: a process of the chain
+/// that ends while it is read, and whose number somebody else gets; so the chain is read again after
+/// the owner's pidfd has told who it is, and must be the same.
+struct CallingProgram {
+    let identity: ProcessIdentity
+    let command: [UInt8]
+
+    /// Commands that only pass a command on.
+    private static let passers: Set<String> = [
+        "timeout", "sudo", "su", "runuser", "doas", "time", "nice", "ionice", "chrt", "taskset",
+        "env", "setsid", "stdbuf", "strace",
+    ]
+    private static let shells: Set<String> = [
+        "sh", "bash", "dash", "ash", "busybox", "zsh", "ksh", "mksh", "yash",
+    ]
+
+    /// Finds it, beginning at the process that called.
+    static func find(parent: Int32) throws(Failure) -> CallingProgram {
+        guard let own = Process.target(of: "/proc/self"),
+            own.elementsEqual(String(Process.id).utf8)
+        else {
+            throw unknown("/proc is missing or of another PID namespace")
+        }
+        // A process of the chain may end at any time; then its children have other parents.
+        for _ in 0..<10 {
+            let chain = try chain(from: parent == Process.parent ? parent : Process.parent)
+            guard let owner = chain.last else { throw unknown("the calling process has ended") }
+            try refuseMachine(owner.id)
+            guard let identity = try identity(of: owner.id) else { continue }
+            let again = try Self.chain(from: Process.parent)
+            if again.map(\.id) == chain.map(\.id), again.map(\.startTime) == chain.map(\.startTime)
+            {
+                return CallingProgram(identity: identity, command: owner.command)
+            }
+        }
+        throw unknown("the processes that called keep ending")
+    }
+
+    /// A process that was named.
+    static func named(_ process: UInt64) throws(Failure) -> CallingProgram {
+        guard let id = Int32(exactly: process), id > 0, let identity = try identity(of: id) else {
+            throw Failure(
+                .configuration,
+                "the owner is to be pid \(process), which does not live; name one that does, "
+                    + "or use --owner none with --stale-after")
+        }
+        try refuseMachine(id)
+        let command = ProcessStatus(of: id)?.command ?? []
+        return CallingProgram(identity: identity, command: command)
+    }
+
+    /// From the caller to the owner.
+    private static func chain(from parent: Int32) throws(Failure) -> [ProcessStatus] {
+        var chain: [ProcessStatus] = []
+        var process = parent
+        while process > 0, let status = ProcessStatus(of: process) {
+            chain.append(status)
+            guard let next = follows(status) else { return chain }
+            process = next
+        }
+        throw unknown(
+            process == 0
+                ? "the calling process is outside this PID namespace"
+                : "/proc does not show pid \(process)")
+    }
+
+    /// The process that one acts for; nil when it acts for itself.
+    private static func follows(_ status: ProcessStatus) -> Int32? {
+        if passers.contains(String(decoding: status.command, as: UTF8.self)) {
+            return status.parent
+        }
+        guard status.neverExecuted, let parent = ProcessStatus(of: status.parent),
+            isShell(status), program(of: status) == program(of: parent),
+            let line = ProcessStatus.commandLine(of: status.id),
+            line == ProcessStatus.commandLine(of: parent.id)
+        else { return nil }
+        return parent.id
+    }
+
+    private static func isShell(_ status: ProcessStatus) -> Bool {
+        // A script that is executed goes by its own name: the program's file tells.
+        let path = program(of: status)
+        let name = path.lastIndex(of: UInt8(ascii: "/")).map { path[($0 + 1)...] } ?? path[...]
+        return shells.contains(String(decoding: name, as: UTF8.self))
+    }
+
+    private static func program(of status: ProcessStatus) -> [UInt8] {
+        Process.target(of: FileName("/proc/\(status.id)/exe".utf8)) ?? status.command
+    }
+
+    private static func identity(of process: Int32) throws(Failure) -> ProcessIdentity? {
+        do throws(Errno) {
+            return try ProcessIdentity(of: process)
+        } catch {
+            throw unknown("pid \(process): \(error.message)")
+        }
+    }
+
+    /// The machine's own first process lives for ever, and stands for nobody. A container's may well be
+    /// the program: the inode of the first PID namespace is the kernel's PROC_PID_INIT_INO.
+    private static func refuseMachine(_ process: Int32) throws(Failure) {
+        if process == 1, Process.inode(of: "/proc/self/ns/pid") == 0xefff_fffc {
+            throw unknown("the calling process has ended, or is the machine's own (pid 1)")
+        }
+    }
+
+    private static func unknown(_ reason: String) -> Failure {
+        Failure(
+            .configuration,
+            "cannot tell whose claim it is: \(reason); name the owner with --owner PID or "
+                + "FLOCK_CACHE_OWNER, or use --owner none with --stale-after")
+    }
+}

@@ -1,0 +1,34 @@
+internal import FlockCache
+internal import SystemCalls
+
+/// The command: from a command line to an exit code.
+package enum Command {
+    /// Runs a command line in a world of the caller's, without ending the process.
+    package static func run(_ environment: Environment) -> Int32 {
+        var words = Words(environment)
+        do throws(Failure) {
+            switch try ArgumentParser(verbs: Verb.all).parse(environment.arguments, environment) {
+            case .help(let verb):
+                try print(verb?.helpText ?? Verb.overview, Invocation(environment))
+                return ExitCode.yes.rawValue
+            case .run(let verb, var invocation):
+                words = Words(invocation)
+                // From before a change until its result is reported, no signal may end the command.
+                Store.beforeChange = { Process.blockTermination() }
+                defer { Process.unblockTermination() }
+                return try verb.run(&invocation).rawValue
+            }
+        } catch {
+            if error.isClosedPipe && error.code == .inputOutput { return ExitCode.yes.rawValue }
+            words.fail(error)
+            return error.code.rawValue
+        }
+    }
+
+    /// Makes the process fit to run a command: descriptors 0 to 2 are open, and a closed pipe or a full
+    /// limit is an error rather than a death.
+    package static func prepareProcess() {
+        Process.openStandardDescriptors()
+        Process.ignoreWriteSignals()
+    }
+}

@@ -1,0 +1,65 @@
+internal import FlockCache
+internal import SystemCalls
+
+/// What a command gets from outside; tests give their own.
+package struct Environment {
+    /// Without the program's name.
+    package var arguments: [[UInt8]]
+    /// The value of an environment variable.
+    package var variable: (StaticString) -> [UInt8]?
+    package var input: Int32 = 0
+    package var output: Int32 = 1
+    package var error: Int32 = 2
+    /// The process that called, as `getppid` says.
+    package var parent: Int32
+
+    package init(arguments: [[UInt8]], variable: @escaping (StaticString) -> [UInt8]?) {
+        self.arguments = arguments
+        self.variable = variable
+        parent = Process.parent
+    }
+
+    /// The value of a variable that is set and not empty.
+    func setting(_ name: StaticString) -> [UInt8]? {
+        variable(name).flatMap { $0.isEmpty ? nil : $0 }
+    }
+}
+
+extension Invocation {
+    /// Where the store is: the option, else the variable, else the user's cache.
+    func storePath() throws(Failure) -> [UInt8] {
+        if let path = raw(.store) { return path }
+        if let path = environment.setting("FLOCK_CACHE_DIR") { return path }
+        // The base directory specification: a relative path there is invalid, and ignored.
+        if let base = environment.setting("XDG_CACHE_HOME"), base[0] == UInt8(ascii: "/") {
+            return base + Array("/flock-cache".utf8)
+        }
+        guard let home = environment.setting("HOME") else {
+            throw Failure(
+                .configuration,
+                "which store? Name one with --store or FLOCK_CACHE_DIR; HOME is not set either")
+        }
+        return home + Array("/.cache/flock-cache".utf8)
+    }
+
+    func openStore(durable: Bool = false) throws(Failure) -> Store {
+        var configuration = Store.Configuration()
+        if durable { configuration.durability = .powerLoss }
+        if let names = environment.setting("FLOCK_CACHE_ALLOW_FILE_SYSTEM") {
+            let words = String(decoding: names, as: UTF8.self).split(separator: ",")
+            configuration.allowedFileSystems = Set(words.map(String.init))
+        }
+        let words = Words(self)
+        configuration.onDamage = { key, path in
+            let fate = path.map { "it is kept at \(printable($0))" } ?? "it stays where it is"
+            words.say("the value of \(key) was damaged, and counts as absent; \(fate)")
+        }
+        let path = try storePath()
+        return try failing { () throws(StoreError) in
+            try Store(path: path, configuration: configuration)
+        }
+    }
+
+    /// The key an operand is.
+    func key(_ index: Int = 0) -> Store.Key { Store.Key(operands[index]) }
+}

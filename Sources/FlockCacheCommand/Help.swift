@@ -1,0 +1,94 @@
+// The help, made from the table of commands.
+
+extension Verb {
+    static let helpVerb = Verb(
+        name: "help", summary: "Explain a command.",
+        operands: [Operand(name: "COMMAND", isOptional: true)], options: [],
+        detail: "Without a command it lists them all.", example: "flock-cache help claim",
+        run: runHelp)
+
+    static let version = Verb(
+        name: "version", summary: "Print the version.", operands: [], options: [],
+        detail: "The program's version, and the format of stores it knows.",
+        example: "flock-cache version", run: runVersion)
+
+    /// All commands, in the order in which they are explained.
+    static let all: [Verb] = [
+        .claim, .finalize, .abandon, .get, .remove, .list, .stats, .reap, .initialize, .helpVerb,
+        .version,
+    ]
+
+    /// `claim [-w D] … KEY`.
+    var usage: String {
+        let options = options.map { option in
+            let name = option.short.map { "-\($0)" } ?? "--\(option.name)"
+            return "[" + name + (option.value.map { " " + $0.placeholder } ?? "") + "]"
+        }
+        let operands = operands.map { operand in
+            let name = operand.name + (operand.isRepeated ? "…" : "")
+            return operand.isOptional ? "[\(name)]" : name
+        }
+        return (["flock-cache", name] + options + operands).joined(separator: " ")
+    }
+
+    var helpText: String {
+        var lines = [summary, "", "usage: " + usage, ""] + [detail, ""]
+        lines += Self.columns((options + Option.everywhere).map { ($0.spelling, $0.help) })
+        lines += ["", "example:", "  " + example]
+        return lines.joined(separator: "\n")
+    }
+
+    static var overview: String {
+        var lines = [
+            "flock-cache: many processes, one directory, no daemon: each piece of work is done once.",
+            "", "usage: flock-cache [--store DIR] COMMAND …", "",
+        ]
+        lines += columns(all.map { ($0.name, $0.summary) })
+        lines += ["", "options of every command:"]
+        lines += columns(Option.everywhere.map { ($0.spelling, $0.help) })
+        lines += ["", "exit codes:"]
+        lines += columns(ExitCode.allCases.map { (String($0.rawValue), $0.meaning) })
+        lines += [
+            "",
+            "The store is --store, else FLOCK_CACHE_DIR, else $XDG_CACHE_HOME/flock-cache, else",
+            "$HOME/.cache/flock-cache. Durations: 250ms 30s 5m 2h 7d 1.5. Sizes: 4096 64K 10M 2G.",
+            "More of a command: flock-cache help COMMAND",
+        ]
+        return lines.joined(separator: "\n")
+    }
+
+    private static func columns(_ rows: [(String, String)]) -> [String] {
+        let width = rows.map(\.0.count).max() ?? 0
+        return rows.map { left, right in
+            "  " + left + String(repeating: " ", count: width - left.count + 2) + right
+        }
+    }
+}
+
+/// The program's version; `docs/changelog.md` says what each brought.
+let programVersion = "0.1.0"
+
+@Sendable private func runHelp(_ invocation: inout Invocation) throws(Failure) -> ExitCode {
+    guard let name = invocation.operands.first else {
+        try print(Verb.overview, invocation)
+        return .yes
+    }
+    guard let verb = Verb.all.first(where: { $0.name.utf8.elementsEqual(name) }) else {
+        throw .usage(
+            "there is no command '\(shown(name))'"
+                + suggestion(for: name, among: Verb.all.map(\.name), prefix: ""))
+    }
+    try print(verb.helpText, invocation)
+    return .yes
+}
+
+@Sendable private func runVersion(_ invocation: inout Invocation) throws(Failure) -> ExitCode {
+    try print("flock-cache \(programVersion) (store format 1)", invocation)
+    return .yes
+}
+
+func print(_ text: String, _ invocation: Invocation) throws(Failure) {
+    var results = Results(invocation.environment)
+    try results.line(text)
+    try results.flush()
+}

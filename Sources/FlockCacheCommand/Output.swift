@@ -1,0 +1,97 @@
+internal import FlockCache
+internal import SystemCalls
+
+/// Words for people, on standard error.
+struct Words: Sendable {
+    private let descriptor: Int32
+    private let isQuiet: Bool
+    let isVerbose: Bool
+    let isJSON: Bool
+
+    init(_ invocation: Invocation) {
+        descriptor = invocation.environment.error
+        isQuiet = invocation.has(.quiet)
+        isVerbose = invocation.has(.verbose)
+        isJSON = invocation.has(.json)
+    }
+
+    /// Before the command line was understood.
+    init(_ environment: Environment) {
+        descriptor = environment.error
+        (isQuiet, isVerbose, isJSON) = (false, false, false)
+    }
+
+    /// A line, unless words are not wanted.
+    func say(_ text: String) {
+        guard !isQuiet else { return }
+        write(isJSON ? JSON.line([.init("message", .text(text))]) : "flock-cache: \(text)")
+    }
+
+    /// A line about a failure. With `--json` it is an object, for programs, also when quiet.
+    func fail(_ failure: Failure) {
+        if isJSON {
+            let members: [JSON.Member] = [
+                .init("error", .text(failure.message)),
+                .init("exit", .number(Int(failure.code.rawValue))),
+            ]
+            write(JSON.line(members))
+        } else if !isQuiet {
+            write("flock-cache: \(failure.message)")
+        }
+    }
+
+    private func write(_ line: String) {
+        // Where nobody can be told anything, the exit code still tells.
+        try? writeDescriptor(descriptor, Array((line + "\n").utf8))
+    }
+}
+
+/// Results, on standard output. Bytes are collected and written when there are many, and at the end.
+struct Results {
+    private let descriptor: Int32
+    private var pending: [UInt8] = []
+
+    init(_ environment: Environment) { descriptor = environment.output }
+
+    mutating func line(_ text: String) throws(Failure) {
+        pending.append(contentsOf: text.utf8)
+        pending.append(UInt8(ascii: "\n"))
+        if pending.count >= 64 << 10 { try flush() }
+    }
+
+    mutating func bytes(_ bytes: some Collection<UInt8>) throws(Failure) {
+        pending.append(contentsOf: bytes)
+        if pending.count >= 64 << 10 { try flush() }
+    }
+
+    /// Passes a value on without holding it in memory.
+    mutating func value(_ ready: ReadyFile) throws(Failure) {
+        try flush()
+        try writing { () throws(Errno) in
+            try ready.forEachPiece { (bytes) throws(Errno) in try writeDescriptor(descriptor, bytes)
+            }
+        }
+    }
+
+    mutating func flush() throws(Failure) {
+        guard !pending.isEmpty else { return }
+        let bytes = pending
+        pending.removeAll(keepingCapacity: true)
+        try writing { () throws(Errno) in try writeDescriptor(descriptor, bytes) }
+    }
+
+    private func writing(_ body: () throws(Errno) -> Void) throws(Failure) {
+        do throws(Errno) {
+            try body()
+        } catch {
+            throw Failure(
+                .inputOutput, "cannot write to standard output: \(error.message)",
+                isClosedPipe: error == .brokenPipe)
+        }
+    }
+}
+
+/// Bytes of the command line as text for people.
+func shown(_ bytes: some Collection<UInt8>) -> String {
+    printable(String(decoding: bytes, as: UTF8.self))
+}

@@ -1,0 +1,50 @@
+internal import CSystem
+internal import Glibc
+
+/// A reason the kernel gave for refusing a call.
+package struct Errno: Error, Hashable, Sendable {
+    package let code: Int32
+
+    package init(code: Int32) { self.code = code }
+
+    package static let exists = Errno(code: EEXIST)
+    package static let interrupted = Errno(code: EINTR)
+    package static let illegalSeek = Errno(code: ESPIPE)
+    package static let invalid = Errno(code: EINVAL)
+    package static let noEntry = Errno(code: ENOENT)
+    package static let noLocks = Errno(code: ENOLCK)
+    package static let noMemory = Errno(code: ENOMEM)
+    package static let noPermission = Errno(code: EACCES)
+    package static let noSpace = Errno(code: ENOSPC)
+    package static let noSuchProcess = Errno(code: ESRCH)
+    package static let notADirectory = Errno(code: ENOTDIR)
+    package static let notPermitted = Errno(code: EPERM)
+    package static let brokenPipe = Errno(code: EPIPE)
+    package static let fileTooBig = Errno(code: EFBIG)
+    package static let overQuota = Errno(code: EDQUOT)
+    package static let readOnly = Errno(code: EROFS)
+    package static let isADirectory = Errno(code: EISDIR)
+    package static let symbolicLink = Errno(code: ELOOP)
+    package static let timedOut = Errno(code: ETIMEDOUT)
+    package static let tooManyFiles = Errno(code: EMFILE)
+    package static let tooManyFilesInSystem = Errno(code: ENFILE)
+    package static let wouldBlock = Errno(code: EAGAIN)
+    package static let inputOutput = Errno(code: EIO)
+
+    /// The system's words for it.
+    package var message: String { unsafe String(cString: csystem_message(code)) }
+}
+
+/// Makes a system call, again for as long as a signal interrupts it: the only such loop.
+///
+/// `close` does not come through here: on Linux the descriptor is gone even when it is interrupted,
+/// and a second try could close somebody else's.
+@inline(__always)
+func call(_ body: () -> Int64) throws(Errno) -> Int64 {
+    while true {
+        let result = body()
+        if result >= 0 { return result }
+        let errno = Errno(code: Int32(truncatingIfNeeded: -result))
+        if errno != .interrupted { throw errno }
+    }
+}

@@ -1,0 +1,197 @@
+internal import CSystem
+internal import Glibc
+
+/// An open file, closed when it goes out of scope.
+///
+/// No function here waits for anything but the device.
+package struct File: ~Copyable, Sendable {
+    package let number: Int32
+
+    init(number: Int32) { self.number = number }
+
+    deinit { _ = csystem_close(number) }
+
+    /// Closes the file and says whether that failed; the descriptor is gone either way.
+    package consuming func close() throws(Errno) {
+        let result = csystem_close(number)
+        discard self
+        if result < 0 { throw Errno(code: Int32(-result)) }
+    }
+
+    /// Opens a path as the user gave it, following links.
+    package static func open(path: FileName) throws(Errno) -> File {
+        let number = try call {
+            unsafe path.withPointer { unsafe csystem_open(AT_FDCWD, $0, O_RDONLY | O_CLOEXEC, 0) }
+        }
+        return File(number: Int32(number))
+    }
+
+    /// What `fstat(2)` says.
+    package func status() throws(Errno) -> FileStatus {
+        var status = csystem_status()
+        _ = try call { unsafe csystem_status(number, &status) }
+        return FileStatus(status)
+    }
+
+    /// Reads at the file's position; fewer bytes than asked for means the end is near, 0 that it is here.
+    package func read(into bytes: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
+        try unsafe readDescriptor(number, into: bytes)
+    }
+
+    /// Reads until the buffer is full or the file ends.
+    package func readFully(into bytes: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
+        try unsafe readDescriptorFully(number, into: bytes)
+    }
+
+    /// Reads at an offset, until the buffer is full or the file ends.
+    package func read(into bytes: UnsafeMutableRawBufferPointer, at offset: Int) throws(Errno)
+        -> Int
+    {
+        var done = 0
+        while done < bytes.count {
+            let count = try call {
+                unsafe csystem_pread(
+                    number, bytes.baseAddress.map { unsafe $0 + done }, bytes.count - done,
+                    Int64(offset + done))
+            }
+            if count == 0 { break }
+            done += Int(count)
+        }
+        return done
+    }
+
+    /// The file's bytes from an offset on, no more than that many.
+    package func contents(upTo limit: Int, at offset: Int = 0) throws(Errno) -> [UInt8] {
+        var contents = [UInt8](repeating: 0, count: limit)
+        var span = contents.mutableSpan
+        let count = try unsafe span.withUnsafeMutableBytes { (bytes) throws(Errno) in
+            try unsafe read(into: bytes, at: offset)
+        }
+        contents.removeLast(limit - count)
+        return contents
+    }
+
+    /// Writes every byte at the file's position.
+    package func write(_ bytes: UnsafeRawBufferPointer) throws(Errno) {
+        try unsafe writeDescriptor(number, bytes)
+    }
+
+    /// Writes every byte at the file's position.
+    package func write(_ bytes: [UInt8]) throws(Errno) {
+        try unsafe bytes.span.withUnsafeBytes { (bytes) throws(Errno) in
+            try unsafe writeDescriptor(number, bytes)
+        }
+    }
+
+    /// Writes every byte at an offset.
+    package func write(_ bytes: [UInt8], at offset: Int) throws(Errno) {
+        try unsafe bytes.span.withUnsafeBytes { (bytes) throws(Errno) in
+            try unsafe writeDescriptor(number, bytes, at: offset)
+        }
+    }
+
+    /// Writes every byte at an offset.
+    package func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(Errno) {
+        try unsafe writeDescriptor(number, bytes, at: offset)
+    }
+
+    /// Reads from an offset to the end through a buffer of that size, and returns how much it was.
+    package func forEachPiece(
+        from offset: Int, upTo size: Int,
+        _ body: (UnsafeRawBufferPointer) throws(Errno) -> Void
+    ) throws(Errno) -> Int {
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 8)
+        defer { unsafe buffer.deallocate() }
+        var done = 0
+        while true {
+            let count = try unsafe read(into: buffer, at: offset + done)
+            if count == 0 { return done }
+            try unsafe body(UnsafeRawBufferPointer(rebasing: buffer.prefix(count)))
+            done += count
+        }
+    }
+
+    /// Cuts the file to a size.
+    package func truncate(to size: Int) throws(Errno) {
+        _ = try call { csystem_truncate(number, Int64(size)) }
+    }
+
+    /// Returns when the file's bytes are on the device. A failure must not be tried again on this
+    /// descriptor: the kernel has then forgotten both the error and the bytes.
+    package func sync() throws(Errno) {
+        let result = csystem_sync(number)
+        if result < 0 { throw Errno(code: Int32(-result)) }
+    }
+
+    /// Sets the permissions, whatever the umask.
+    package func changeMode(to mode: UInt32) throws(Errno) {
+        _ = try call { csystem_change_mode(number, mode) }
+    }
+
+    /// Maps the whole file for reading; nil when the kernel will not.
+    package func map(count: Int) -> UnsafeRawBufferPointer? {
+        guard let base = unsafe csystem_map(number, count) else { return nil }
+        return unsafe UnsafeRawBufferPointer(start: base, count: count)
+    }
+
+    /// Gives back what `map` returned.
+    package static func unmap(_ bytes: UnsafeRawBufferPointer) {
+        unsafe csystem_unmap(bytes.baseAddress, bytes.count)
+    }
+}
+
+/// Reads once from a descriptor that is not ours to close, such as standard input.
+package func readDescriptor(
+    _ number: Int32, into bytes: UnsafeMutableRawBufferPointer
+) throws(Errno) -> Int {
+    Int(try call { unsafe csystem_read(number, bytes.baseAddress, bytes.count) })
+}
+
+/// Reads from such a descriptor until the buffer is full or there is no more.
+package func readDescriptorFully(
+    _ number: Int32, into bytes: UnsafeMutableRawBufferPointer
+) throws(Errno) -> Int {
+    var done = 0
+    while done < bytes.count {
+        let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[done...])
+        let count = try unsafe readDescriptor(number, into: rest)
+        if count == 0 { break }
+        done += count
+    }
+    return done
+}
+
+/// Writes every byte to a descriptor that is not ours to close, such as standard output.
+package func writeDescriptor(_ number: Int32, _ bytes: UnsafeRawBufferPointer) throws(Errno) {
+    var done = 0
+    while done < bytes.count {
+        let count = try call {
+            unsafe csystem_write(
+                number, bytes.baseAddress.map { unsafe $0 + done }, bytes.count - done)
+        }
+        if count == 0 { throw .inputOutput }
+        done += Int(count)
+    }
+}
+
+/// The same for an array.
+package func writeDescriptor(_ number: Int32, _ bytes: [UInt8]) throws(Errno) {
+    try unsafe bytes.span.withUnsafeBytes { (bytes) throws(Errno) in
+        try unsafe writeDescriptor(number, bytes)
+    }
+}
+
+func writeDescriptor(
+    _ number: Int32, _ bytes: UnsafeRawBufferPointer, at offset: Int
+) throws(Errno) {
+    var done = 0
+    while done < bytes.count {
+        let count = try call {
+            unsafe csystem_pwrite(
+                number, bytes.baseAddress.map { unsafe $0 + done }, bytes.count - done,
+                Int64(offset + done))
+        }
+        if count == 0 { throw .inputOutput }
+        done += Int(count)
+    }
+}

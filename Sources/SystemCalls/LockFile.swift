@@ -1,0 +1,100 @@
+internal import CSystem
+
+/// An open file whose byte ranges are locked: open-file-description locks of `fcntl(2)`.
+///
+/// The locks belong to this open file; the kernel drops them when it is closed, however that comes
+/// about. In a child forked without exec it is closed before the child's code runs, and this value is
+/// dead there: every call fails with EBADF or answers for somebody else's file, so compare
+/// `ForkEpoch.current` first.
+package struct LockFile: ~Copyable, Sendable {
+    private let number: Int32
+    private let epoch: UInt32
+
+    init(number: Int32) {
+        self.number = number
+        epoch = csystem_fork_epoch()
+    }
+
+    deinit { csystem_close_lock_file(number, epoch) }
+
+    package enum Mode: Int32, Sendable { case shared = 1, exclusive = 2 }
+
+    /// Takes a lock if nobody else has one in its way.
+    package func tryLock(_ mode: Mode, at offset: Int, count: Int = 1) throws(Errno) -> Bool {
+        do throws(Errno) {
+            _ = try call { csystem_lock(number, mode.rawValue, Int64(offset), Int64(count)) }
+            return true
+        } catch {
+            if error == .wouldBlock { return false }
+            throw error
+        }
+    }
+
+    /// Drops the lock on a range.
+    package func unlock(at offset: Int, count: Int = 1) {
+        // Dropping a range of an open file cannot fail but by lack of memory for splitting a range,
+        // and ranges here are dropped as they were taken.
+        _ = csystem_lock(number, Int32(csystem_unlocked), Int64(offset), Int64(count))
+    }
+
+    /// Whether somebody else has a lock there; one's own do not count.
+    package func isLockedByOthers(at offset: Int, count: Int = 1) throws(Errno) -> Bool {
+        try call { csystem_is_locked(number, Int64(offset), Int64(count)) } == 1
+    }
+
+    package func status() throws(Errno) -> FileStatus {
+        var status = csystem_status()
+        _ = try call { unsafe csystem_status(number, &status) }
+        return FileStatus(status)
+    }
+
+    /// Reads at an offset until the buffer is full or the file ends.
+    package func read(into bytes: UnsafeMutableRawBufferPointer, at offset: Int) throws(Errno)
+        -> Int
+    {
+        Int(
+            try call {
+                unsafe csystem_pread(number, bytes.baseAddress, bytes.count, Int64(offset))
+            })
+    }
+
+    /// The file's first bytes, no more than that many.
+    package func contents(upTo limit: Int) throws(Errno) -> [UInt8] {
+        var contents = [UInt8](repeating: 0, count: limit)
+        var span = contents.mutableSpan
+        let count = try unsafe span.withUnsafeMutableBytes { (bytes) throws(Errno) in
+            try unsafe read(into: bytes, at: 0)
+        }
+        contents.removeLast(limit - count)
+        return contents
+    }
+
+    /// Writes every byte at an offset.
+    package func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(Errno) {
+        try unsafe writeDescriptor(number, bytes, at: offset)
+    }
+
+    /// Writes every byte at an offset.
+    package func write(_ bytes: [UInt8], at offset: Int) throws(Errno) {
+        try unsafe bytes.span.withUnsafeBytes { (bytes) throws(Errno) in
+            try unsafe writeDescriptor(number, bytes, at: offset)
+        }
+    }
+
+    package func changeMode(to mode: UInt32) throws(Errno) {
+        _ = try call { csystem_change_mode(number, mode) }
+    }
+}
+
+/// Forks without exec, as the process sees them.
+package enum ForkEpoch {
+    /// A number that is another one in a forked child.
+    package static var current: UInt32 { csystem_fork_epoch() }
+
+    /// Runs a closure during which no thread of this process forks. May be nested.
+    package static func hold<R: ~Copyable, E: Error>(_ body: () throws(E) -> R) throws(E) -> R {
+        csystem_hold_forks()
+        defer { csystem_release_forks() }
+        return try body()
+    }
+}

@@ -1,0 +1,86 @@
+internal import CSystem
+internal import Glibc
+
+/// This process, and what the kernel tells of others.
+package enum Process {
+    package static var id: Int32 { csystem_process_id() }
+    package static var parent: Int32 { csystem_parent_process_id() }
+    package static var user: UInt32 { csystem_user_id() }
+
+    /// How many descriptors this process may have open.
+    package static var descriptorLimit: Int {
+        Int(clamping: csystem_descriptor_limit())
+    }
+
+    /// Whether a process of that number exists; somebody else's counts.
+    package static func exists(_ process: Int32) -> Bool {
+        let result = csystem_signal(process, 0)
+        return result == 0 || result == -Int64(EPERM)
+    }
+
+    /// The inode behind a path such as `/proc/self/ns/pid`; nil when it cannot be read.
+    package static func inode(of path: FileName) -> UInt64? {
+        var inode: UInt64 = 0
+        let result = unsafe path.withPointer { unsafe csystem_inode_of($0, &inode) }
+        return result == 0 ? inode : nil
+    }
+
+    /// What a symbolic link says; nil when it cannot be read.
+    package static func target(of path: FileName) -> [UInt8]? {
+        unsafe withUnsafeTemporaryAllocation(byteCount: 4096, alignment: 1) { buffer in
+            let count = unsafe path.withPointer { path in
+                unsafe buffer.withMemoryRebound(to: CChar.self) {
+                    unsafe csystem_read_link(path, $0.baseAddress, $0.count)
+                }
+            }
+            return unsafe count < 0 ? nil : [UInt8](buffer.prefix(Int(count)))
+        }
+    }
+
+    /// The first bytes of a file of `/proc`; nil when it cannot be read.
+    package static func contents(of path: FileName, upTo limit: Int = 4096) -> [UInt8]? {
+        guard let file = try? File.open(path: path) else { return nil }
+        return try? file.contents(upTo: limit)
+    }
+
+    /// Makes a closed pipe and a file over the size limit come back as errors instead of signals.
+    package static func ignoreWriteSignals() { csystem_ignore_write_signals() }
+
+    /// Blocks TERM, INT and HUP in this thread until `unblockTermination`.
+    package static func blockTermination() { csystem_block_termination(1) }
+    package static func unblockTermination() { csystem_block_termination(0) }
+
+    package static func isTerminal(_ descriptor: Int32) -> Bool { isatty(descriptor) == 1 }
+
+    /// Opens `/dev/null` on each of the descriptors 0 to 2 that is closed, so that no file of ours gets
+    /// such a number and a message is never written into it.
+    package static func openStandardDescriptors() {
+        for number: Int32 in 0...2 where fcntl(number, F_GETFD) < 0 {
+            // The lowest free number is the one that was found closed.
+            _ = unsafe csystem_open(AT_FDCWD, "/dev/null", O_RDWR, 0)
+        }
+    }
+}
+
+/// A process held by a descriptor, so that its number cannot come to mean another.
+package struct ProcessDescriptor: ~Copyable {
+    private let file: File
+
+    /// Fails with `noSuchProcess` when there is none, `invalid` or `noEntry` when the number belongs
+    /// to a thread that is not its process's first.
+    package init(_ process: Int32) throws(Errno) {
+        file = File(number: Int32(try call { csystem_pidfd_open(process) }))
+    }
+
+    /// A number that no other process of this boot has had or will have; nil before Linux 6.9.
+    package func inode() throws(Errno) -> UInt64? {
+        var inode: UInt64 = 0
+        _ = try call { unsafe csystem_pidfd_inode(file.number, &inode) }
+        return inode == 0 ? nil : inode
+    }
+
+    /// Whether all of the process's threads have ended.
+    package func hasExited() throws(Errno) -> Bool {
+        try call { csystem_pidfd_has_exited(file.number) } == 1
+    }
+}

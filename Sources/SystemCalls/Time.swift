@@ -1,0 +1,51 @@
+internal import CSystem
+
+/// A point on `CLOCK_BOOTTIME`: runs through suspend, never steps, begins anew at boot.
+package struct BootTime: Comparable, Hashable, Sendable {
+    package var nanoseconds: Int64
+
+    package init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
+
+    package static var now: BootTime { BootTime(nanoseconds: csystem_boot_time()) }
+
+    package static func < (a: BootTime, b: BootTime) -> Bool { a.nanoseconds < b.nanoseconds }
+
+    /// The time that much later; the end of time if that is beyond it.
+    package func advanced(by duration: Duration) -> BootTime {
+        let (sum, overflow) = nanoseconds.addingReportingOverflow(duration.clampedNanoseconds)
+        return BootTime(nanoseconds: overflow ? .max : sum)
+    }
+}
+
+/// The wall clock, in microseconds since 1970: for people, and for what must be told across boots.
+package enum WallClock {
+    package static var microseconds: Int64 { csystem_wall_time() / 1000 }
+    package static var nanoseconds: Int64 { csystem_wall_time() }
+}
+
+extension Duration {
+    /// Whole nanoseconds; about 292 years at most.
+    package var clampedNanoseconds: Int64 {
+        let (seconds, attoseconds) = components
+        let (scaled, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+        if overflow { return seconds < 0 ? .min : .max }
+        let (sum, overflowed) = scaled.addingReportingOverflow(attoseconds / 1_000_000_000)
+        return overflowed ? .max : sum
+    }
+
+    /// Whole microseconds.
+    package var clampedMicroseconds: Int64 { clampedNanoseconds / 1000 }
+}
+
+/// Sleeps, or until a signal is handled; for waits that look again by themselves.
+package func sleep(nanoseconds: Int64) { csystem_sleep(nanoseconds) }
+
+/// Lets somebody else run.
+package func yieldProcessor() { csystem_yield() }
+
+/// 64 bits that nobody can foretell.
+package func randomBits() throws(Errno) -> UInt64 {
+    var bits: UInt64 = 0
+    _ = try call { unsafe csystem_random(&bits, 8) }
+    return bits
+}
