@@ -41,6 +41,17 @@ let package = Package(
             swiftSettings: strict),
         .executableTarget(
             name: "flock-cache", dependencies: ["FlockCacheCommand"], swiftSettings: strict),
+
+        // Helpers of the tests, and one binary that plays the other processes.
+        .target(name: "TestSupport", path: "Tests/Support"),
+        .executableTarget(
+            name: "flock-cache-peer", dependencies: ["FlockCache"], path: "Tests/Peer"),
+        .testTarget(
+            name: "FlockCacheTests",
+            dependencies: ["FlockCache", "SystemCalls", "TestSupport", "flock-cache-peer"]),
+        .testTarget(
+            name: "FlockCacheCommandTests",
+            dependencies: ["FlockCacheCommand", "FlockCache", "TestSupport", "flock-cache"]),
     ],
     swiftLanguageModes: [.v6]
 )

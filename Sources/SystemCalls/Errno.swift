@@ -42,7 +42,11 @@ package struct Errno: Error, Hashable, Sendable {
 @inline(__always)
 func call(_ body: () -> Int64) throws(Errno) -> Int64 {
     while true {
+        #if DEBUG
+        let result = Faults.reach() ?? body()
+        #else
         let result = body()
+        #endif
         if result >= 0 { return result }
         let errno = Errno(code: Int32(truncatingIfNeeded: -result))
         if errno != .interrupted { throw errno }

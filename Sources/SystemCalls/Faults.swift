@@ -1,0 +1,52 @@
+#if DEBUG
+
+internal import Glibc
+internal import Synchronization
+
+/// Faults at the N-th system call, for tests: nothing of this is in a release build.
+///
+/// `FLOCK_CACHE_FAULT=N:KILL` and `N:STOP` send that signal in place of the N-th call; `N:28` makes it
+/// fail with that errno, `N+:28` it and all that follow. The calls of one process are counted from 1.
+enum Faults {
+    private struct Plan {
+        let number: Int
+        let lasts: Bool
+        let fault: Fault
+    }
+
+    private enum Fault {
+        case signal(Int32)
+        case errno(Int32)
+    }
+
+    private static let calls = Atomic<Int>(0)
+    private static let plan: Plan? = {
+        guard let text = unsafe getenv("FLOCK_CACHE_FAULT") else { return nil }
+        let parts = unsafe String(cString: text).split(separator: ":")
+        guard parts.count == 2, let number = Int(parts[0].filter { $0 != "+" }) else { return nil }
+        let fault: Fault
+        switch parts[1] {
+        case "KILL": fault = .signal(SIGKILL)
+        case "STOP": fault = .signal(SIGSTOP)
+        default:
+            guard let code = Int32(parts[1]) else { return nil }
+            fault = .errno(code)
+        }
+        return Plan(number: number, lasts: parts[0].hasSuffix("+"), fault: fault)
+    }()
+
+    /// Called before every system call; a negative errno is to be its result.
+    static func reach() -> Int64? {
+        guard let plan else { return nil }
+        let number = calls.add(1, ordering: .relaxed).newValue
+        guard number == plan.number || (plan.lasts && number > plan.number) else { return nil }
+        switch plan.fault {
+        case .signal(let signal):
+            kill(getpid(), signal)
+            return nil
+        case .errno(let code): return -Int64(code)
+        }
+    }
+}
+
+#endif
