@@ -39,8 +39,10 @@ let package = Package(
         .target(
             name: "FlockCacheCommand", dependencies: ["FlockCache", "SystemCalls"],
             swiftSettings: strict),
+        .target(name: "CArguments"),
         .executableTarget(
-            name: "flock-cache", dependencies: ["FlockCacheCommand"], swiftSettings: strict),
+            name: "flock-cache", dependencies: ["FlockCacheCommand", "CArguments"],
+            swiftSettings: strict),
 
         // Helpers of the tests, and one binary that plays the other processes.
         .target(name: "TestSupport", path: "Tests/Support"),

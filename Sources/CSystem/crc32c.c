@@ -1,8 +1,11 @@
 #include "CSystem.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <string.h>
+
+#if __has_include(<sys/platform/x86.h>)
+#include <sys/platform/x86.h>
+#endif
 
 // CRC-32C, reflected polynomial 0x82f63b78, as in iSCSI (RFC 3720, B.4).
 
@@ -38,14 +41,14 @@ static uint32_t by_instruction(uint32_t crc, const uint8_t *bytes, size_t count)
     return crc;
 }
 
+// glibc has asked the processor already. Asking again, as the compiler's own __builtin_cpu_supports
+// does when a program starts, takes tens of microseconds in a virtual machine.
 static int has_instruction(void) {
-    static _Atomic int known;  // 0 unknown, 1 no, 2 yes
-    int answer = atomic_load_explicit(&known, memory_order_relaxed);
-    if (answer == 0) {
-        answer = __builtin_cpu_supports("sse4.2") ? 2 : 1;
-        atomic_store_explicit(&known, answer, memory_order_relaxed);
-    }
-    return answer == 2;
+#if __has_include(<sys/platform/x86.h>)
+    return CPU_FEATURE_ACTIVE(SSE4_2);
+#else
+    return 0;  // glibc before 2.33
+#endif
 }
 
 #elif defined(__aarch64__) && defined(__ARM_FEATURE_CRC32)

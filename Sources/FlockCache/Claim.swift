@@ -44,7 +44,7 @@ public struct Claim: ~Copyable, Sendable {
     public consuming func finalize(contentsOfFile path: String) throws(StoreError) -> Entry {
         try ticket.settle { (session, right) throws(StoreError) in
             let file = try attempt("read the value", path) { () throws(Errno) in
-                try File.open(path: FileName(path.utf8))
+                try File.open(path: FileName(path))
             }
             try session.finalize(ticket.key, by: right, .descriptor(file.number))
         }

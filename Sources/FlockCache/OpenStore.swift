@@ -15,22 +15,29 @@ final class OpenStore: Sendable {
     let isLocal: Bool
     let isReadOnly: Bool
     let epoch: UInt32
-    let mutexes = ThreadMutexes(count: Layout.shardCount)
-
-    private let directories = Mutex(Directories())
-    let lazy = Mutex(Lazy())
-
-    private struct Directories {
-        var entries: Directory?
-        var shards: [Directory?] = []
-    }
+    /// One for each shard, and one for `lazy`.
+    let mutexes = ThreadMutexes(count: Layout.shardCount + 1)
 
     /// What is opened when it is first needed.
     struct Lazy {
         var place: Place?
+        var entries: Directory?
+        var shards = ShardDirectories()
         var shardFile: ShardFile?
         var session: SessionLock?
         var temporaries = 0
+    }
+
+    private nonisolated(unsafe) var lazy = Lazy()
+
+    /// Runs a closure with what is opened lazily. Short: nothing in it waits.
+    ///
+    /// Not `Synchronization.Mutex`: a class with generic members is laid out at run time, which costs a
+    /// command that lives for a millisecond a hundredth of it.
+    func withLazy<R>(_ body: (inout Lazy) -> R) -> R {
+        _ = mutexes.lock(Layout.shardCount, until: BootTime(nanoseconds: .max))
+        defer { mutexes.unlock(Layout.shardCount) }
+        return body(&lazy)
     }
 
     private init(
@@ -46,10 +53,9 @@ final class OpenStore: Sendable {
         epoch = ForkEpoch.current
     }
 
-    deinit { Self.cachedShards.subtract(cachedCount, ordering: .relaxed) }
-
-    private var cachedCount: Int {
-        directories.withLock { $0.shards.reduce(0) { $0 + ($1 == nil ? 0 : 1) } }
+    deinit {
+        Self.cachedShards.subtract(lazy.shards.forget(), ordering: .relaxed)
+        lazy.shards.deallocate()
     }
 
     /// Opens the store at a path; nil when it is not there and is not to be made.
@@ -78,7 +84,7 @@ final class OpenStore: Sendable {
 
     /// Where this process is.
     func place() throws(StoreError) -> Place {
-        let known = lazy.withLock { lazy in
+        let known = withLazy { lazy in
             if lazy.place == nil { lazy.place = Place.current() }
             return lazy.place
         }
@@ -95,7 +101,7 @@ final class OpenStore: Sendable {
 
     /// The directory of a shard; nil when it is not there and is not to be made.
     func shardDirectory(_ shard: Int, making: Bool) throws(StoreError) -> Directory? {
-        if let known = directories.withLock({ $0.shards.isEmpty ? nil : $0.shards[shard] }) {
+        if let known = withLazy({ $0.shards[shard] }) {
             return known
         }
         guard let entries = try entriesDirectory(making: making) else { return nil }
@@ -110,10 +116,7 @@ final class OpenStore: Sendable {
         guard Self.cachedShards.load(ordering: .relaxed) < Self.mostCachedShards else {
             return directory
         }
-        directories.withLock { cache in
-            if cache.shards.isEmpty {
-                cache.shards = [Directory?](repeating: nil, count: Layout.shardCount)
-            }
+        withLazy { cache in
             if cache.shards[shard] == nil {
                 cache.shards[shard] = directory
                 Self.cachedShards.add(1, ordering: .relaxed)
@@ -124,18 +127,18 @@ final class OpenStore: Sendable {
 
     /// Lets go of the directories kept open: somebody needs descriptors, or has removed directories.
     func forgetDirectories() {
-        let count = directories.withLock { cache in
-            defer { cache = Directories() }
-            return cache.shards.reduce(0) { $0 + ($1 == nil ? 0 : 1) }
+        let count = withLazy { cache in
+            cache.entries = nil
+            return cache.shards.forget()
         }
         Self.cachedShards.subtract(count, ordering: .relaxed)
     }
 
     private func entriesDirectory(making: Bool) throws(StoreError) -> Directory? {
-        if let known = directories.withLock({ $0.entries }) { return known }
+        if let known = withLazy({ $0.entries }) { return known }
         if making { _ = try locksDirectory() }  // makes what is missing, in the right order
         guard let entries = try openIfThere(Layout.entries, in: root, nil) else { return nil }
-        return directories.withLock { cache in
+        return withLazy { cache in
             if cache.entries == nil { cache.entries = entries }
             return cache.entries
         }
@@ -204,4 +207,40 @@ final class OpenStore: Sendable {
     }
 
     private func text(_ name: FileName) -> String { String(decoding: name.bytes, as: UTF8.self) }
+}
+
+/// The directories of shards that are kept open; memory for them is taken when there is one.
+///
+/// Not an array of optionals, whose type would have to be built when a command starts.
+struct ShardDirectories {
+    private var slots: UnsafeMutablePointer<Directory?>?
+
+    subscript(shard: Int) -> Directory? {
+        get { slots?[shard] }
+        set {
+            if slots == nil {
+                let fresh = UnsafeMutablePointer<Directory?>.allocate(capacity: Layout.shardCount)
+                fresh.initialize(repeating: nil, count: Layout.shardCount)
+                slots = fresh
+            }
+            slots?[shard] = newValue
+        }
+    }
+
+    /// Lets go of all, and says how many it were.
+    mutating func forget() -> Int {
+        guard let slots else { return 0 }
+        var count = 0
+        for shard in 0..<Layout.shardCount where slots[shard] != nil {
+            slots[shard] = nil
+            count += 1
+        }
+        return count
+    }
+
+    /// Gives the memory back, after `forget`.
+    mutating func deallocate() {
+        slots?.deallocate()
+        slots = nil
+    }
 }

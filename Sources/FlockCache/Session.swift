@@ -72,27 +72,27 @@ package final class Session: Sendable {
 
     /// Lets go of a store whose directory was removed.
     func forget(_ store: OpenStore) {
-        ForkEpoch.hold {
-            let bits = UInt(bitPattern: Unmanaged.passUnretained(store).toOpaque())
-            let (exchanged, _) = current.compareExchange(
-                expected: bits, desired: 0, ordering: .acquiringAndReleasing)
-            // Another thread may be about to retain what it has just loaded, so the reference that
-            // `current` held is not released: a store that is removed under a live session costs a
-            // few descriptors.
-            if exchanged { store.forgetDirectories() }
-        }
+        ForkEpoch.hold()
+        defer { ForkEpoch.release() }
+        let bits = UInt(bitPattern: Unmanaged.passUnretained(store).toOpaque())
+        let (exchanged, _) = current.compareExchange(
+            expected: bits, desired: 0, ordering: .acquiringAndReleasing)
+        // Another thread may be about to retain what it has just loaded, so the reference that
+        // `current` held is not released: a store that is removed under a live session costs a few
+        // descriptors.
+        if exchanged { store.forgetDirectories() }
     }
 
     private func open(making new: Marker?) throws(StoreError) -> OpenStore? {
         if let store = loaded() { return store }
-        return try ForkEpoch.hold { () throws(StoreError) in
-            if let store = loaded() { return store }
-            guard let store = try OpenStore.open(name, making: new, configuration: configuration)
-            else { return nil }
-            let reference = Unmanaged.passRetained(store)
-            current.store(UInt(bitPattern: reference.toOpaque()), ordering: .releasing)
-            return store
-        }
+        ForkEpoch.hold()
+        defer { ForkEpoch.release() }
+        if let store = loaded() { return store }
+        guard let store = try OpenStore.open(name, making: new, configuration: configuration)
+        else { return nil }
+        let reference = Unmanaged.passRetained(store)
+        current.store(UInt(bitPattern: reference.toOpaque()), ordering: .releasing)
+        return store
     }
 
     private func loaded() -> OpenStore? {
@@ -114,7 +114,7 @@ extension OpenStore {
         else { return true }
         if now.device != status.device || now.inode != status.inode { return true }
         // The same directory, but perhaps emptied and made a store again.
-        guard let linked = try? lazy.withLock({ try $0.shardFile?.isLinked() }) else {
+        guard let linked = try? withLazy({ $0.shardFile })?.isLinked() else {
             return false
         }
         return !linked
@@ -122,10 +122,10 @@ extension OpenStore {
 
     /// The file of mutexes and blocks, opened when first needed.
     func shardFile() throws(StoreError) -> ShardFile {
-        if let known = lazy.withLock({ $0.shardFile }) { return known }
+        if let known = withLazy({ $0.shardFile }) { return known }
         let locks = try locksDirectory()
         let file = try ShardFile(in: locks, of: self, path: file(Layout.shards, in: nil))
-        return lazy.withLock { lazy in
+        return withLazy { lazy in
             if let known = lazy.shardFile { return known }
             lazy.shardFile = file
             return file
@@ -134,14 +134,14 @@ extension OpenStore {
 
     /// The number by which this session shows that it lives; its byte is locked from now on.
     func sessionID() throws(StoreError) -> UInt64 {
-        if let known = lazy.withLock({ $0.session?.id }) { return known }
+        if let known = withLazy({ $0.session?.id }) { return known }
         let locks = try locksDirectory()
         let mode = marker.fileMode
         let session = try attempt("lock", file(Layout.sessions(0), in: nil)) { () throws(Errno) in
             try SessionLock(
                 in: locks, fileMode: marker.isShared ? mode : nil, defaultMode: mode)
         }
-        return lazy.withLock { lazy in
+        return withLazy { lazy in
             if let known = lazy.session { return known.id }
             lazy.session = session
             return session.id

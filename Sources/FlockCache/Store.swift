@@ -46,7 +46,7 @@ public struct Store: Sendable {
         public var onDamage: (@Sendable (Key, String?) -> Void)?
         /// File systems that cannot be known to keep the promises, accepted at the caller's own risk:
         /// names as in the error's text, such as `9p` and `fuse`.
-        public var allowedFileSystems: Set<String> = []
+        public var allowedFileSystems: [String] = []
 
         /// What an acknowledged change survives.
         public enum Durability: Sendable {

@@ -11,14 +11,23 @@ struct CallingProgram {
     let identity: ProcessIdentity
     let command: [UInt8]
 
-    /// Commands that only pass a command on.
-    private static let passers: Set<String> = [
-        "timeout", "sudo", "su", "runuser", "doas", "time", "nice", "ionice", "chrt", "taskset",
-        "env", "setsid", "stdbuf", "strace",
-    ]
-    private static let shells: Set<String> = [
-        "sh", "bash", "dash", "ash", "busybox", "zsh", "ksh", "mksh", "yash",
-    ]
+    /// Whether a command only passes a command on.
+    private static func isPasser(_ name: String) -> Bool {
+        switch name {
+        case "timeout", "sudo", "su", "runuser", "doas", "time", "nice", "ionice", "chrt",
+            "taskset",
+            "env", "setsid", "stdbuf", "strace":
+            true
+        default: false
+        }
+    }
+
+    private static func isShell(_ name: String) -> Bool {
+        switch name {
+        case "sh", "bash", "dash", "ash", "busybox", "zsh", "ksh", "mksh", "yash": true
+        default: false
+        }
+    }
 
     /// Finds it, beginning at the process that called.
     static func find(parent: Int32) throws(Failure) -> CallingProgram {
@@ -72,7 +81,7 @@ struct CallingProgram {
 
     /// The process that one acts for; nil when it acts for itself.
     private static func follows(_ status: ProcessStatus) -> Int32? {
-        if passers.contains(String(decoding: status.command, as: UTF8.self)) {
+        if isPasser(String(decoding: status.command, as: UTF8.self)) {
             return status.parent
         }
         guard status.neverExecuted, let parent = ProcessStatus(of: status.parent),
@@ -87,11 +96,11 @@ struct CallingProgram {
         // A script that is executed goes by its own name: the program's file tells.
         let path = program(of: status)
         let name = path.lastIndex(of: UInt8(ascii: "/")).map { path[($0 + 1)...] } ?? path[...]
-        return shells.contains(String(decoding: name, as: UTF8.self))
+        return isShell(String(decoding: name, as: UTF8.self))
     }
 
     private static func program(of status: ProcessStatus) -> [UInt8] {
-        Process.target(of: FileName("/proc/\(status.id)/exe".utf8)) ?? status.command
+        Process.target(of: procFile("exe", of: status.id)) ?? status.command
     }
 
     private static func identity(of process: Int32) throws(Failure) -> ProcessIdentity? {

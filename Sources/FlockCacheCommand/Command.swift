@@ -11,12 +11,12 @@ package enum Command {
             case .help(let verb):
                 try print(verb?.helpText ?? Verb.overview, Invocation(environment))
                 return ExitCode.yes.rawValue
-            case .run(let verb, var invocation):
+            case .run(let verb, let invocation):
                 words = Words(invocation)
                 // From before a change until its result is reported, no signal may end the command.
                 Store.beforeChange = { Process.blockTermination() }
                 defer { Process.unblockTermination() }
-                return try verb.run(&invocation).rawValue
+                return try verb.run(invocation).rawValue
             }
         } catch {
             if error.isClosedPipe && error.code == .inputOutput { return ExitCode.yes.rawValue }

@@ -2,7 +2,7 @@ internal import FlockCache
 internal import SystemCalls
 
 /// What a command gets from outside; tests give their own.
-package struct Environment {
+package final class Environment {
     /// Without the program's name.
     package var arguments: [[UInt8]]
     /// The value of an environment variable.
@@ -47,7 +47,7 @@ extension Invocation {
         if durable { configuration.durability = .powerLoss }
         if let names = environment.setting("FLOCK_CACHE_ALLOW_FILE_SYSTEM") {
             let words = String(decoding: names, as: UTF8.self).split(separator: ",")
-            configuration.allowedFileSystems = Set(words.map(String.init))
+            configuration.allowedFileSystems = words.map(String.init)
         }
         let words = Words(self)
         configuration.onDamage = { key, path in

@@ -3,7 +3,7 @@
 extension Verb {
     static let helpVerb = Verb(
         name: "help", summary: "Explain a command.",
-        operands: [Operand(name: "COMMAND", isOptional: true)], options: [],
+        operands: ["[COMMAND]"], options: [],
         detail: "Without a command it lists them all.", example: "flock-cache help claim",
         run: runHelp)
 
@@ -23,10 +23,6 @@ extension Verb {
         let options = options.map { option in
             let name = option.short.map { "-\($0)" } ?? "--\(option.name)"
             return "[" + name + (option.value.map { " " + $0.placeholder } ?? "") + "]"
-        }
-        let operands = operands.map { operand in
-            let name = operand.name + (operand.isRepeated ? "…" : "")
-            return operand.isOptional ? "[\(name)]" : name
         }
         return (["flock-cache", name] + options + operands).joined(separator: " ")
     }
@@ -68,7 +64,7 @@ extension Verb {
 /// The program's version; `docs/changelog.md` says what each brought.
 let programVersion = "0.1.0"
 
-@Sendable private func runHelp(_ invocation: inout Invocation) throws(Failure) -> ExitCode {
+@Sendable private func runHelp(_ invocation: Invocation) throws(Failure) -> ExitCode {
     guard let name = invocation.operands.first else {
         try print(Verb.overview, invocation)
         return .yes
@@ -82,7 +78,7 @@ let programVersion = "0.1.0"
     return .yes
 }
 
-@Sendable private func runVersion(_ invocation: inout Invocation) throws(Failure) -> ExitCode {
+@Sendable private func runVersion(_ invocation: Invocation) throws(Failure) -> ExitCode {
     try print("flock-cache \(programVersion) (store format 1)", invocation)
     return .yes
 }

@@ -60,6 +60,15 @@ package struct File: ~Copyable, Sendable {
         return done
     }
 
+    /// Reads at an offset with one call; fewer bytes than asked for do not mean the end.
+    package func readOnce(
+        into bytes: UnsafeMutableRawBufferPointer, at offset: Int
+    ) throws(Errno) -> Int {
+        Int(
+            try call { unsafe csystem_pread(number, bytes.baseAddress, bytes.count, Int64(offset)) }
+        )
+    }
+
     /// The file's bytes from an offset on, no more than that many.
     package func contents(upTo limit: Int, at offset: Int = 0) throws(Errno) -> [UInt8] {
         var contents = [UInt8](repeating: 0, count: limit)

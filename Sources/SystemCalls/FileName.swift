@@ -4,16 +4,21 @@ package struct FileName: Hashable, Sendable, ExpressibleByStringLiteral {
     let terminated: [UInt8]
 
     /// Takes bytes that hold no NUL.
-    package init(_ bytes: some Collection<UInt8>) {
-        precondition(!bytes.contains(0), "a file name holds no NUL")
-        var terminated = [UInt8]()
-        terminated.reserveCapacity(bytes.count + 1)
-        terminated.append(contentsOf: bytes)
-        terminated.append(0)
-        self.terminated = terminated
+    ///
+    /// Not generic: a command lives for a millisecond, and building a generic type at run time costs
+    /// several microseconds of it.
+    package init(_ bytes: [UInt8]) {
+        for byte in bytes where byte == 0 { preconditionFailure("a file name holds no NUL") }
+        terminated = bytes + [0]
     }
 
-    package init(stringLiteral value: String) { self.init(value.utf8) }
+    package init(_ bytes: ArraySlice<UInt8>) { self.init(Array(bytes)) }
+
+    package init(_ bytes: UnsafeBufferPointer<UInt8>) { unsafe self.init(Array(bytes)) }
+
+    package init(_ text: String) { self.init(Array(text.utf8)) }
+
+    package init(stringLiteral value: String) { self.init(value) }
 
     package var bytes: ArraySlice<UInt8> { terminated.dropLast() }
 

@@ -91,10 +91,7 @@ package enum ForkEpoch {
     /// A number that is another one in a forked child.
     package static var current: UInt32 { csystem_fork_epoch() }
 
-    /// Runs a closure during which no thread of this process forks. May be nested.
-    package static func hold<R: ~Copyable, E: Error>(_ body: () throws(E) -> R) throws(E) -> R {
-        csystem_hold_forks()
-        defer { csystem_release_forks() }
-        return try body()
-    }
+    /// Until `release`, no thread of this process forks, nor holds. May be nested.
+    package static func hold() { csystem_hold_forks() }
+    package static func release() { csystem_release_forks() }
 }

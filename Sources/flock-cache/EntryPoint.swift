@@ -1,32 +1,30 @@
+internal import CArguments
 internal import FlockCacheCommand
 internal import Glibc
 
 @main
 enum EntryPoint {
-    static func main() {
+    // `nonisolated`: otherwise the main actor, and with it the concurrency library, is started first.
+    nonisolated static func main() {
         Command.prepareProcess()
         // `CommandLine.arguments` would repair what is not UTF-8; keys and values are bytes.
-        let arguments = (1..<max(1, Int(CommandLine.argc))).compactMap { index in
-            CommandLine.unsafeArgv[index].map(bytes)
+        var arguments: [[UInt8]] = []
+        for index in 1..<max(1, carguments_count()) {
+            if let argument = carguments_at(index) { arguments.append(bytes(argument)) }
         }
-        exit(
-            Command.run(
-                Environment(arguments: arguments) { name in
-                    getenv(name.cString).map(bytes)
-                }))
+        exit(Command.run(Environment(arguments: arguments, variable: variable)))
     }
 
-    private static func bytes(_ text: UnsafeMutablePointer<CChar>) -> [UInt8] {
+    nonisolated private static func variable(_ name: StaticString) -> [UInt8]? {
+        // A static string ends with NUL.
+        let name = UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self)
+        return getenv(name).map { bytes($0) }
+    }
+
+    nonisolated private static func bytes(_ text: UnsafePointer<CChar>) -> [UInt8] {
         let count = strlen(text)
         return text.withMemoryRebound(to: UInt8.self, capacity: count) {
             [UInt8](UnsafeBufferPointer(start: $0, count: count))
         }
-    }
-}
-
-extension StaticString {
-    /// A static string ends with NUL.
-    fileprivate var cString: UnsafePointer<CChar> {
-        UnsafeRawPointer(utf8Start).assumingMemoryBound(to: CChar.self)
     }
 }

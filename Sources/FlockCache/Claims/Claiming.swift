@@ -1,4 +1,3 @@
-internal import Synchronization
 internal import SystemCalls
 
 /// For whom a claim is made.
@@ -37,7 +36,7 @@ extension Session {
         let name = try EntryName(key)
         return try withStore { (store) throws(StoreError) in
             while true {
-                let found = try store.lookUp(name, key, maxAge: maxAge)
+                let found = try store.lookUp(name, key, maxAge: maxAge, looksAgain: false)
                 var seen: Store.Generation?
                 var isDamaged = false
                 switch found {
@@ -206,7 +205,7 @@ extension OpenStore {
     /// A name for a record being written, of this session and never used before by it.
     func temporaryName() throws(StoreError) -> FileName {
         let session = try sessionID()
-        let number = lazy.withLock { lazy in
+        let number = withLazy { lazy in
             lazy.temporaries += 1
             return lazy.temporaries
         }

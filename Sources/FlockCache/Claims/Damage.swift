@@ -7,20 +7,15 @@ extension Session {
         _ name: EntryName, _ key: Store.Key, _ held: inout HeldShard, in directory: Directory
     ) throws(StoreError) {
         let store = held.store
-        guard let file = try store.openRecord(name.ready, name, in: directory) else { return }
         let path = store.file(name.ready, in: name.shard)
-        let isDamaged: Bool
-        let size: Int
-        do throws(Errno) {
-            size = try file.status().size
-            switch try ReadyFile.read(file, key: key.bytes) {
-            case .damaged: isDamaged = true
-            case .ready: isDamaged = false
-            }
-        } catch {
-            throw StoreError(error, "read", path: path, key: key)
+        // The size of what is there, if that is damaged.
+        let damaged = try store.withRecord(name.ready, of: name, in: directory) {
+            (file) throws(Errno) -> Int? in
+            let size = try file.status().size
+            if case .ready = try ReadyFile.read(file, key: key.bytes) { return nil }
+            return size
         }
-        guard isDamaged else { return }
+        guard let damaged, let size = damaged else { return }
 
         // What is no claim beside the READY record must not become one without it.
         let generation = try store.readyGeneration(name, in: directory) ?? 0

@@ -203,18 +203,15 @@ private struct FinalizeChange {
     /// Throws `.claimLost` unless the claim is there or was finalized, by the same right.
     private func state(in directory: Directory) throws(StoreError) -> State {
         let ready = try readyClaim(in: directory)
-        if let file = try store.openRecord(name.pending, name, in: directory, .readWrite) {
-            let text = try attempt("read", store.file(name.pending, in: name.shard)) {
-                () throws(Errno) in try ClaimSection.readText(file)
-            }
-            if let (claim, text) = text, claim.generation > (ready?.generation ?? 0) {
-                guard right.covers(claim) else {
-                    let standing = try store.standing(of: claim)
-                    let holder = store.holder(of: claim, standing: standing)
-                    throw .claimLost("finalize", key, holder: holder)
-                }
-                return .mine(PendingClaim(file: file, text: text, generation: claim.generation))
-            }
+        let pending = try store.withRecord(name.pending, of: name, in: directory, .readWrite) {
+            (file) throws(Errno) -> (ClaimSection, PendingClaim)? in
+            guard let (claim, text) = try ClaimSection.readText(file) else { return nil }
+            return (claim, PendingClaim(file: file, text: text, generation: claim.generation))
+        }
+        if case (let claim, let mine)?? = pending, claim.generation > ready?.generation ?? 0 {
+            if right.covers(claim) { return .mine(mine) }
+            let standing = try store.standing(of: claim)
+            throw .claimLost("finalize", key, holder: store.holder(of: claim, standing: standing))
         }
         guard let ready, right.covers(ready) else { throw .claimLost("finalize", key, holder: nil) }
         return .done(ready.generation)
@@ -229,10 +226,9 @@ private struct FinalizeChange {
     }
 
     private func readyClaim(in directory: Directory) throws(StoreError) -> ClaimSection? {
-        guard let file = try store.openRecord(name.ready, name, in: directory) else { return nil }
-        return try attempt("read", store.file(name.ready, in: name.shard)) { () throws(Errno) in
+        try store.withRecord(name.ready, of: name, in: directory) { (file) throws(Errno) in
             try ClaimSection.read(file)
-        }
+        } ?? nil
     }
 
     private func formerSize(in directory: Directory) throws(StoreError) -> Int? {

@@ -18,35 +18,30 @@ extension OpenStore {
     ///
     /// Only three misses are "absent": between two looks a finalize can rename the one to the other.
     /// With `maxAge`, a claim beside a READY record that is older is looked for as well.
+    ///
+    /// - Parameter looksAgain: false where "absent" only means to look under the mutex.
     func lookUp(
-        _ name: EntryName, _ key: Store.Key, maxAge: Duration? = nil
+        _ name: EntryName, _ key: Store.Key, maxAge: Duration? = nil, looksAgain: Bool = true
     ) throws(StoreError) -> Lookup {
         guard let directory = try shardDirectory(name.shard, making: false) else { return .absent }
-        for isLast in [false, true] {
-            if let file = try openRecord(name.ready, name, in: directory) {
-                return try readReady(file, name, key, maxAge: maxAge, in: directory)
-            }
-            if isLast { break }
-            switch try readPending(name, in: directory) {
-            case .none: continue
-            case .torn: return .torn
-            case .whole(let claim): return .pending(claim)
-            }
+        if let found = try lookAtReady(name, key, maxAge: maxAge, in: directory) { return found }
+        switch try readPending(name, in: directory) {
+        case .torn: return .torn
+        case .whole(let claim): return .pending(claim)
+        case .none:
+            guard looksAgain else { return .absent }
+            return try lookAtReady(name, key, maxAge: maxAge, in: directory) ?? .absent
         }
-        return .absent
     }
 
-    private func readReady(
-        _ file: consuming File, _ name: EntryName, _ key: Store.Key, maxAge: Duration?,
-        in directory: Directory
-    ) throws(StoreError) -> Lookup {
-        let reading: ReadyFile.Reading
-        do throws(Errno) {
-            reading = try ReadyFile.read(file, key: key.bytes)
-        } catch {
-            throw StoreError(error, "read", path: self.file(name.ready, in: name.shard), key: key)
+    private func lookAtReady(
+        _ name: EntryName, _ key: Store.Key, maxAge: Duration?, in directory: Directory
+    ) throws(StoreError) -> Lookup? {
+        let reading = try withRecord(name.ready, of: name, in: directory) {
+            (file) throws(Errno) in try ReadyFile.read(file, key: key.bytes)
         }
         switch reading {
+        case nil: return nil
         case .damaged: return .damaged
         case .ready(let ready, let status):
             guard ready.isOlder(than: maxAge) else {
@@ -80,19 +75,16 @@ extension OpenStore {
     /// Reads `NAME.pending`. Without the mutex "torn" means that it may be being written; with it,
     /// that a killed process left it.
     func readPending(_ name: EntryName, in directory: Directory) throws(StoreError) -> PendingFile {
-        guard let file = try openRecord(name.pending, name, in: directory) else { return .none }
-        return try attempt("read", self.file(name.pending, in: name.shard)) { () throws(Errno) in
-            guard let claim = try ClaimSection.read(file) else { return .torn }
-            return .whole(claim)
-        }
+        try withRecord(name.pending, of: name, in: directory) { (file) throws(Errno) in
+            try ClaimSection.read(file).map { .whole($0) } ?? .torn
+        } ?? .none
     }
 
     /// The generation of the READY record; nil when there is none, 0 when it cannot be read.
     func readyGeneration(
         _ name: EntryName, in directory: Directory
     ) throws(StoreError) -> Store.Generation? {
-        guard let file = try openRecord(name.ready, name, in: directory) else { return nil }
-        return try attempt("read", self.file(name.ready, in: name.shard)) { () throws(Errno) in
+        try withRecord(name.ready, of: name, in: directory) { (file) throws(Errno) in
             guard try file.status().isRegular else { return 0 }
             return try ClaimSection.read(file)?.generation ?? 0
         }
@@ -109,23 +101,29 @@ extension OpenStore {
         return claim
     }
 
-    /// Opens a file of an entry; nil when there is none.
-    func openRecord(
-        _ file: FileName, _ name: EntryName, in directory: Directory,
-        _ access: Directory.Access = .read
-    ) throws(StoreError) -> File? {
+    /// Runs a closure with an opened file of an entry; nil when there is none.
+    @inline(__always)
+    func withRecord<R>(
+        _ file: FileName, of name: EntryName, in directory: Directory,
+        _ access: Directory.Access = .read, _ body: (consuming File) throws(Errno) -> R
+    ) throws(StoreError) -> R? {
+        do throws(Errno) {
+            return try body(try openRecord(file, in: directory, access))
+        } catch {
+            if error == .noEntry { return nil }
+            throw StoreError(error, "read", path: self.file(file, in: name.shard))
+        }
+    }
+
+    private func openRecord(
+        _ file: FileName, in directory: Directory, _ access: Directory.Access
+    ) throws(Errno) -> File {
         do throws(Errno) {
             return try directory.open(file, access)
         } catch {
-            switch error {
-            case .noEntry: return nil
-            case .tooManyFiles, .tooManyFilesInSystem:
-                forgetDirectories()
-                return try attempt("open", self.file(file, in: name.shard)) { () throws(Errno) in
-                    try directory.open(file, access)
-                }
-            default: throw StoreError(error, "open", path: self.file(file, in: name.shard))
-            }
+            guard error == .tooManyFiles || error == .tooManyFilesInSystem else { throw error }
+            forgetDirectories()
+            return try directory.open(file, access)
         }
     }
 }
@@ -148,7 +146,8 @@ extension ClaimSection {
     ) throws(Errno) -> R? {
         try withUnsafeTemporaryAllocation(byteCount: mostBytes, alignment: 8) {
             (buffer) throws(Errno) in
-            let count = try file.read(into: buffer, at: 0)
+            // Written by one call, so one read has it all; less is torn, and looked at again.
+            let count = try file.readOnce(into: buffer, at: 0)
             let bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count])
             guard let (section, length) = parse(bytes) else { return nil }
             return body(section, UnsafeRawBufferPointer(rebasing: bytes[..<length]))

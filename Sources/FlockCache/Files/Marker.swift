@@ -32,34 +32,44 @@ package struct Marker: Equatable, Sendable {
 
     /// Names of settings that this version does not know are passed over.
     static func read(_ text: [UInt8]) -> Reading {
-        let lines = text.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
-        guard text.last == UInt8(ascii: "\n"), let first = lines.first else { return .notAMarker }
-        let words = first.split(separator: UInt8(ascii: " "))
-        guard words.count == 2, words[0].elementsEqual("flock-cache".utf8),
-            let version = decimal(words[1]).flatMap({ Int(exactly: $0) }), version >= 1
-        else { return .notAMarker }
-        guard version == Self.version else { return .newer(version) }
-        var marker = Marker()
-        for line in lines.dropFirst() where !line.isEmpty {
-            guard let colon = line.firstIndex(of: UInt8(ascii: ":")) else { return .notAMarker }
-            let value = line[(colon + 1)...].drop { $0 == UInt8(ascii: " ") }
-            let name = line[..<colon]
-            if name.elementsEqual("mode".utf8) {
-                guard let mode = UInt32(String(decoding: value, as: UTF8.self), radix: 8),
-                    Self.isAcceptable(mode: mode)
-                else { return .notAMarker }
-                marker.mode = mode
-            } else if name.elementsEqual("durable".utf8) {
-                marker.isDurable = value.elementsEqual("yes".utf8)
+        text.withUnsafeBytes { bytes in
+            var lines = RecordLines(bytes)
+            guard let first = lines.next(named: "flock-cache", separator: UInt8(ascii: " ")),
+                let version = decimal(first).flatMap(Int.init(exactly:)), version >= 1
+            else { return .notAMarker }
+            guard version == Self.version else { return .newer(version) }
+            var marker = Marker()
+            while lines.offset < bytes.count {
+                if let mode = lines.next(named: "mode") {
+                    guard let mode = octal(mode), Self.isAcceptable(mode: mode) else {
+                        return .notAMarker
+                    }
+                    marker.mode = mode
+                } else if let durable = lines.next(named: "durable") {
+                    marker.isDurable = durable.elementsEqual("yes".utf8)
+                } else if !lines.skip() {
+                    return .notAMarker
+                }
             }
+            return .marker(marker)
         }
-        return .marker(marker)
     }
 
     /// The owner has everything, others nothing, the group nothing, reading or everything.
     package static func isAcceptable(mode: UInt32) -> Bool {
         mode == 0o700 || mode == 0o750 || mode == 0o770
     }
+}
+
+/// The number that octal digits make.
+private func octal(_ digits: UnsafeBufferPointer<UInt8>) -> UInt32? {
+    guard !digits.isEmpty, digits.count <= 8 else { return nil }
+    var value: UInt32 = 0
+    for byte in digits {
+        guard UInt8(ascii: "0")...UInt8(ascii: "7") ~= byte else { return nil }
+        value = value << 3 | UInt32(byte - UInt8(ascii: "0"))
+    }
+    return value
 }
 
 /// The number that decimal digits make; nil for anything else, and beyond 64 bits.

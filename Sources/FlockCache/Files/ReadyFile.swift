@@ -58,7 +58,9 @@ package struct ReadyFile: Sendable {
         var small: [UInt8]?
         (head, small) = try withUnsafeTemporaryAllocation(byteCount: smallest, alignment: 8) {
             (buffer) throws(Errno) in
-            let count = try file.read(into: buffer, at: 0)
+            let wanted = UnsafeMutableRawBufferPointer(
+                rebasing: buffer[..<min(status.size, buffer.count)])
+            let count = try file.read(into: wanted, at: 0)
             let bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count])
             guard let (claim, length) = ClaimSection.parse(bytes),
                 let (value, check) = ValueSection.parse(bytes, behind: length)

@@ -88,6 +88,19 @@ struct RecordLines {
             to: UInt8.self)
     }
 
+    /// Passes over a line of any name; false if there is none.
+    mutating func skip() -> Bool {
+        var end = offset
+        var hasName = false
+        while end < bytes.count, bytes[end] != UInt8(ascii: "\n") {
+            if bytes[end] == UInt8(ascii: ":") { hasName = true }
+            end += 1
+        }
+        guard hasName, end < bytes.count else { return false }
+        offset = end + 1
+        return true
+    }
+
     /// Whether the next line is the check of everything before it.
     mutating func check() -> Bool {
         let end = offset

@@ -79,15 +79,15 @@ extension OpenStore {
     private static func readMarkerFile(
         _ root: Directory, _ path: String
     ) throws(StoreError) -> Marker? {
-        let text: [UInt8]?
+        let text: [UInt8]
         do throws(Errno) {
             let file = try root.open(Layout.marker, .read)
-            text = try file.status().isRegular ? try file.contents(upTo: 4096) : nil
+            text = try file.contents(upTo: 4096)
         } catch {
             if error == .noEntry { return nil }
             throw StoreError(error, "open the store", path: path)
         }
-        switch Marker.read(text ?? []) {
+        switch Marker.read(text) {
         case .marker(let marker): return marker
         case .newer(let version): throw .newerFormat(path, version)
         case .notAMarker: throw .notAStore(path, "its file flock-cache is not of this program")

@@ -17,14 +17,10 @@ extension Session {
     ) throws(StoreError) {
         try forEachReady(in: store) { (name, directory) throws(StoreError) in
             let isOld = { () throws(StoreError) -> Bool in
-                guard let file = try store.openRecord(name.ready, name, in: directory) else {
-                    return false
-                }
-                return try attempt("read", store.file(name.ready, in: name.shard)) {
-                    () throws(Errno) in
+                try store.withRecord(name.ready, of: name, in: directory) { (file) throws(Errno) in
                     guard let (_, value) = try ReadyFile.readHeads(file) else { return false }
                     return WallClock.microseconds - value.finalized > maxAge.clampedMicroseconds
-                }
+                } ?? false
             }
             guard try isOld() else { return true }
             try remove(name, .tooOld, from: store, request, in: directory, if: isOld)

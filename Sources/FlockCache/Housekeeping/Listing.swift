@@ -107,12 +107,11 @@ extension Store {
         private func summarizeReady(
             _ name: EntryName, in store: OpenStore, _ directory: Directory
         ) throws(StoreError) -> Summary? {
-            guard let file = try store.openRecord(name.ready, name, in: directory) else {
-                return nil
-            }
-            let heads = try attempt("read", store.file(name.ready, in: shard)) { () throws(Errno) in
+            let found = try store.withRecord(name.ready, of: name, in: directory) {
+                (file) throws(Errno) in
                 try file.status().isRegular ? try ReadyFile.readHeads(file) : nil
             }
+            guard let heads = found else { return nil }
             guard let (claim, value) = heads else {
                 session.configuration.onDamage?(Key(EntryName.decode(name.encoded) ?? []), nil)
                 return nil

@@ -11,7 +11,7 @@ struct ArgumentParser {
     /// What the options of a command line are and where its operands begin is settled in one pass:
     /// `--opt value`, `--opt=value`, `-w5`, `-w 5`, `-nq`, and `--` ends the options.
     func parse(_ arguments: [[UInt8]], _ environment: Environment) throws(Failure) -> Result {
-        var invocation = Invocation(environment)
+        let invocation = Invocation(environment)
         var verb: Verb?
         var wantsHelp = false
         var index = 0
@@ -33,8 +33,8 @@ struct ArgumentParser {
                 let next = index < arguments.count ? arguments[index] : nil
                 let usedNext =
                     try argument[1] == hyphen
-                    ? long(argument, next, options, verb, &invocation)
-                    : short(argument, next, options, verb, &invocation)
+                    ? long(argument, next, options, verb, invocation)
+                    : short(argument, next, options, verb, invocation)
                 if usedNext { index += 1 }
             }
             wantsHelp = invocation.has(.help)
@@ -56,7 +56,7 @@ struct ArgumentParser {
 
     private func long(
         _ argument: [UInt8], _ next: [UInt8]?, _ options: [Option], _ verb: Verb?,
-        _ invocation: inout Invocation
+        _ invocation: Invocation
     ) throws(Failure) -> Bool {
         let body = argument.dropFirst(2)
         let name = body.prefix { $0 != UInt8(ascii: "=") }
@@ -69,13 +69,13 @@ struct ArgumentParser {
             invocation.give(option, [])
             return false
         }
-        try give(option, attached ?? next, &invocation)
+        try give(option, attached ?? next, invocation)
         return attached == nil
     }
 
     private func short(
         _ argument: [UInt8], _ next: [UInt8]?, _ options: [Option], _ verb: Verb?,
-        _ invocation: inout Invocation
+        _ invocation: Invocation
     ) throws(Failure) -> Bool {
         var rest = argument.dropFirst()
         while let letter = rest.popFirst() {
@@ -86,14 +86,14 @@ struct ArgumentParser {
                 invocation.give(option, [])
                 continue
             }
-            try give(option, rest.isEmpty ? next : Array(rest), &invocation)
+            try give(option, rest.isEmpty ? next : Array(rest), invocation)
             return rest.isEmpty
         }
         return false
     }
 
     private func give(
-        _ option: Option, _ value: [UInt8]?, _ invocation: inout Invocation
+        _ option: Option, _ value: [UInt8]?, _ invocation: Invocation
     ) throws(Failure) {
         guard let value, let kind = option.value else {
             throw .usage("--\(option.name) needs a value: \(option.help)")
@@ -105,10 +105,10 @@ struct ArgumentParser {
     }
 
     private func checkOperands(_ operands: [[UInt8]], of verb: Verb) throws(Failure) {
-        let least = verb.operands.count { !$0.isOptional }
-        let most = verb.operands.contains { $0.isRepeated } ? Int.max : verb.operands.count
+        let least = verb.operands.count { !$0.hasPrefix("[") }
+        let most = verb.operands.last?.hasSuffix("…") == true ? Int.max : verb.operands.count
         if operands.count < least {
-            let missing = verb.operands[operands.count].name
+            let missing = verb.operands[operands.count]
             throw .usage("\(verb.name) needs \(missing). Try: flock-cache help \(verb.name)")
         }
         if operands.count > most {

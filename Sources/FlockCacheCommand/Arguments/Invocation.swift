@@ -1,19 +1,25 @@
 internal import FlockCache
 
 /// A command line as it was understood, and the world it runs in.
-struct Invocation {
-    var environment: Environment
+final class Invocation {
+    let environment: Environment
     var operands: [[UInt8]] = []
-    private var given: [(name: String, value: [UInt8])] = []
+    private var givenNames: [String] = []
+    private var givenValues: [[UInt8]] = []
 
     init(_ environment: Environment) { self.environment = environment }
 
-    mutating func give(_ option: Option, _ value: [UInt8]) { given.append((option.name, value)) }
+    func give(_ option: Option, _ value: [UInt8]) {
+        givenNames.append(option.name)
+        givenValues.append(value)
+    }
 
     /// Whether an option stands there; where one stands twice the last one counts.
     func has(_ option: Option) -> Bool { raw(option) != nil }
 
-    func raw(_ option: Option) -> [UInt8]? { given.last { $0.name == option.name }?.value }
+    func raw(_ option: Option) -> [UInt8]? {
+        givenNames.lastIndex(of: option.name).map { givenValues[$0] }
+    }
 
     // The parser has checked the values, so what cannot be read here is not given.
 

@@ -1,22 +1,30 @@
 /// A command as data: the parser, the help and whatever else describes commands read the same table.
-struct Verb: Sendable {
+///
+/// A class, because a copy of one is then a reference: cheap, and nothing to build at run time.
+final class Verb: Sendable {
     let name: String
     /// One line.
     let summary: String
-    let operands: [Operand]
+    /// What stands without a name: `KEY`, `[VALUE]` if it may be left out, `KEY…` for one or more.
+    let operands: [String]
     let options: [Option]
     /// What the command prints and how it ends, in a few lines.
     let detail: String
     let example: String
-    let run: @Sendable (inout Invocation) throws(Failure) -> ExitCode
-}
+    let run: @Sendable (Invocation) throws(Failure) -> ExitCode
 
-/// What stands without a name.
-struct Operand: Sendable {
-    let name: String
-    var isOptional = false
-    /// Takes all that follow, one at least.
-    var isRepeated = false
+    init(
+        name: String, summary: String, operands: [String], options: [Option], detail: String,
+        example: String, run: @escaping @Sendable (Invocation) throws(Failure) -> ExitCode
+    ) {
+        self.name = name
+        self.summary = summary
+        self.operands = operands
+        self.options = options
+        self.detail = detail
+        self.example = example
+        self.run = run
+    }
 }
 
 /// What stands with a name.

@@ -15,7 +15,7 @@ extension Option {
 extension Verb {
     static let claim = Verb(
         name: "claim", summary: "Win a key, or get its value, or learn who is at it.",
-        operands: [Operand(name: "KEY")],
+        operands: ["KEY"],
         options: [.wait, .noWait, .maxAge, .staleAfter, .owner],
         detail: """
             Won: prints the claim's generation, exit 0; produce the value, then finalize.
@@ -30,7 +30,7 @@ extension Verb {
 
     static let finalize = Verb(
         name: "finalize", summary: "Publish the value of a claimed key.",
-        operands: [Operand(name: "KEY"), Operand(name: "VALUE", isOptional: true)],
+        operands: ["KEY", "[VALUE]"],
         options: [.generation, .file, .owner],
         detail: """
             Exit 0 when it is published, also when it already was from this claim.
@@ -44,7 +44,7 @@ extension Verb {
 
     static let abandon = Verb(
         name: "abandon", summary: "Give a claim up.",
-        operands: [Operand(name: "KEY")], options: [.generation, .owner],
+        operands: ["KEY"], options: [.generation, .owner],
         detail: """
             Exit 0, also when there is nothing of yours to give up. A value is never touched.
             Exit 76 when --generation is given and the claim has another.
@@ -55,14 +55,14 @@ extension Verb {
         run: runAbandon)
 }
 
-@Sendable private func runClaim(_ invocation: inout Invocation) throws(Failure) -> ExitCode {
+@Sendable private func runClaim(_ invocation: Invocation) throws(Failure) -> ExitCode {
     let store = try invocation.openStore()
     let key = invocation.key()
     let words = Words(invocation)
     let owner = try claimOwner(invocation, words)
     let wait = invocation.wait(.wait, none: .noWait)
     let start = WaitNotice(
-        key: key, limit: wait?.limit, words: words, isTerminal: isTerminal(invocation),
+        key: key, limit: wait?.limit, words: words, terminal: invocation.environment.error,
         owner: owner)
     let outcome = try failing { () throws(StoreError) in
         try store.session.claim(
@@ -134,7 +134,7 @@ func report(_ ready: ReadyFile, of key: Store.Key, _ invocation: Invocation) thr
     try results.flush()
 }
 
-@Sendable private func runFinalize(_ invocation: inout Invocation) throws(Failure) -> ExitCode {
+@Sendable private func runFinalize(_ invocation: Invocation) throws(Failure) -> ExitCode {
     let store = try invocation.openStore()
     let key = invocation.key()
     let right = try claimRight(invocation)
@@ -187,7 +187,7 @@ private func open(_ path: [UInt8]) throws(Failure) -> File {
     }
 }
 
-@Sendable private func runAbandon(_ invocation: inout Invocation) throws(Failure) -> ExitCode {
+@Sendable private func runAbandon(_ invocation: Invocation) throws(Failure) -> ExitCode {
     let store = try invocation.openStore()
     let key = invocation.key()
     let right = try claimRight(invocation)
@@ -238,30 +238,27 @@ private final class WaitNotice {
     private let key: Store.Key
     private let limit: Duration?
     private let words: Words
-    private let patience: Duration
+    private let terminal: Int32
     private let ownProcess: Int32?
     private var hasSpoken = false
 
     init(
-        key: Store.Key, limit: Duration?, words: Words, isTerminal: Bool, owner: ClaimOwner
+        key: Store.Key, limit: Duration?, words: Words, terminal: Int32, owner: ClaimOwner
     ) {
         self.key = key
         self.limit = limit
         self.words = words
-        patience = .seconds(isTerminal ? 1 : 10)
+        self.terminal = terminal
         ownProcess = if case .process(let identity, _) = owner { identity.id } else { nil }
     }
 
     func look(_ holder: Holder, _ elapsed: Duration) {
-        guard !hasSpoken, elapsed >= patience else { return }
+        guard !hasSpoken, elapsed >= .seconds(1) else { return }
+        guard elapsed >= .seconds(10) || Process.isTerminal(terminal) else { return }
         hasSpoken = true
         let until = limit.map { "for \(($0 - elapsed).spoken) more" } ?? "for as long as it takes"
         let isOwn = ownProcess != nil && holder.processID == ownProcess
         let note = isOwn ? "; that is the calling program itself" : ""
         words.say("waiting for \(key): \(holder) is at it\(note); waiting \(until)")
     }
-}
-
-private func isTerminal(_ invocation: Invocation) -> Bool {
-    Process.isTerminal(invocation.environment.error)
 }

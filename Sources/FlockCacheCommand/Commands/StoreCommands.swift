@@ -25,7 +25,7 @@ extension Option {
 
 extension Verb {
     static let get = Verb(
-        name: "get", summary: "Print the value of a key.", operands: [Operand(name: "KEY")],
+        name: "get", summary: "Print the value of a key.", operands: ["KEY"],
         options: [.maxAge],
         detail: """
             Exit 0 with the value; 1 when it is absent, or older than --max-age; 75 when it is
@@ -36,7 +36,7 @@ extension Verb {
 
     static let remove = Verb(
         name: "remove", summary: "Delete the values of keys.",
-        operands: [Operand(name: "KEY", isRepeated: true)], options: [.pendingToo],
+        operands: ["KEY…"], options: [.pendingToo],
         detail: """
             Exit 0, also for keys that are absent. 75 when one is being produced, which is then
             left as it is; --pending removes claims too.
@@ -85,7 +85,7 @@ extension Verb {
         run: runInit)
 }
 
-@Sendable private func runGet(_ invocation: inout Invocation) throws(Failure) -> ExitCode {
+@Sendable private func runGet(_ invocation: Invocation) throws(Failure) -> ExitCode {
     let store = try invocation.openStore()
     let key = invocation.key()
     let maxAge = invocation.duration(.maxAge)
@@ -104,7 +104,7 @@ extension Verb {
     }
 }
 
-@Sendable private func runRemove(_ invocation: inout Invocation) throws(Failure) -> ExitCode {
+@Sendable private func runRemove(_ invocation: Invocation) throws(Failure) -> ExitCode {
     let store = try invocation.openStore()
     let evenPending = invocation.has(.pendingToo)
     var code = ExitCode.yes
@@ -122,7 +122,7 @@ extension Verb {
     return code
 }
 
-@Sendable private func runList(_ invocation: inout Invocation) throws(Failure) -> ExitCode {
+@Sendable private func runList(_ invocation: Invocation) throws(Failure) -> ExitCode {
     let store = try invocation.openStore()
     let filter: Store.Filter =
         switch (invocation.has(.onlyPending), invocation.has(.onlyReady)) {
@@ -173,7 +173,7 @@ private func members(of entry: Store.Summary) -> [JSON.Member] {
     ]
 }
 
-@Sendable private func runStats(_ invocation: inout Invocation) throws(Failure) -> ExitCode {
+@Sendable private func runStats(_ invocation: Invocation) throws(Failure) -> ExitCode {
     let store = try invocation.openStore()
     let counts = try failing { () throws(StoreError) in try store.counts() }
     var results = Results(invocation.environment)
@@ -195,7 +195,7 @@ private func members(of entry: Store.Summary) -> [JSON.Member] {
     return .yes
 }
 
-@Sendable private func runReap(_ invocation: inout Invocation) throws(Failure) -> ExitCode {
+@Sendable private func runReap(_ invocation: Invocation) throws(Failure) -> ExitCode {
     let store = try invocation.openStore()
     var limits = Store.ReapLimits()
     limits.assumeDeadAfter = invocation.duration(.assumeDeadAfter)
@@ -238,7 +238,7 @@ private func name(of reason: Store.Reaped.Reason) -> String {
     }
 }
 
-@Sendable private func runInit(_ invocation: inout Invocation) throws(Failure) -> ExitCode {
+@Sendable private func runInit(_ invocation: Invocation) throws(Failure) -> ExitCode {
     var marker = Marker()
     if let raw = invocation.raw(.mode) {
         marker.mode = UInt32(String(decoding: raw, as: UTF8.self), radix: 8) ?? 0
