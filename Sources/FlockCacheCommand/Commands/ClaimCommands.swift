@@ -82,21 +82,38 @@ extension Verb {
         }
         return .yes
     case .ready(let ready):
-        try report(ready, of: key, invocation)
+        try toWhoeverReads { () throws(Failure) in try report(ready, of: key, invocation) }
         return .no
     case .pending(let holder):
         words.say("\(key) is being done by \(holder)")
         if words.isJSON {
-            var results = Results(invocation.environment)
-            let members: [JSON.Member] = [
-                .init("state", .text("pending")), .init("key", .text(key.description)),
-                .init("holder", JSON.holder(holder)),
-            ]
-            try results.line(JSON.line(members))
-            try results.flush()
+            try toWhoeverReads { () throws(Failure) in
+                try reportPending(holder, of: key, invocation)
+            }
         }
         return wait == nil ? .notNow : .timedOut
     }
+}
+
+/// A reader that has had enough ends other commands with 0. Of a claim that would say "won".
+private func toWhoeverReads(_ report: () throws(Failure) -> Void) throws(Failure) {
+    do throws(Failure) {
+        try report()
+    } catch {
+        guard error.isClosedPipe else { throw error }
+    }
+}
+
+private func reportPending(
+    _ holder: Holder, of key: Store.Key, _ invocation: Invocation
+) throws(Failure) {
+    var results = Results(invocation.environment)
+    let members: [JSON.Member] = [
+        .init("state", .text("pending")), .init("key", .text(key.description)),
+        .init("holder", JSON.holder(holder)),
+    ]
+    try results.line(JSON.line(members))
+    try results.flush()
 }
 
 private func reportWin(
