@@ -27,12 +27,12 @@ final class Invocation {
     func number(_ option: Option) -> UInt64? { raw(option).flatMap(UInt64.init(argument:)) }
     func size(_ option: Option) -> Int? { raw(option).flatMap(Int.init(sizeArgument:)) }
 
-    /// How long to wait: nil for not at all.
+    /// How long to wait: nil for not at all, which is also what a wait of 0 says.
     func wait(_ option: Option, none: Option) -> WaitArgument? {
         if has(none) { return nil }
         guard let raw = raw(option) else { return nil }
         if raw.elementsEqual("forever".utf8) { return .forever }
-        return Duration(argument: raw).map { .upTo($0) }
+        return Duration(argument: raw).flatMap { $0 == .zero ? nil : .upTo($0) }
     }
 }
 
