@@ -79,7 +79,14 @@ let programVersion = "0.1.0"
 }
 
 @Sendable private func runVersion(_ invocation: Invocation) throws(Failure) -> ExitCode {
-    try print("flock-cache \(programVersion) (store format 1)", invocation)
+    if invocation.has(.json) {
+        let members: [JSON.Member] = [
+            .init("version", .text(programVersion)), .init("format", .number(1)),
+        ]
+        try print(JSON.line(members), invocation)
+    } else {
+        try print("flock-cache \(programVersion) (store format 1)", invocation)
+    }
     return .yes
 }
 

@@ -15,10 +15,15 @@ struct Words: Sendable {
         isJSON = invocation.has(.json)
     }
 
-    /// Before the command line was understood.
+    /// Before the command line was understood, or when it cannot be: then what is plainly there counts,
+    /// because a program that asked for JSON reads its usage errors too.
     init(_ environment: Environment) {
         descriptor = environment.error
-        (isQuiet, isVerbose, isJSON) = (false, false, false)
+        let options = environment.arguments.prefix { !$0.elementsEqual("--".utf8) }
+        func has(_ option: String) -> Bool { options.contains { $0.elementsEqual(option.utf8) } }
+        isQuiet = has("-q") || has("--quiet")
+        isVerbose = false
+        isJSON = has("--json")
     }
 
     /// A line, unless words are not wanted.
