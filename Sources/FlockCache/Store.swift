@@ -77,4 +77,8 @@ public struct Store: Sendable {
     /// Runs after a shard mutex was taken and before anything is changed. The command blocks signals
     /// here, so that a change it made is always reported.
     package nonisolated(unsafe) static var beforeChange: (@Sendable () -> Void)?
+
+    /// Runs when nothing has to be reported yet although something was changed: before a large value is
+    /// read, which may take as long as its writer likes. The command lets signals through again.
+    package nonisolated(unsafe) static var betweenChanges: (@Sendable () -> Void)?
 }

@@ -47,6 +47,13 @@ extension StoreError {
             reason: "a value has at most 1 GiB; store a path or an address instead")
     }
 
+    /// A value comes from outside the store: what is wrong with its file says nothing of the store.
+    static func unreadableValue(_ errno: Errno, _ key: Store.Key) -> StoreError {
+        StoreError(
+            .inputOutput, "read the value of", key: key, systemError: errno.code,
+            reason: errno.message)
+    }
+
     // MARK: Opening
 
     static func notAStore(_ path: String, _ what: String) -> StoreError {

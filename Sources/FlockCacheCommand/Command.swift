@@ -15,6 +15,7 @@ package enum Command {
                 words = Words(invocation)
                 // From before a change until its result is reported, no signal may end the command.
                 Store.beforeChange = { Process.blockTermination() }
+                Store.betweenChanges = { Process.unblockTermination() }
                 defer { Process.unblockTermination() }
                 return try verb.run(invocation).rawValue
             }

@@ -64,8 +64,11 @@ private struct FinalizeChange {
         let buffer = UnsafeMutableRawBufferPointer.allocate(
             byteCount: ReadyFile.largestInMemory + 1, alignment: 8)
         defer { buffer.deallocate() }
-        let count = try attempt("read the value", nil) { () throws(Errno) in
-            try readDescriptorFully(number, into: buffer)
+        let count: Int
+        do throws(Errno) {
+            count = try readDescriptorFully(number, into: buffer)
+        } catch {
+            throw .unreadableValue(error, key)
         }
         let first = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count])
         return try publish(first, followedBy: count == buffer.count ? number : nil)
@@ -140,6 +143,7 @@ private struct FinalizeChange {
         }
         held.block.counts.temporaries += 1
         held.commit()
+        Store.betweenChanges?()
         return LargeRecord.Temporary(
             name: temporary, file: file, claim: mine.text, generation: mine.generation)
     }

@@ -36,8 +36,11 @@ struct LargeRecord: ~Copyable {
             let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 << 10, alignment: 8)
             defer { buffer.deallocate() }
             while true {
-                let count = try attempt("read the value", nil) { () throws(Errno) in
-                    try readDescriptor(number, into: buffer)
+                let count: Int
+                do throws(Errno) {
+                    count = try readDescriptor(number, into: buffer)
+                } catch {
+                    throw .unreadableValue(error, key)
                 }
                 if count == 0 { break }
                 try append(UnsafeRawBufferPointer(rebasing: buffer[..<count]), &checksum)
