@@ -128,6 +128,17 @@ extension OpenStore {
     }
 }
 
+/// What goes through the whole store goes on where something else was put in the place of a record: nil.
+/// Whoever asks for that key is told.
+func unlessPlanted<R>(_ body: () throws(StoreError) -> R?) throws(StoreError) -> R? {
+    do throws(StoreError) {
+        return try body()
+    } catch {
+        guard error.code == .notAStore else { throw error }
+        return nil
+    }
+}
+
 extension ClaimSection {
     /// The claim section at the start of a file; nil if there is no whole one.
     static func read(_ file: borrowing File) throws(Errno) -> ClaimSection? {

@@ -60,12 +60,11 @@ extension OpenStore {
                 }
             }
             guard files.hasPending else { continue }
-            let ready = try readyGeneration(name, in: directory)
-            let isDebris = { (generation) throws(StoreError) in
-                try self.standingClaim(name, besideReady: generation, in: directory) == nil
+            let isDebris = try unlessPlanted { () throws(StoreError) in
+                guard let ready = try readyGeneration(name, in: directory) else { return false }
+                return try standingClaim(name, besideReady: ready, in: directory) == nil
             }
-            if let ready, try isDebris(ready) { continue }
-            counts.pending += 1
+            if isDebris != true { counts.pending += 1 }
         }
         return counts
     }

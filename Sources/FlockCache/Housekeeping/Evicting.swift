@@ -78,7 +78,10 @@ extension Session {
             guard let directory = try store.shardDirectory(shard, making: false) else { continue }
             let names = try HeldShard(store, shard).names(in: directory)
             for (encoded, files) in names.entries where files.hasReady {
-                if try !body(EntryName(shard: shard, encoded: encoded), directory) { return }
+                let goesOn = try unlessPlanted { () throws(StoreError) in
+                    try body(EntryName(shard: shard, encoded: encoded), directory)
+                }
+                if goesOn == false { return }
             }
         }
     }

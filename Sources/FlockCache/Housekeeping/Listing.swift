@@ -62,7 +62,16 @@ extension Store {
             guard let store = try session.existing() else { return nil }
             while true {
                 while let name = names.popLast() {
-                    if let summary = try summarize(name, in: store) { return summary }
+                    let summary: Summary?
+                    do throws(StoreError) {
+                        summary = try summarize(name, in: store)
+                    } catch {
+                        // Something else was put in the place of a record; the others are listed.
+                        guard error.code == .notAStore else { throw error }
+                        session.configuration.onDamage?(Key(EntryName.decode(name) ?? []), nil)
+                        continue
+                    }
+                    if let summary { return summary }
                 }
                 guard nextShard < Layout.shardCount else { return nil }
                 shard = nextShard

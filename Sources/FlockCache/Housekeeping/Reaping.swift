@@ -86,7 +86,10 @@ extension Session {
         let names = try HeldShard(store, shard).names(in: directory)
         for (encoded, files) in names.entries where files.hasPending {
             let name = EntryName(shard: shard, encoded: encoded)
-            if let reason = try reapClaim(name, of: store, request, in: directory),
+            let reason = try unlessPlanted { () throws(StoreError) in
+                try reapClaim(name, of: store, request, in: directory)
+            }
+            if let reason,
                 let key = EntryName.decode(encoded)
             {
                 request.report(Store.Reaped(key: Store.Key(key), reason: reason))
