@@ -206,6 +206,9 @@ final class OpenStore: Sendable {
         return "\(path)/\(text(Layout.entries))/\(text(Layout.shard(shard)))/\(text(name))"
     }
 
+    /// The path of a file of `locks`, for messages.
+    func lockFile(_ name: FileName) -> String { "\(path)/\(text(Layout.locks))/\(text(name))" }
+
     private func text(_ name: FileName) -> String { String(decoding: name.bytes, as: UTF8.self) }
 }
 

@@ -124,8 +124,13 @@ extension OpenStore {
     func shardFile() throws(StoreError) -> ShardFile {
         if let known = withLazy({ $0.shardFile }) { return known }
         let locks = try locksDirectory()
+<<<<<<< HEAD
         let file = try ShardFile(in: locks, of: self, path: file(Layout.shards, in: nil))
         return withLazy { lazy in
+=======
+        let file = try ShardFile(in: locks, of: self, path: lockFile(Layout.shards))
+        return withLazy { lazy in
+>>>>>>> 6150bd4 (Say that a store is read-only, and where its lock file lies)
             if let known = lazy.shardFile { return known }
             lazy.shardFile = file
             return file
@@ -137,7 +142,7 @@ extension OpenStore {
         if let known = withLazy({ $0.session?.id }) { return known }
         let locks = try locksDirectory()
         let mode = marker.fileMode
-        let session = try attempt("lock", file(Layout.sessions(0), in: nil)) { () throws(Errno) in
+        let session = try attempt("lock", lockFile(Layout.sessions(0))) { () throws(Errno) in
             try SessionLock(
                 in: locks, fileMode: marker.isShared ? mode : nil, defaultMode: mode)
         }

@@ -64,7 +64,11 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
     public var description: String {
         var text = "cannot \(operation)"
         if let key { text += " \(key)" }
-        if let path { text += " at \(printable(path))" }
+        if let path {
+            // "open PATH", but "open the store at PATH".
+            let isObject = key == nil && !operation.contains(" ")
+            text += (isObject ? " " : " at ") + printable(path)
+        }
         return text + ": " + reason
     }
 

@@ -53,6 +53,10 @@ struct HeldShard: ~Copyable {
 
     /// Marks the shard as being changed.
     mutating func begin(generation: Store.Generation = 0) throws(StoreError) {
+        guard mutex.file.isWritable else {
+            throw StoreError(
+                store.isReadOnly ? .readOnly : .noPermission, "change the store", path: store.path)
+        }
         Store.beforeChange?()
         var marked = block
         marked.changer = Process.id

@@ -42,7 +42,7 @@ struct ShardMutex: ~Copyable {
     }
 
     borrowing func write(_ block: ShardBlock) throws(StoreError) {
-        try attempt("write", store.file(Layout.shards, in: nil)) { () throws(Errno) in
+        try attempt("write", store.lockFile(Layout.shards)) { () throws(Errno) in
             try file.write(block, of: shard)
         }
     }
