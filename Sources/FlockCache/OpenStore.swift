@@ -137,7 +137,13 @@ final class OpenStore: Sendable {
     private func entriesDirectory(making: Bool) throws(StoreError) -> Directory? {
         if let known = withLazy({ $0.entries }) { return known }
         if making { _ = try locksDirectory() }  // makes what is missing, in the right order
-        guard let entries = try openIfThere(Layout.entries, in: root, nil) else { return nil }
+        var found = try openIfThere(Layout.entries, in: root, nil)
+        if found == nil && making {
+            // Whoever made the locks is about to make this one; it may also have been killed.
+            try makeDirectory(Layout.entries, in: root)
+            found = try openIfThere(Layout.entries, in: root, nil)
+        }
+        guard let entries = found else { return nil }
         return withLazy { cache in
             if cache.entries == nil { cache.entries = entries }
             return cache.entries
