@@ -10,6 +10,8 @@ internal import SystemCalls
 struct CallingProgram {
     let identity: ProcessIdentity
     let command: [UInt8]
+    /// The processes between it and this one, which act for it.
+    var between: [Int32] = []
 
     /// Whether a command only passes a command on.
     private static func isPasser(_ name: String) -> Bool {
@@ -45,10 +47,25 @@ struct CallingProgram {
             let again = try Self.chain(from: Process.parent)
             if again.map(\.id) == chain.map(\.id), again.map(\.startTime) == chain.map(\.startTime)
             {
-                return CallingProgram(identity: identity, command: owner.command)
+                return CallingProgram(
+                    identity: identity, command: owner.command,
+                    between: chain.dropLast().map(\.id))
             }
         }
         throw unknown("the processes that called keep ending")
+    }
+
+    /// Every process whose claims the caller may end: the program, and those that act for it, this one
+    /// included. A shell executes its last command in its own place, so `sh -c 'flock-cache claim k; …;
+    /// timeout 5 flock-cache finalize k v'` is by then `timeout`, and its claim is of that process.
+    var identities: [ProcessIdentity] {
+        get throws(Failure) {
+            var identities = [identity]
+            for process in between + [Process.id] {
+                if let other = try Self.identity(of: process) { identities.append(other) }
+            }
+            return identities
+        }
     }
 
     /// A process that was named.

@@ -4,14 +4,14 @@ internal import SystemCalls
 package enum ClaimRight: Sendable {
     /// Whoever knows its generation.
     case generation(Store.Generation)
-    /// The process that owns it, or anybody if nobody does; nil is a process that owns nothing.
-    case owner(ProcessIdentity?)
+    /// One of the processes that the caller is, or anybody if nobody owns it.
+    case owner([ProcessIdentity])
 
     func covers(_ claim: ClaimSection) -> Bool {
         switch (self, claim.holder) {
         case (.generation(let generation), _): claim.generation == generation
         case (.owner, .nobody): true
-        case (.owner(let owner?), .process(let process)): owner == process
+        case (.owner(let owners), .process(let process)): owners.contains(process)
         case (.owner, _): false
         }
     }

@@ -234,7 +234,7 @@ private func claimOwner(_ invocation: Invocation, _ words: Words) throws(Failure
 
 private func claimRight(_ invocation: Invocation) throws(Failure) -> ClaimRight {
     if let generation = invocation.number(.generation) { return .generation(generation) }
-    return .owner(try owner(invocation)?.identity)
+    return .owner(try owner(invocation)?.identities ?? [])
 }
 
 /// The owner as named, else the calling program; nil is nobody.
