@@ -1,0 +1,174 @@
+import FlockCache
+import Glibc
+import TestSupport
+import Testing
+
+/// Ends of claims that come late, twice, or at once.
+@Suite struct LateChangeTests {
+    /// A claim that was taken over, and the two generations.
+    private func takenOver(_ stage: Stage) throws -> (late: UInt64, current: UInt64) {
+        let late = try #require(stage.run("claim", "--stale-after", "50ms", "k").generation)
+        let next = stage.run("claim", "-w", "20s", "k")
+        #expect(next.code == 0, "\(next)")
+        return (late, try #require(next.generation))
+    }
+
+    @Test func aLateFinalizeIsToldAndChangesNothing() throws {
+        let stage = Stage()
+        let (late, current) = try takenOver(stage)
+        let path = try #require(stage.entryFile("k.pending"))
+        let before = contents(of: path)
+        let finalize = stage.run("finalize", "--generation", "\(late)", "k", "late")
+        #expect(finalize.code == 76, "\(finalize)")
+        #expect(finalize.error.contains("not yours"), "\(finalize)")
+        #expect(stage.run("abandon", "--generation", "\(late)", "k").code == 76)
+        #expect(contents(of: path) == before)
+        #expect(stage.run("finalize", "--generation", "\(current)", "k", "right").code == 0)
+
+        // Nor does it replace the value that came instead.
+        let again = stage.run("finalize", "--generation", "\(late)", "k", "late")
+        #expect(again.code == 76, "\(again)")
+        #expect(stage.run("abandon", "--generation", "\(late)", "k").code == 0)
+        #expect(stage.run("get", "k").text == "right")
+    }
+
+    // Large values are written before the claim is looked at for the last time.
+    @Test func aLateFinalizeOfALargeValueLeavesNothingBehind() throws {
+        let stage = Stage()
+        let (late, _) = try takenOver(stage)
+        let files = stage.entryFiles
+        let outcome = stage.script(
+            "head -c 1000000 /dev/zero | flock-cache finalize --generation \(late) k --file -")
+        #expect(outcome.code == 76, "\(outcome)")
+        #expect(stage.entryFiles == files)
+    }
+
+    // The claim is taken over between the two looks of a large finalize.
+    @Test func aLargeFinalizeThatIsOvertakenWhileItReadsLeavesNothingBehind() throws {
+        let stage = Stage()
+        let late = try #require(stage.run("claim", "--stale-after", "1ms", "k").generation)
+        let finalize = stage.start(
+            """
+            { head -c 1000000 /dev/zero; echo half >&2; read go <&9; head -c 1000000 /dev/zero; } 9<&0 |
+                flock-cache finalize --generation \(late) k --file - 2>&1
+            exit ${PIPESTATUS[1]}
+            """)
+        // Its temporary file is there before it reads on: only then has it passed its first look.
+        while !stage.entryFiles.contains(where: { $0.contains("/.tmp-") }) { sched_yield() }
+        #expect(stage.run("claim", "-w", "20s", "k").code == 0)
+        finalize.tell("go")
+        #expect(finalize.wait() == .exit(76))
+        #expect(stage.entryFiles.map { $0.hasSuffix("/k.pending") } == [true])
+    }
+
+    @Test func finalizingAndAbandoningTwiceIsFine() throws {
+        let stage = Stage()
+        let first = try #require(stage.run("claim", "k").generation)
+        #expect(stage.run("finalize", "--generation", "\(first)", "k", "v").code == 0)
+        // The first value stays: what was published may have been read.
+        #expect(stage.run("finalize", "--generation", "\(first)", "k", "other").code == 0)
+        #expect(stage.run("finalize", "k", "other").code == 0)
+        #expect(stage.run("abandon", "--generation", "\(first)", "k").code == 0)
+        #expect(stage.run("abandon", "k").code == 0)
+        #expect(stage.run("get", "k").text == "v")
+
+        let second = try #require(stage.run("claim", "l").generation)
+        #expect(stage.run("abandon", "--generation", "\(second)", "l").code == 0)
+        #expect(stage.run("abandon", "--generation", "\(second)", "l").code == 0)
+        #expect(stage.run("abandon", "l").code == 0)
+        #expect(stage.run("finalize", "--generation", "\(second)", "l", "v").code == 76)
+        #expect(stage.run("get", "l").code == 1)
+    }
+
+    @Test func aClaimWhoseTimeIsOverButThatNobodyTookCanBeFinalized() throws {
+        let stage = Stage()
+        let generation = try #require(stage.run("claim", "--stale-after", "1ms", "k").generation)
+        // The moment has come when a waiter that is not allowed to change anything sees it.
+        while stage.run("reap", "--dry-run").text != "k\texpired\n" {}
+        #expect(stage.run("finalize", "--generation", "\(generation)", "k", "v").code == 0)
+        #expect(stage.run("get", "k").text == "v")
+    }
+
+    @Test func aValueComputedAnewIsFencedToo() throws {
+        let stage = Stage()
+        stage.publish("k", "old")
+        let late = try #require(
+            stage.run("claim", "--max-age", "0", "--stale-after", "1ms", "k").generation)
+        #expect(stage.run("get", "k").text == "old")
+        let next = stage.run("claim", "--max-age", "0", "-w", "20s", "k")
+        let current = try #require(next.generation, "\(next)")
+        #expect(stage.run("finalize", "--generation", "\(late)", "k", "late").code == 76)
+        #expect(stage.run("get", "k").text == "old")
+        #expect(stage.run("finalize", "--generation", "\(current)", "k", "new").code == 0)
+        #expect(stage.run("get", "k").text == "new")
+    }
+
+    /// What is left when a finalize and an abandon of one claim have both ended is one of two.
+    private func check(_ finalize: Int32, _ abandon: Int32, _ get: Outcome, _ round: Int) {
+        #expect(abandon == 0, "round \(round)")
+        switch finalize {
+        case 0: #expect(get.code == 0 && get.text == "value", "round \(round): \(get)")
+        case 76: #expect(get.code == 1, "round \(round): \(get)")
+        default: Issue.record("round \(round): finalize ended with \(finalize)")
+        }
+    }
+
+    @Test func finalizeAndAbandonAtOnceComeToOneWholeOutcome() throws {
+        let stage = Stage()
+        var published = 0
+        let rounds = wantsLongTests ? 1000 : 60
+        for round in 0..<rounds {
+            let key = "k\(round)"
+            let generation = try #require(stage.run("claim", key).generation)
+            let finalize = stage.start(
+                "read go; exec flock-cache finalize --generation \(generation) \(key) value")
+            let abandon = stage.start(
+                "read go; exec flock-cache abandon --generation \(generation) \(key)")
+            for child in [abandon, finalize] { child.closeInput() }
+            let codes = [finalize, abandon].map { child -> Int32 in
+                if case .exit(let code) = child.wait() { code } else { -1 }
+            }
+            if codes[0] == 0 { published += 1 }
+            check(codes[0], codes[1], stage.run("get", key), round)
+        }
+        print("finalize and abandon at once: \(published) of \(rounds) published")
+        let stats = stage.run("stats").text
+        #expect(stats.hasPrefix("pending 0\nready \(published)\n"), "\(stats)")
+    }
+
+    // The same with two sessions of one process, which meet closer and far more often.
+    @Test func finalizeAndAbandonOfTwoSessionsComeToOneWholeOutcome() async throws {
+        let stage = Stage()
+        let (one, other) = (try Store(at: stage.store), try Store(at: stage.store))
+        var published = 0
+        let rounds = wantsLongTests ? 20000 : 1000
+        for round in 0..<rounds {
+            let key = Store.Key("k\(round)")
+            let outcome = try one.session.claim(
+                key, for: .nobody, maxAge: nil, staleAfter: .seconds(3600))
+            guard case .won(let generation, _) = outcome else {
+                Issue.record("a fresh key is won")
+                return
+            }
+            async let abandon = Task.detached {
+                try other.session.abandon(key, by: .generation(generation))
+            }.value
+            var isPublished = true
+            do {
+                try Array("value".utf8).span.withUnsafeBytes { (bytes) throws(StoreError) in
+                    _ = try one.session.finalize(key, by: .generation(generation), .bytes(bytes))
+                }
+            } catch {
+                #expect(error.code == .claimLost)
+                isPublished = false
+            }
+            let isAbandoned = try await abandon
+            #expect(isAbandoned != isPublished, "round \(round)")
+            #expect((try one.entry(for: key) != nil) == isPublished, "round \(round)")
+            if isPublished { published += 1 }
+        }
+        print("finalize and abandon of two sessions: \(published) of \(rounds) published")
+        let counts = try one.counts()
+        #expect(counts.pending == 0 && counts.ready == published)
+    }
+}
