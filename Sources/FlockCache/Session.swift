@@ -124,13 +124,8 @@ extension OpenStore {
     func shardFile() throws(StoreError) -> ShardFile {
         if let known = withLazy({ $0.shardFile }) { return known }
         let locks = try locksDirectory()
-<<<<<<< HEAD
-        let file = try ShardFile(in: locks, of: self, path: file(Layout.shards, in: nil))
-        return withLazy { lazy in
-=======
         let file = try ShardFile(in: locks, of: self, path: lockFile(Layout.shards))
         return withLazy { lazy in
->>>>>>> 6150bd4 (Say that a store is read-only, and where its lock file lies)
             if let known = lazy.shardFile { return known }
             lazy.shardFile = file
             return file
