@@ -43,6 +43,10 @@ let package = Package(
         .executableTarget(
             name: "flock-cache", dependencies: ["FlockCacheCommand", "CArguments"],
             swiftSettings: strict),
+        // Measurements, and what they are measured against.
+        .target(name: "CFloor", cSettings: [.define("_GNU_SOURCE")]),
+        .executableTarget(
+            name: "flock-cache-bench", dependencies: ["FlockCache", "SystemCalls", "CFloor"]),
 
         // Helpers of the tests, and one binary that plays the other processes.
         .target(name: "TestSupport", path: "Tests/Support"),

@@ -21,6 +21,7 @@ final class OpenStore: Sendable {
     /// What is opened when it is first needed.
     struct Lazy {
         var place: Place?
+        var locks: Directory?
         var entries: Directory?
         var shards = ShardDirectories()
         var shardFile: ShardFile?
@@ -189,6 +190,13 @@ final class OpenStore: Sendable {
     /// It is made before `entries` and never again: whoever finds entries without locks finds a store
     /// of which somebody removed a part, and new locks would exclude nobody who holds the old ones.
     func locksDirectory() throws(StoreError) -> Directory {
+        if let known = withLazy({ $0.locks }) { return known }
+        let locks = try openLocksDirectory()
+        withLazy { $0.locks = locks }
+        return locks
+    }
+
+    private func openLocksDirectory() throws(StoreError) -> Directory {
         if let locks = try openIfThere(Layout.locks, in: root, nil) { return locks }
         let hasEntries = try attempt("open the store", path) { () throws(Errno) in
             try root.status(of: Layout.entries) != nil

@@ -104,6 +104,17 @@ package struct File: ~Copyable, Sendable {
         try unsafe writeDescriptor(number, bytes, at: offset)
     }
 
+    /// What one read yields, for files that were written whole by one call.
+    package func contentsOnce(upTo limit: Int) throws(Errno) -> [UInt8] {
+        var contents = [UInt8](repeating: 0, count: limit)
+        var span = contents.mutableSpan
+        let count = try unsafe span.withUnsafeMutableBytes { (bytes) throws(Errno) in
+            try unsafe readOnce(into: bytes, at: 0)
+        }
+        contents.removeLast(limit - count)
+        return contents
+    }
+
     /// Reads from an offset to the end through a buffer of that size, and returns how much it was.
     package func forEachPiece(
         from offset: Int, upTo size: Int,

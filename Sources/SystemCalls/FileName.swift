@@ -8,11 +8,17 @@ package struct FileName: Hashable, Sendable, ExpressibleByStringLiteral {
     /// Not generic: a command lives for a millisecond, and building a generic type at run time costs
     /// several microseconds of it.
     package init(_ bytes: [UInt8]) {
-        for byte in bytes where byte == 0 { preconditionFailure("a file name holds no NUL") }
-        terminated = bytes + [0]
+        self.init(ArraySlice(bytes))
     }
 
-    package init(_ bytes: ArraySlice<UInt8>) { self.init(Array(bytes)) }
+    package init(_ bytes: ArraySlice<UInt8>) {
+        var terminated = [UInt8]()
+        terminated.reserveCapacity(bytes.count + 1)
+        terminated.append(contentsOf: bytes)
+        for byte in terminated where byte == 0 { preconditionFailure("a file name holds no NUL") }
+        terminated.append(0)
+        self.terminated = terminated
+    }
 
     package init(_ bytes: UnsafeBufferPointer<UInt8>) { unsafe self.init(Array(bytes)) }
 

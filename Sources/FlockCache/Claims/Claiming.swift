@@ -176,7 +176,7 @@ private struct ClaimChange {
     private func section(_ generation: Store.Generation) throws(StoreError) -> ClaimSection {
         let since = Stamp.now
         var section = ClaimSection(
-            key: key.bytes, generation: generation, holder: .nobody, processID: 0, command: [],
+            name: Array(name.encoded), generation: generation, holder: .nobody, processID: 0, command: [],
             place: try store.place(), since: since,
             deadline: staleAfter.map { since.advanced(by: $0) })
         switch owner {
@@ -187,18 +187,18 @@ private struct ClaimChange {
         case .process(let process, let command):
             section.holder = .process(process)
             section.processID = process.id
-            section.command = command
+            section.command = ClaimSection.encode(command: command)
         case .nobody: break
         }
         return section
     }
 }
 
-/// The name of this process's program, as `/proc/self/comm` has it.
+/// The name of this process's program, as `/proc/self/comm` has it, encoded for a record.
 enum ProgramName {
-    static let own: [UInt8] =
-        Process.contents(of: "/proc/self/comm", upTo: 64)
-        .map { Array($0.prefix { $0 != UInt8(ascii: "\n") }) } ?? []
+    static let own: [UInt8] = ClaimSection.encode(
+        command: Process.contents(of: "/proc/self/comm", upTo: 64)
+            .map { Array($0.prefix { $0 != UInt8(ascii: "\n") }) } ?? [])
 }
 
 extension OpenStore {

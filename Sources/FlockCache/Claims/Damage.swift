@@ -12,7 +12,7 @@ extension Session {
         let damaged = try store.withRecord(name.ready, of: name, in: directory) {
             (file) throws(Errno) -> Int? in
             let size = try file.status().size
-            if case .ready = try ReadyFile.read(file, key: key.bytes) { return nil }
+            if case .ready = try ReadyFile.read(file, name, key) { return nil }
             return size
         }
         guard let damaged, let size = damaged else { return }

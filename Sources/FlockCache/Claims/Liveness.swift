@@ -20,6 +20,7 @@ extension OpenStore {
         switch claim.holder {
         case .nobody: return .live(.unknown)
         case .session(let id):
+            if withLazy({ $0.session?.id }) == id { return .live(.alive) }
             let locks = try locksDirectory()
             let isAlive = try attempt("ask for the session", path) { () throws(Errno) in
                 try SessionLock.isAlive(id, in: locks)
@@ -48,9 +49,16 @@ extension OpenStore {
             case .stale(.expired): .unknown
             case .stale: .dead
             }
-        let command = claim.command.isEmpty ? nil : String(decoding: claim.command, as: UTF8.self)
         return Holder(
             processID: claim.processID == 0 ? nil : claim.processID,
-            command: command.map(printable), since: .microseconds(age), liveness: liveness)
+            command: text(ofCommand: claim.command), since: .microseconds(age), liveness: liveness)
     }
+}
+
+/// A program's name as a record has it, as text for people.
+private func text(ofCommand encoded: [UInt8]) -> String? {
+    if encoded.isEmpty { return nil }
+    // What needed no encoding is plain ASCII.
+    if !encoded.contains(UInt8(ascii: "%")) { return String(decoding: encoded, as: UTF8.self) }
+    return printable(String(decoding: EntryName.decode(encoded) ?? encoded, as: UTF8.self))
 }

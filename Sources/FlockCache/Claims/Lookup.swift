@@ -38,14 +38,14 @@ extension OpenStore {
         _ name: EntryName, _ key: Store.Key, maxAge: Duration?, in directory: Directory
     ) throws(StoreError) -> Lookup? {
         let reading = try withRecord(name.ready, of: name, in: directory) {
-            (file) throws(Errno) in try ReadyFile.read(file, key: key.bytes)
+            (file) throws(Errno) in try ReadyFile.read(file, name, key)
         }
         switch reading {
         case nil: return nil
         case .damaged: return .damaged
-        case .ready(let ready, let status):
+        case .ready(let ready, let modified):
             guard ready.isOlder(than: maxAge) else {
-                recordUse(of: name, status, in: directory)
+                recordUse(of: name, modified, in: directory)
                 return .ready(ready)
             }
             if let claim = try standingClaim(
@@ -59,8 +59,8 @@ extension OpenStore {
 
     /// Use is the modification time, renewed when it is older than a minute, so that eviction knows
     /// what is least recently used without a write per read.
-    private func recordUse(of name: EntryName, _ status: FileStatus, in directory: Directory) {
-        guard !isReadOnly, WallClock.nanoseconds - status.modified > 60_000_000_000 else { return }
+    private func recordUse(of name: EntryName, _ modified: Int64, in directory: Directory) {
+        guard !isReadOnly, WallClock.nanoseconds - modified > 60_000_000_000 else { return }
         // A hint for eviction: where it cannot be written, the entry only looks older than it is.
         try? directory.touch(name.ready)
     }

@@ -2,12 +2,13 @@ internal import SystemCalls
 
 /// The first part of every record: who claimed the key, and as what generation.
 struct ClaimSection: Equatable, Sendable {
-    var key: [UInt8]
+    /// The key as its file is named.
+    var name: [UInt8]
     var generation: Store.Generation
     var holder: HolderIdentity
     /// For messages.
     var processID: Int32
-    /// For messages: the name of the holder's program.
+    /// For messages: the name of the holder's program, percent-encoded as keys are.
     var command: [UInt8]
     /// Where the process numbers and the boot clock of this record belong.
     var place: Place
@@ -15,8 +16,9 @@ struct ClaimSection: Equatable, Sendable {
     /// When the claim is stale although its holder lives.
     var deadline: Stamp?
 
-    /// Longer program names are cut, so that a claim section fits the buffer it is read into.
-    static let longestCommand = 64
+    /// A program's name as it stands in a record. Longer ones are cut, so that a claim section fits the
+    /// buffer it is read into.
+    static func encode(command: [UInt8]) -> [UInt8] { EntryName.encode(Array(command.prefix(64))) }
     /// Longer than any claim section: 240 bytes of name, 192 of command, 15 lines.
     static let mostBytes = 1024
 
@@ -24,7 +26,7 @@ struct ClaimSection: Equatable, Sendable {
     var text: [UInt8] {
         var text = RecordText()
         text.line("flock-cache", decimal: UInt64(Marker.version), separator: " ")
-        text.line("key", EntryName.encode(key))
+        text.line("key", name)
         text.line("generation", decimal: generation)
         switch holder {
         case .session(let id): text.line("session", hexadecimal(id, digits: 16))
@@ -35,7 +37,7 @@ struct ClaimSection: Equatable, Sendable {
         case .nobody: break
         }
         text.line("pid", decimal: UInt64(UInt32(bitPattern: processID)))
-        text.line("command", EntryName.encode(Array(command.prefix(Self.longestCommand))))
+        text.line("command", command)
         text.line("boot", place.boot.text)
         text.line("pid-namespace", decimal: place.processNamespace)
         text.line("time-namespace", decimal: place.timeNamespace)
@@ -51,7 +53,7 @@ struct ClaimSection: Equatable, Sendable {
         guard
             lines.next(named: "flock-cache", separator: UInt8(ascii: " ")).flatMap(decimal)
                 == UInt64(Marker.version),
-            let key = lines.next(named: "key").flatMap({ EntryName.decode($0) }),
+            let name = lines.next(named: "key"),
             let generation = lines.next(named: "generation").flatMap(decimal)
         else { return nil }
         var holder = HolderIdentity.nobody
@@ -81,10 +83,36 @@ struct ClaimSection: Equatable, Sendable {
         let place = Place(
             boot: boot, processNamespace: processNamespace, timeNamespace: timeNamespace)
         let section = ClaimSection(
-            key: key, generation: generation, holder: holder, processID: processID,
-            command: EntryName.decode(command) ?? [], place: place, since: since, deadline: deadline
+            name: Array(name), generation: generation, holder: holder, processID: processID,
+            command: Array(command), place: place, since: since, deadline: deadline
         )
         return (section, lines.offset)
+    }
+}
+
+/// What a reader of a value needs of the claim section before it; the check of the whole record vouches
+/// for the rest.
+struct ClaimHead {
+    let name: Range<Int>
+    let generation: Store.Generation
+    /// Of the claim section.
+    let length: Int
+
+    /// nil where no claim section can be told from other bytes.
+    init?(_ bytes: UnsafeRawBufferPointer) {
+        var lines = RecordLines(bytes)
+        guard lines.next(named: "flock-cache", separator: UInt8(ascii: " ")).flatMap(decimal)
+                == UInt64(Marker.version)
+        else { return nil }
+        let start = lines.offset + 5
+        guard lines.next(named: "key") != nil else { return nil }
+        name = start..<(lines.offset - 1)
+        guard let generation = lines.next(named: "generation").flatMap(decimal) else { return nil }
+        self.generation = generation
+        while lines.next(named: "check") == nil {
+            guard lines.skip() else { return nil }
+        }
+        length = lines.offset
     }
 }
 

@@ -6,7 +6,7 @@ struct EntryName: Hashable, Sendable {
     /// The file of the READY entry.
     let ready: FileName
     /// The file of the PENDING entry.
-    let pending: FileName
+    var pending: FileName { FileName(ready.bytes + Self.pendingSuffix) }
 
     static let longestKey = 200
     /// Leaves room below the 255 bytes of a file name for `.pending` and its like.
@@ -25,7 +25,6 @@ struct EntryName: Hashable, Sendable {
     init(shard: Int, encoded: [UInt8]) {
         self.shard = shard
         ready = FileName(encoded)
-        pending = FileName(encoded + Self.pendingSuffix)
     }
 
     var encoded: ArraySlice<UInt8> { ready.bytes }
@@ -42,14 +41,17 @@ struct EntryName: Hashable, Sendable {
     /// The key as a file name: what is not harmless everywhere is percent-encoded, so that no key
     /// leaves its directory, is hidden, or looks like a file of another kind.
     static func encode(_ key: [UInt8]) -> [UInt8] {
+        var isHarmless = key.first != dot
+        for byte in key where !isPlain(byte) { isHarmless = false }
+        let suffixStart = key.count - pendingSuffix.count
+        let isPendingLike = suffixStart >= 0 && key[suffixStart...].elementsEqual(pendingSuffix)
+        if isHarmless && !isPendingLike { return key }
+
         var name = [UInt8]()
         name.reserveCapacity(key.count + 8)
-        let isPendingLike =
-            key.count >= pendingSuffix.count
-            && key.suffix(pendingSuffix.count) == pendingSuffix[...]
-        let suffixStart = isPendingLike ? key.count - pendingSuffix.count : -1
         for (index, byte) in key.enumerated() {
-            if isPlain(byte) && !(byte == dot && (index == 0 || index == suffixStart)) {
+            let isDot = byte == dot && (index == 0 || isPendingLike && index == suffixStart)
+            if isPlain(byte) && !isDot {
                 name.append(byte)
             } else {
                 name.append(UInt8(ascii: "%"))

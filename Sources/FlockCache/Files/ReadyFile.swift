@@ -4,7 +4,6 @@ package import SystemCalls
 package struct ReadyFile: Sendable {
     package let key: Store.Key
     package let generation: Store.Generation
-    let claim: ClaimSection
     /// Wall clock, microseconds since 1970.
     let finalized: Int64
     package let valueLength: Int
@@ -45,56 +44,78 @@ package struct ReadyFile: Sendable {
 
     /// What reading a record file comes to.
     enum Reading {
-        case ready(ReadyFile, FileStatus)
+        case ready(ReadyFile, modified: Int64)
         /// Its check fails, or it is no regular file.
         case damaged
     }
 
-    /// Reads and checks a record file. Failures of the device are errors, not damage.
-    static func read(_ file: consuming File, key: [UInt8]?) throws(Errno) -> Reading {
+    /// Reads and checks the record file of an entry. Failures of the device are errors, not damage.
+    static func read(
+        _ file: consuming File, _ name: EntryName, _ key: Store.Key
+    ) throws(Errno) -> Reading {
         let status = try file.status()
         guard status.isRegular else { return .damaged }
-        let head: (claim: ClaimSection, length: Int, value: ValueSection, check: UInt32)?
-        var small: [UInt8]?
-        (head, small) = try withUnsafeTemporaryAllocation(byteCount: smallest, alignment: 8) {
-            (buffer) throws(Errno) in
+        let found = try withUnsafeTemporaryAllocation(byteCount: smallest, alignment: 8) {
+            (buffer) throws(Errno) -> Head? in
             let wanted = UnsafeMutableRawBufferPointer(
                 rebasing: buffer[..<min(status.size, buffer.count)])
             let count = try file.read(into: wanted, at: 0)
             let bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count])
-            guard let (claim, length) = ClaimSection.parse(bytes),
-                let (value, check) = ValueSection.parse(bytes, behind: length)
-            else { return (nil, nil) }
-            let start = length + ValueSection.headLength
-            guard status.size == start + value.payloadLength else { return (nil, nil) }
-            guard count == status.size else { return ((claim, length, value, check), nil) }
-            var checksum = Checksum()
-            checksum.update(UnsafeRawBufferPointer(rebasing: bytes[start...]))
-            checksum.update(
-                UnsafeRawBufferPointer(rebasing: bytes[..<(start - ValueSection.uncheckedTail)]))
-            guard checksum.value == check else { return (nil, nil) }
-            return ((claim, length, value, check), [UInt8](bytes[start...]))
+            return Head(bytes, of: name, fileSize: status.size)
         }
-        guard let head, key == nil || head.claim.key == key else { return .damaged }
-        let start = head.length + ValueSection.headLength
+        guard let head = found else { return .damaged }
         let content: Content
-        if let small {
+        if let small = head.value {
             content = .bytes(small)
         } else {
-            guard try check(file, headEnd: start, size: status.size) == head.check else {
+            guard try check(file, headEnd: head.end, size: status.size) == head.check else {
                 return .damaged
             }
-            if head.value.payloadLength <= largestInMemory {
-                content = .bytes(try file.contents(upTo: head.value.payloadLength, at: start))
+            if head.section.payloadLength <= largestInMemory {
+                content = .bytes(
+                    try file.contents(upTo: head.section.payloadLength, at: head.end))
             } else {
                 content = .file(LargeFile(file, size: status.size))
             }
         }
         let ready = ReadyFile(
-            key: Store.Key(head.claim.key), generation: head.claim.generation, claim: head.claim,
-            finalized: head.value.finalized, valueLength: head.value.payloadLength,
-            content: content)
-        return .ready(ready, status)
+            key: key, generation: head.generation, finalized: head.section.finalized,
+            valueLength: head.section.payloadLength, content: content)
+        return .ready(ready, modified: status.modified)
+    }
+
+    /// The heads of a record, and its value if that was read with them and is whole.
+    private struct Head {
+        let generation: Store.Generation
+        let section: ValueSection
+        let check: UInt32
+        /// Where the value begins.
+        let end: Int
+        let value: [UInt8]?
+
+        /// nil for what is damaged as far as can be told from these bytes.
+        init?(_ bytes: UnsafeRawBufferPointer, of name: EntryName, fileSize: Int) {
+            guard let claim = ClaimHead(bytes),
+                let (section, check) = ValueSection.parse(bytes, behind: claim.length),
+                bytes[claim.name].elementsEqual(name.encoded)
+            else { return nil }
+            end = claim.length + ValueSection.headLength
+            guard fileSize == end + section.payloadLength else { return nil }
+            generation = claim.generation
+            self.section = section
+            self.check = check
+            guard bytes.count == fileSize else {
+                value = nil
+                return
+            }
+            let payload = UnsafeRawBufferPointer(rebasing: bytes[end...])
+            var checksum = Checksum()
+            checksum.update(payload)
+            checksum.update(
+                UnsafeRawBufferPointer(rebasing: bytes[..<(end - ValueSection.uncheckedTail)]))
+            guard checksum.value == check else { return nil }
+            value = [UInt8](payload)
+        }
     }
 
     /// The checksum of a record that is too large for one read.

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import SystemCalls
 
 /// Builds the text of a record: lines `name: value`.
@@ -80,9 +81,7 @@ struct RecordLines {
             guard start < bytes.count, bytes[start] == UInt8(ascii: " ") else { return nil }
             start += 1
         }
-        var end = start
-        while end < bytes.count, bytes[end] != UInt8(ascii: "\n") { end += 1 }
-        guard end < bytes.count else { return nil }
+        guard let end = lineEnd(from: start) else { return nil }
         offset = end + 1
         return UnsafeRawBufferPointer(rebasing: bytes[start..<end]).assumingMemoryBound(
             to: UInt8.self)
@@ -90,15 +89,18 @@ struct RecordLines {
 
     /// Passes over a line of any name; false if there is none.
     mutating func skip() -> Bool {
-        var end = offset
-        var hasName = false
-        while end < bytes.count, bytes[end] != UInt8(ascii: "\n") {
-            if bytes[end] == UInt8(ascii: ":") { hasName = true }
-            end += 1
+        guard let end = lineEnd(from: offset), bytes[offset..<end].contains(UInt8(ascii: ":")) else {
+            return false
         }
-        guard hasName, end < bytes.count else { return false }
         offset = end + 1
         return true
+    }
+
+    private func lineEnd(from start: Int) -> Int? {
+        guard start < bytes.count, let base = bytes.baseAddress,
+            let end = memchr(base + start, Int32(UInt8(ascii: "\n")), bytes.count - start)
+        else { return nil }
+        return base.distance(to: UnsafeRawPointer(end))
     }
 
     /// Whether the next line is the check of everything before it.

@@ -82,7 +82,7 @@ extension OpenStore {
         let text: [UInt8]
         do throws(Errno) {
             let file = try root.open(Layout.marker, .read)
-            text = try file.contents(upTo: 4096)
+            text = try file.contentsOnce(upTo: 4096)
         } catch {
             if error == .noEntry { return nil }
             throw StoreError(error, "open the store", path: path)

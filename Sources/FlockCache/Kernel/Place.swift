@@ -8,8 +8,15 @@ struct Place: Equatable, Sendable {
     let processNamespace: UInt64
     let timeNamespace: UInt64
 
-    /// Where this process is; nil without a `/proc`.
+    /// Where this process is; nil without a `/proc`. A process stays where it is; only a child that is
+    /// forked may find itself in other namespaces.
     static func current() -> Place? {
+        atStart.epoch == ForkEpoch.current ? atStart.place : find()
+    }
+
+    private static let atStart = (epoch: ForkEpoch.current, place: find())
+
+    private static func find() -> Place? {
         guard let text = Process.contents(of: "/proc/sys/kernel/random/boot_id", upTo: 64),
             let boot = BootID(text.prefix(36)),
             let processNamespace = Process.inode(of: "/proc/self/ns/pid")

@@ -1,0 +1,206 @@
+import CFloor
+import FlockCache
+import Glibc
+import SystemCalls
+
+/// Measures what a claim's life costs in process, beside a C program that makes the same system calls
+/// and beside SQLite: `flock-cache-bench [DIRECTORY] [KEYS]`, by default /dev/shm and 20,000.
+///
+/// Each operation is done once by each in turn, so that the machine's moods meet all alike. Quote the
+/// ratios; the absolute times are the machine's.
+@main
+struct Benchmark {
+    static func main() throws {
+        let arguments = CommandLine.arguments
+        let base = arguments.count > 1 ? arguments[1] : "/dev/shm"
+        let keys = arguments.count > 2 ? Int(arguments[2]) ?? 20_000 : 20_000
+        var template = Array("\(base)/flock-cache-bench-XXXXXX".utf8CString)
+        guard mkdtemp(&template) != nil else { fatalError("cannot make a directory in \(base)") }
+        let directory = String(decoding: template.dropLast().map { UInt8($0) }, as: UTF8.self)
+        defer { remove(directory) }
+
+        print("in process, on \(base), \(keys) keys, medians; ratio to C with the same system calls")
+        try ClaimLife(directory: directory, keys: keys).run()
+        print("opening, claiming a fresh key and closing; ratio to SQLite (WAL, synchronous=NORMAL)")
+        try OpenClaimClose(directory: directory, rounds: min(keys, 3000)).run()
+        print("statistics")
+        try Statistics(directory: directory).run()
+    }
+
+    private static func remove(_ directory: String) {
+        var process: pid_t = 0
+        let words: [String] = ["rm", "-rf", directory]
+        var argv: [UnsafeMutablePointer<CChar>?] = words.map { (word: String) in strdup(word) }
+        argv.append(nil)
+        if posix_spawnp(&process, "rm", nil, nil, argv, environ) == 0 { waitpid(process, nil, 0) }
+    }
+}
+
+/// Times of one operation, by us and by another.
+struct Times {
+    private var ours: [Int64] = []
+    private var theirs: [Int64] = []
+
+    mutating func add(ours time: Int64) { ours.append(time) }
+    mutating func add(theirs time: Int64) { theirs.append(time) }
+
+    func report(_ name: String, beside other: String) {
+        let (a, b) = (Self.quantile(ours, 0.5), Self.quantile(theirs, 0.5))
+        let ratio = a / b
+        print(
+            "  \(name.padded(22)) \(a.microseconds) µs   \(other) \(b.microseconds) µs   "
+                + "ratio \((ratio * 100).rounded() / 100)   p99 \(Self.quantile(ours, 0.99).microseconds)"
+                + " / \(Self.quantile(theirs, 0.99).microseconds) µs")
+    }
+
+    private static func quantile(_ times: [Int64], _ part: Double) -> Double {
+        let sorted = times.sorted()
+        return Double(sorted[min(sorted.count - 1, Int(Double(sorted.count) * part))])
+    }
+}
+
+extension Double {
+    fileprivate var microseconds: String {
+        let hundredths = Int((self / 10).rounded())
+        let fraction = String(hundredths % 100 + 100).dropFirst()
+        return "\(hundredths / 100).\(fraction)"
+    }
+}
+
+extension String {
+    fileprivate func padded(_ width: Int) -> String {
+        self + String(repeating: " ", count: max(0, width - count))
+    }
+}
+
+/// Claim, claim lost, finalize and get of one key after the other.
+struct ClaimLife {
+    let directory: String
+    let keys: Int
+
+    func run() throws {
+        let store = try Store(at: directory + "/ours")
+        let rival = try Store(at: directory + "/ours")
+        let value = Array("file-0123456789abcdef0123456789abcdef".utf8)
+        var floor = cfloor_store()
+        guard cfloor_open(&floor, directory + "/floor") == 0 else { fatalError("cannot make the floor") }
+        // Records of the size that ours have.
+        let claimText = [CChar](repeating: 120, count: 270)
+        let valueText = [CChar](repeating: 120, count: 68 + value.count)
+        let (claim, valueSection) = (copy(claimText), copy(valueText))
+        floor.claim = UnsafePointer(claim)
+        floor.claim_length = claimText.count
+        floor.value = UnsafePointer(valueSection)
+        floor.value_length = valueText.count
+
+        var (fresh, lost, finalized, got) = (Times(), Times(), Times(), Times())
+        for index in 0..<keys {
+            // Hashes are what keys usually are.
+            let text = name(index)
+            let key = Store.Key(text)
+            var start = cfloor_now()
+            let result = try store.claim(key)
+            fresh.add(ours: cfloor_now() - start)
+            guard case .won(let won) = result else { fatalError("a fresh key is won") }
+
+            start = cfloor_now()
+            guard cfloor_claim(&floor, text, text + ".pending") == 0 else { fatalError("claim") }
+            fresh.add(theirs: cfloor_now() - start)
+
+            start = cfloor_now()
+            let losing = try rival.claim(key)
+            lost.add(ours: cfloor_now() - start)
+            guard case .pending = losing else { fatalError("a claimed key is pending") }
+
+            start = cfloor_now()
+            guard cfloor_claim_lost(&floor, text, text + ".pending") == 0 else { fatalError("lost") }
+            lost.add(theirs: cfloor_now() - start)
+
+            start = cfloor_now()
+            try won.finalize(value)
+            finalized.add(ours: cfloor_now() - start)
+
+            start = cfloor_now()
+            guard cfloor_finalize(&floor, text, text + ".pending") == 0 else { fatalError("finalize") }
+            finalized.add(theirs: cfloor_now() - start)
+
+            start = cfloor_now()
+            let entry = try rival.entry(for: key)
+            got.add(ours: cfloor_now() - start)
+            guard let entry, entry.value.count == value.count else { fatalError("get") }
+
+            start = cfloor_now()
+            guard cfloor_get(&floor, text) == 0 else { fatalError("get") }
+            got.add(theirs: cfloor_now() - start)
+        }
+        fresh.report("claim, fresh", beside: "C")
+        lost.report("claim, lost", beside: "C")
+        finalized.report("finalize", beside: "C")
+        got.report("get", beside: "C")
+    }
+
+    private func name(_ index: Int) -> String {
+        let digits = String(UInt64(index) &* 0x9e37_79b9_7f4a_7c15, radix: 16)
+        return "sha256:" + String(repeating: "0", count: 64 - digits.count) + digits
+    }
+
+    private func copy(_ text: [CChar]) -> UnsafeMutablePointer<CChar> {
+        let memory = UnsafeMutablePointer<CChar>.allocate(capacity: text.count)
+        memory.update(from: text, count: text.count)
+        return memory
+    }
+}
+
+/// What a short-lived tool does.
+struct OpenClaimClose {
+    let directory: String
+    let rounds: Int
+
+    func run() throws {
+        guard let sqlite = cfloor_sqlite_load() else {
+            print("  SQLite is not installed here (libsqlite3.so.0); nothing to compare with")
+            return
+        }
+        let database = directory + "/database"
+        guard cfloor_sqlite_make(sqlite, database) == 0 else { fatalError("cannot make a database") }
+        guard let owner = try ProcessIdentity(of: getpid()) else { fatalError("who am I?") }
+        let path = directory + "/opened"
+        var times = Times()
+        for round in 0..<rounds {
+            let key = "key-\(round)"
+            var start = cfloor_now()
+            do {
+                let store = try Store(at: path)
+                let outcome = try store.session.claim(
+                    Store.Key(key), for: .process(owner, command: Array("bench".utf8)), maxAge: nil,
+                    staleAfter: nil)
+                guard case .won = outcome else { fatalError("a fresh key is won") }
+            }
+            times.add(ours: cfloor_now() - start)
+            start = cfloor_now()
+            guard cfloor_sqlite_claim(sqlite, database, key) == 0 else { fatalError("SQLite") }
+            times.add(theirs: cfloor_now() - start)
+        }
+        times.report("open, claim, close", beside: "SQLite")
+    }
+}
+
+/// Counting what is in a store.
+struct Statistics {
+    let directory: String
+
+    func run() throws {
+        let store = try Store(at: directory + "/ours")
+        _ = try store.counts()
+        var times = Times()
+        for _ in 0..<2000 {
+            var start = cfloor_now()
+            let counts = try store.counts()
+            times.add(ours: cfloor_now() - start)
+            guard counts.isExact else { fatalError("exact") }
+            start = cfloor_now()
+            times.add(theirs: cfloor_now() - start)
+        }
+        times.report("counts, \(try store.counts().ready) entries", beside: "reading the clock")
+    }
+}
