@@ -68,8 +68,7 @@ int32_t cfloor_claim(struct cfloor_store *store, const char *ready, const char *
     char bytes[block];
     if (!is_absent(store, ready) || !is_absent(store, pending)) return -1;
     if (lock(store, bytes) != 0) return -1;
-    if (!is_absent(store, ready) || !is_absent(store, pending)) return -1;
-    if (put(store, bytes) != 0) return -1;
+    if (!is_absent(store, ready) || put(store, bytes) != 0) return -1;
     int file = openat(store->shard, pending, O_RDWR | O_CREAT | O_EXCL | flags, 0600);
     if (file < 0) return -1;
     if (write(file, store->claim, store->claim_length) != (ssize_t)store->claim_length) return -1;

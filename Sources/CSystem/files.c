@@ -2,7 +2,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -20,6 +23,39 @@ const int32_t csystem_lookup_flags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
 
 int64_t csystem_open(int32_t directory, const char *name, int32_t flags, uint32_t mode) {
     return RESULT(openat(directory, name, flags, (mode_t)mode));
+}
+
+// Name by name, each without following a link: for kernels before 5.6, and where a seccomp filter
+// forbids openat2.
+static int64_t open_name_by_name(int32_t directory, const char *path, int32_t flags, uint32_t mode) {
+    int32_t parent = directory;
+    for (;;) {
+        const char *slash = strchr(path, '/');
+        char name[256];
+        size_t count = slash ? (size_t)(slash - path) : strlen(path);
+        if (count >= sizeof name) return -ENAMETOOLONG;
+        memcpy(name, path, count);
+        name[count] = 0;
+        int32_t how = slash ? O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC : flags | O_NOFOLLOW;
+        int64_t file = csystem_open(parent, name, how, mode);
+        if (parent != directory) close(parent);
+        if (!slash || file < 0) return file;
+        parent = (int32_t)file;
+        path = slash + 1;
+    }
+}
+
+int64_t csystem_open_beneath(int32_t directory, const char *path, int32_t flags, uint32_t mode) {
+    static _Atomic int is_missing;
+    if (atomic_load_explicit(&is_missing, memory_order_relaxed))
+        return open_name_by_name(directory, path, flags, mode);
+    struct open_how how = {
+        .flags = (uint64_t)(uint32_t)flags, .mode = flags & O_CREAT ? mode : 0,
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
+    int64_t file = RESULT(syscall(SYS_openat2, directory, path, &how, sizeof how));
+    if (file != -ENOSYS && file != -EPERM) return file;
+    if (file == -ENOSYS) atomic_store_explicit(&is_missing, 1, memory_order_relaxed);
+    return open_name_by_name(directory, path, flags, mode);
 }
 
 int64_t csystem_close(int32_t file) { return RESULT(close(file)); }

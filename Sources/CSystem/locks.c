@@ -75,9 +75,9 @@ void csystem_release_forks(void) { pthread_mutex_unlock(&forks); }
 
 uint32_t csystem_fork_epoch(void) { return atomic_load(&fork_epoch); }
 
-int64_t csystem_open_lock_file(int32_t directory, const char *name, int32_t flags, uint32_t mode) {
+int64_t csystem_open_lock_file(int32_t directory, const char *path, int32_t flags, uint32_t mode) {
     csystem_hold_forks();
-    int64_t file = csystem_open(directory, name, flags, mode);
+    int64_t file = csystem_open_beneath(directory, path, flags, mode);
     if (file >= most_descriptors) {
         close((int)file);
         file = -EMFILE;

@@ -22,7 +22,6 @@ final class OpenStore: Sendable {
     struct Lazy {
         var place: Place?
         var locks: Directory?
-        var entries: Directory?
         var shards = ShardDirectories()
         var shardFile: ShardFile?
         var session: SessionLock?
@@ -105,13 +104,11 @@ final class OpenStore: Sendable {
         if let known = withLazy({ $0.shards[shard] }) {
             return known
         }
-        guard let entries = try entriesDirectory(making: making) else { return nil }
-        let name = Layout.shard(shard)
-        var directory = try openIfThere(name, in: entries, shard)
+        var directory = try openIfThere(Layout.shardPath(shard), in: root)
         if directory == nil {
-            guard making else { return nil }
-            try makeDirectory(name, in: entries)
-            directory = try openIfThere(name, in: entries, shard)
+            guard making, let entries = try entriesDirectory() else { return nil }
+            try makeDirectory(Layout.shard(shard), in: entries)
+            directory = try openIfThere(Layout.shard(shard), in: entries)
         }
         guard let directory else { return nil }
         guard Self.cachedShards.load(ordering: .relaxed) < Self.mostCachedShards else {
@@ -128,50 +125,40 @@ final class OpenStore: Sendable {
 
     /// Lets go of the directories kept open: somebody needs descriptors, or has removed directories.
     func forgetDirectories() {
-        let count = withLazy { cache in
-            cache.entries = nil
-            return cache.shards.forget()
-        }
+        let count = withLazy { $0.shards.forget() }
         Self.cachedShards.subtract(count, ordering: .relaxed)
     }
 
-    private func entriesDirectory(making: Bool) throws(StoreError) -> Directory? {
-        if let known = withLazy({ $0.entries }) { return known }
-        if making { _ = try locksDirectory() }  // makes what is missing, in the right order
-        var found = try openIfThere(Layout.entries, in: root, nil)
-        if found == nil && making {
-            // Whoever made the locks is about to make this one; it may also have been killed.
-            try makeDirectory(Layout.entries, in: root)
-            found = try openIfThere(Layout.entries, in: root, nil)
-        }
-        guard let entries = found else { return nil }
-        return withLazy { cache in
-            if cache.entries == nil { cache.entries = entries }
-            return cache.entries
-        }
+    /// The directory of the entries, made if need be.
+    private func entriesDirectory() throws(StoreError) -> Directory? {
+        _ = try locksDirectory()  // makes what is missing, in the right order
+        if let entries = try openIfThere(Layout.entries, in: root) { return entries }
+        // Whoever made the locks is about to make this one; it may also have been killed.
+        try makeDirectory(Layout.entries, in: root)
+        return try openIfThere(Layout.entries, in: root)
     }
 
     private func openIfThere(
-        _ name: FileName, in parent: Directory, _ shard: Int?
+        _ path: FileName, in parent: Directory
     ) throws(StoreError) -> Directory? {
         do throws(Errno) {
-            return try parent.openDirectory(name)
+            return try parent.openDirectory(beneath: path)
         } catch {
             switch error {
             case .noEntry: return nil
             case .tooManyFiles, .tooManyFilesInSystem:
                 forgetDirectories()
-                return try attempt("open", file(name, in: shard)) { () throws(Errno) in
-                    try parent.openDirectory(name)
+                return try attempt("open", file(path, in: nil)) { () throws(Errno) in
+                    try parent.openDirectory(beneath: path)
                 }
-            default: throw StoreError(error, "open", path: file(name, in: shard))
+            default: throw StoreError(error, "open", path: file(path, in: nil))
             }
         }
     }
 
     /// Makes a directory unless it is there.
     func makeDirectory(_ name: FileName, in parent: Directory) throws(StoreError) {
-        try attempt("make the directory", "\(path)/…/\(text(name))") { () throws(Errno) in
+        try attempt("make the directory", "\(path)/…/\(Self.text(name))") { () throws(Errno) in
             do throws(Errno) {
                 try parent.makeDirectory(name, mode: marker.directoryMode)
             } catch {
@@ -197,18 +184,18 @@ final class OpenStore: Sendable {
     }
 
     private func openLocksDirectory() throws(StoreError) -> Directory {
-        if let locks = try openIfThere(Layout.locks, in: root, nil) { return locks }
+        if let locks = try openIfThere(Layout.locks, in: root) { return locks }
         let hasEntries = try attempt("open the store", path) { () throws(Errno) in
             try root.status(of: Layout.entries) != nil
         }
         if hasEntries {
             // Both may have been made since the first look.
-            if let locks = try openIfThere(Layout.locks, in: root, nil) { return locks }
-            throw isGone ? .replaced(path) : .noMarkedPart(path, text(Layout.locks))
+            if let locks = try openIfThere(Layout.locks, in: root) { return locks }
+            throw isGone ? .replaced(path) : .noMarkedPart(path, Self.text(Layout.locks))
         }
         try makeDirectory(Layout.locks, in: root)
         try makeDirectory(Layout.entries, in: root)
-        guard let locks = try openIfThere(Layout.locks, in: root, nil) else {
+        guard let locks = try openIfThere(Layout.locks, in: root) else {
             throw .replaced(path)
         }
         return locks
@@ -216,14 +203,21 @@ final class OpenStore: Sendable {
 
     /// The path of a file, for messages.
     func file(_ name: FileName, in shard: Int?) -> String {
-        guard let shard else { return "\(path)/\(text(name))" }
-        return "\(path)/\(text(Layout.entries))/\(text(Layout.shard(shard)))/\(text(name))"
+        guard let shard else { return "\(path)/\(Self.text(name))" }
+        return
+            "\(path)/\(Self.text(Layout.entries))/\(Self.text(Layout.shard(shard)))/\(Self.text(name))"
     }
 
     /// The path of a file of `locks`, for messages.
-    func lockFile(_ name: FileName) -> String { "\(path)/\(text(Layout.locks))/\(text(name))" }
+    func lockFile(_ name: FileName) -> String { Self.lockFile(name, in: path) }
 
-    private func text(_ name: FileName) -> String { String(decoding: name.bytes, as: UTF8.self) }
+    static func lockFile(_ name: FileName, in store: String) -> String {
+        "\(store)/\(text(Layout.locks))/\(text(name))"
+    }
+
+    private static func text(_ name: FileName) -> String {
+        String(decoding: name.bytes, as: UTF8.self)
+    }
 }
 
 /// The directories of shards that are kept open; memory for them is taken when there is one.

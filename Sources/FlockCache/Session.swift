@@ -123,8 +123,7 @@ extension OpenStore {
     /// The file of mutexes and blocks, opened when first needed.
     func shardFile() throws(StoreError) -> ShardFile {
         if let known = withLazy({ $0.shardFile }) { return known }
-        let locks = try locksDirectory()
-        let file = try ShardFile(in: locks, of: self, path: lockFile(Layout.shards))
+        let file = try ShardFile(of: self)
         return withLazy { lazy in
             if let known = lazy.shardFile { return known }
             lazy.shardFile = file

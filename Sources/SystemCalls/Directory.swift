@@ -3,8 +3,8 @@ internal import Glibc
 
 /// An open directory, closed when its last user lets go of it.
 ///
-/// Every function takes a single name, and follows no symbolic link behind it; so what is opened
-/// here lies in this directory, whatever somebody planted.
+/// Every function takes a single name, or where it says so a path, and follows no symbolic link; so
+/// what is opened here lies in this directory, whatever somebody planted.
 package final class Directory: Sendable {
     private let file: File
 
@@ -56,6 +56,17 @@ package final class Directory: Sendable {
         return Directory(File(number: Int32(number)))
     }
 
+    /// Opens a directory somewhere below this one.
+    package func openDirectory(beneath path: FileName) throws(Errno) -> Directory {
+        let number = try call {
+            unsafe path.withPointer {
+                unsafe csystem_open_beneath(
+                    file.number, $0, O_RDONLY | O_DIRECTORY | csystem_lookup_flags, 0)
+            }
+        }
+        return Directory(File(number: Int32(number)))
+    }
+
     /// Opens a file in this directory.
     package func open(_ name: FileName, _ access: Access) throws(Errno) -> File {
         let number = try call {
@@ -67,7 +78,7 @@ package final class Directory: Sendable {
         return File(number: Int32(number))
     }
 
-    /// Opens a file that carries locks; see `LockFile`.
+    /// Opens a file here or below that carries locks; see `LockFile`.
     package func openLockFile(_ name: FileName, _ access: Access) throws(Errno) -> LockFile {
         let number = try call {
             unsafe name.withPointer {

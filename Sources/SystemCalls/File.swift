@@ -143,6 +143,11 @@ package struct File: ~Copyable, Sendable {
         if result < 0 { throw Errno(code: Int32(-result)) }
     }
 
+    /// Whether somebody else has a lock there; one's own do not count.
+    package func isLockedByOthers(at offset: Int, count: Int = 1) throws(Errno) -> Bool {
+        try call { csystem_is_locked(number, Int64(offset), Int64(count)) } == 1
+    }
+
     /// Sets the permissions, whatever the umask.
     package func changeMode(to mode: UInt32) throws(Errno) {
         _ = try call { csystem_change_mode(number, mode) }

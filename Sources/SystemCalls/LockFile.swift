@@ -37,11 +37,6 @@ package struct LockFile: ~Copyable, Sendable {
         _ = csystem_lock(number, Int32(csystem_unlocked), Int64(offset), Int64(count))
     }
 
-    /// Whether somebody else has a lock there; one's own do not count.
-    package func isLockedByOthers(at offset: Int, count: Int = 1) throws(Errno) -> Bool {
-        try call { csystem_is_locked(number, Int64(offset), Int64(count)) } == 1
-    }
-
     package func status() throws(Errno) -> FileStatus {
         var status = csystem_status()
         _ = try call { unsafe csystem_status(number, &status) }

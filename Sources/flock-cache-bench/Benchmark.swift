@@ -19,9 +19,11 @@ struct Benchmark {
         let directory = String(decoding: template.dropLast().map { UInt8($0) }, as: UTF8.self)
         defer { remove(directory) }
 
-        print("in process, on \(base), \(keys) keys, medians; ratio to C with the same system calls")
+        print(
+            "in process, on \(base), \(keys) keys, medians; ratio to C with the same system calls")
         try ClaimLife(directory: directory, keys: keys).run()
-        print("opening, claiming a fresh key and closing; ratio to SQLite (WAL, synchronous=NORMAL)")
+        print(
+            "opening, claiming a fresh key and closing; ratio to SQLite (WAL, synchronous=NORMAL)")
         try OpenClaimClose(directory: directory, rounds: min(keys, 3000)).run()
         print("statistics")
         try Statistics(directory: directory).run()
@@ -83,7 +85,9 @@ struct ClaimLife {
         let rival = try Store(at: directory + "/ours")
         let value = Array("file-0123456789abcdef0123456789abcdef".utf8)
         var floor = cfloor_store()
-        guard cfloor_open(&floor, directory + "/floor") == 0 else { fatalError("cannot make the floor") }
+        guard cfloor_open(&floor, directory + "/floor") == 0 else {
+            fatalError("cannot make the floor")
+        }
         // Records of the size that ours have.
         let claimText = [CChar](repeating: 120, count: 270)
         let valueText = [CChar](repeating: 120, count: 68 + value.count)
@@ -113,7 +117,9 @@ struct ClaimLife {
             guard case .pending = losing else { fatalError("a claimed key is pending") }
 
             start = cfloor_now()
-            guard cfloor_claim_lost(&floor, text, text + ".pending") == 0 else { fatalError("lost") }
+            guard cfloor_claim_lost(&floor, text, text + ".pending") == 0 else {
+                fatalError("lost")
+            }
             lost.add(theirs: cfloor_now() - start)
 
             start = cfloor_now()
@@ -121,7 +127,9 @@ struct ClaimLife {
             finalized.add(ours: cfloor_now() - start)
 
             start = cfloor_now()
-            guard cfloor_finalize(&floor, text, text + ".pending") == 0 else { fatalError("finalize") }
+            guard cfloor_finalize(&floor, text, text + ".pending") == 0 else {
+                fatalError("finalize")
+            }
             finalized.add(theirs: cfloor_now() - start)
 
             start = cfloor_now()
@@ -162,7 +170,9 @@ struct OpenClaimClose {
             return
         }
         let database = directory + "/database"
-        guard cfloor_sqlite_make(sqlite, database) == 0 else { fatalError("cannot make a database") }
+        guard cfloor_sqlite_make(sqlite, database) == 0 else {
+            fatalError("cannot make a database")
+        }
         guard let owner = try ProcessIdentity(of: getpid()) else { fatalError("who am I?") }
         let path = directory + "/opened"
         var times = Times()

@@ -26,6 +26,8 @@ struct csystem_status {
 };
 
 int64_t csystem_open(int32_t directory, const char *name, int32_t flags, uint32_t mode);
+/// The same for a path of several names, none of which may be a symbolic link or lead outside.
+int64_t csystem_open_beneath(int32_t directory, const char *path, int32_t flags, uint32_t mode);
 int64_t csystem_close(int32_t file);
 int64_t csystem_read(int32_t file, void *bytes, size_t count);
 int64_t csystem_write(int32_t file, const void *bytes, size_t count);
@@ -63,7 +65,7 @@ int64_t csystem_is_locked(int32_t file, int64_t start, int64_t count);
 /// Opens a file that will carry locks. In a child that is forked without exec every such descriptor
 /// is closed at once: a shared description would keep a dead parent's locks, and let parent and child
 /// into one mutex.
-int64_t csystem_open_lock_file(int32_t directory, const char *name, int32_t flags, uint32_t mode);
+int64_t csystem_open_lock_file(int32_t directory, const char *path, int32_t flags, uint32_t mode);
 /// Closes a lock file opened at that fork epoch; in a forked child its number belongs to others.
 void csystem_close_lock_file(int32_t file, uint32_t epoch);
 /// How often this process's ancestry has forked without exec since the program started.

@@ -39,6 +39,7 @@ extension Session {
                 let found = try store.lookUp(name, key, maxAge: maxAge, looksAgain: false)
                 var seen: Store.Generation?
                 var isDamaged = false
+                var hasClaim = false
                 switch found {
                 case .ready(let ready):
                     guard ready.isOlder(than: maxAge) else { return .ready(ready) }
@@ -46,14 +47,18 @@ extension Session {
                 case .readyAndPending(let ready, let claim):
                     if let holder = try store.liveHolder(of: claim) { return .pending(holder) }
                     seen = ready.generation
+                    hasClaim = true
                 case .pending(let claim):
                     if let holder = try store.liveHolder(of: claim) { return .pending(holder) }
+                    hasClaim = true
+                case .torn: hasClaim = true
                 case .damaged: isDamaged = true
-                case .absent, .torn: break
+                case .absent: break
                 }
                 let change = ClaimChange(
                     store: store, session: self, name: name, key: key, owner: owner,
-                    staleAfter: staleAfter, seenReady: seen, seenDamaged: isDamaged)
+                    staleAfter: staleAfter, seenReady: seen, seenDamaged: isDamaged,
+                    seenClaim: hasClaim)
                 if let outcome = try change.make() { return outcome }
             }
         }
@@ -80,6 +85,8 @@ private struct ClaimChange {
     /// The READY record that was found too old.
     let seenReady: Store.Generation?
     let seenDamaged: Bool
+    /// Whether a claim was there, stale or torn.
+    let seenClaim: Bool
 
     /// Makes the claim; nil when the key is no longer what it was, and has to be looked up again.
     func make() throws(StoreError) -> ClaimOutcome? {
@@ -89,9 +96,11 @@ private struct ClaimChange {
         let ready = try store.readyGeneration(name, in: directory)
         guard ready == seenReady else { return nil }
 
+        // Creating says by itself whether there is a claim; what was seen needs no trying.
+        if !seenClaim, let won = try create(&held, ready: ready, in: directory) { return won }
         switch try store.readPending(name, in: directory) {
-        case .none:
-            return try create(&held, ready: ready, in: directory)
+        // Gone since it was seen; or somebody writes without our mutex, as where a lock server lies.
+        case .none: return nil
         case .torn:
             return try takeOver(&held, ready: ready, nil, wasCounted: ready == nil, in: directory)
         case .whole(let claim):
@@ -109,7 +118,7 @@ private struct ClaimChange {
         }
     }
 
-    /// Creates `NAME.pending`, which nobody has.
+    /// Creates `NAME.pending`; nil when it is there.
     private func create(
         _ held: inout HeldShard, ready: Store.Generation?, in directory: Directory
     ) throws(StoreError) -> ClaimOutcome? {
@@ -133,8 +142,10 @@ private struct ClaimChange {
                 throw error
             }
         } catch {
-            // Somebody writes here without our mutex, as where a lock server lies: look again.
-            if error == .exists { return nil }
+            if error == .exists {
+                held.commit()
+                return nil
+            }
             throw StoreError(error, "claim", path: store.path, key: key)
         }
         held.block.counts.pending += 1
@@ -176,7 +187,8 @@ private struct ClaimChange {
     private func section(_ generation: Store.Generation) throws(StoreError) -> ClaimSection {
         let since = Stamp.now
         var section = ClaimSection(
-            name: Array(name.encoded), generation: generation, holder: .nobody, processID: 0, command: [],
+            name: Array(name.encoded), generation: generation, holder: .nobody, processID: 0,
+            command: [],
             place: try store.place(), since: since,
             deadline: staleAfter.map { since.advanced(by: $0) })
         switch owner {

@@ -101,7 +101,8 @@ struct ClaimHead {
     /// nil where no claim section can be told from other bytes.
     init?(_ bytes: UnsafeRawBufferPointer) {
         var lines = RecordLines(bytes)
-        guard lines.next(named: "flock-cache", separator: UInt8(ascii: " ")).flatMap(decimal)
+        guard
+            lines.next(named: "flock-cache", separator: UInt8(ascii: " ")).flatMap(decimal)
                 == UInt64(Marker.version)
         else { return nil }
         let start = lines.offset + 5

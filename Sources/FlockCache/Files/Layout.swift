@@ -13,6 +13,7 @@ enum Layout {
 
     /// In `locks`: shard mutexes and shard blocks.
     static let shards: FileName = "shards"
+    static let shardsPath: FileName = "locks/shards"
 
     /// In `locks`: the file with the liveness byte of a session.
     static func sessions(_ index: Int) -> FileName {
@@ -24,6 +25,10 @@ enum Layout {
     /// In `entries`: the directory of a shard.
     static func shard(_ index: Int) -> FileName {
         FileName(hexadecimal(UInt64(index), digits: 2))
+    }
+
+    static func shardPath(_ index: Int) -> FileName {
+        FileName(Array("entries/".utf8) + hexadecimal(UInt64(index), digits: 2))
     }
 
     /// In a shard: a record being written, swept when its session is dead.
@@ -54,10 +59,15 @@ enum Layout {
 
 /// The lower-case hexadecimal digits of a number.
 func hexadecimal(_ value: UInt64, digits: Int) -> [UInt8] {
-    (0..<digits).reversed().map { hexadecimalDigits[Int(value >> (UInt64($0) * 4) & 15)] }
+    var text = [UInt8](repeating: UInt8(ascii: "0"), count: digits)
+    var rest = value
+    for index in stride(from: digits - 1, through: 0, by: -1) {
+        let digit = UInt8(rest & 15)
+        text[index] = digit + (digit < 10 ? UInt8(ascii: "0") : UInt8(ascii: "a") - 10)
+        rest >>= 4
+    }
+    return text
 }
-
-let hexadecimalDigits = Array("0123456789abcdef".utf8)
 
 /// The value of a lower-case hexadecimal digit. Upper case is no digit here: then every changed bit of
 /// a checksum's text is seen.

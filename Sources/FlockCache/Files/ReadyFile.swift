@@ -55,11 +55,10 @@ package struct ReadyFile: Sendable {
     ) throws(Errno) -> Reading {
         let status = try file.status()
         guard status.isRegular else { return .damaged }
-        let found = try withUnsafeTemporaryAllocation(byteCount: smallest, alignment: 8) {
-            (buffer) throws(Errno) -> Head? in
-            let wanted = UnsafeMutableRawBufferPointer(
-                rebasing: buffer[..<min(status.size, buffer.count)])
-            let count = try file.read(into: wanted, at: 0)
+        let found = try withUnsafeTemporaryAllocation(
+            byteCount: min(status.size, smallest), alignment: 8
+        ) { (buffer) throws(Errno) -> Head? in
+            let count = try file.read(into: buffer, at: 0)
             let bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count])
             return Head(bytes, of: name, fileSize: status.size)
         }

@@ -89,7 +89,8 @@ struct RecordLines {
 
     /// Passes over a line of any name; false if there is none.
     mutating func skip() -> Bool {
-        guard let end = lineEnd(from: offset), bytes[offset..<end].contains(UInt8(ascii: ":")) else {
+        guard let end = lineEnd(from: offset), bytes[offset..<end].contains(UInt8(ascii: ":"))
+        else {
             return false
         }
         offset = end + 1

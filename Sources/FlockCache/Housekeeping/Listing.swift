@@ -105,7 +105,8 @@ extension Store {
                 let standing = try store.standing(of: claim)
                 let holder = store.holder(of: claim, standing: standing)
                 following = Summary(
-                    key: Key(EntryName.decode(claim.name) ?? claim.name), state: .pending(holder), generation: claim.generation,
+                    key: Key(EntryName.decode(claim.name) ?? claim.name), state: .pending(holder),
+                    generation: claim.generation,
                     age: holder.since)
             }
             if let ready, filter != .pending { return ready }
@@ -126,7 +127,8 @@ extension Store {
                 return nil
             }
             return Summary(
-                key: Key(EntryName.decode(claim.name) ?? claim.name), state: .ready(size: value.payloadLength),
+                key: Key(EntryName.decode(claim.name) ?? claim.name),
+                state: .ready(size: value.payloadLength),
                 generation: claim.generation,
                 age: .microseconds(max(0, WallClock.microseconds - value.finalized)))
         }

@@ -64,7 +64,7 @@ struct Stamp: Equatable, Sendable {
     let boot: Int64
 
     static var now: Stamp {
-        Stamp(wall: WallClock.microseconds, boot: BootTime.now.nanoseconds / 1000)
+        Stamp(wall: WallClock.microseconds, boot: bootNow)
     }
 
     func advanced(by duration: Duration) -> Stamp {
@@ -74,19 +74,23 @@ struct Stamp: Equatable, Sendable {
 
     /// Microseconds from this moment of `place` until now, seen from `here`. By the wall clock it is
     /// not below zero.
-    func age(of place: Place, from here: Place, now: Stamp = .now) -> Int64 {
-        if place.boot == here.boot && place.timeNamespace == here.timeNamespace {
-            return now.boot - boot
-        }
-        return max(0, now.wall - wall)
+    func age(of place: Place, from here: Place) -> Int64 {
+        place.sharesClock(with: here)
+            ? Self.bootNow - boot : max(0, WallClock.microseconds - wall)
     }
 
     /// Whether this moment of `place` has come.
-    func hasCome(of place: Place, from here: Place, now: Stamp = .now) -> Bool {
-        if place.boot == here.boot && place.timeNamespace == here.timeNamespace {
-            return now.boot >= boot
-        }
-        return now.wall >= wall
+    func hasCome(of place: Place, from here: Place) -> Bool {
+        place.sharesClock(with: here) ? Self.bootNow >= boot : WallClock.microseconds >= wall
+    }
+
+    private static var bootNow: Int64 { BootTime.now.nanoseconds / 1000 }
+}
+
+extension Place {
+    /// Whether the boot clock of the one is that of the other.
+    fileprivate func sharesClock(with other: Place) -> Bool {
+        boot == other.boot && timeNamespace == other.timeNamespace
     }
 }
 

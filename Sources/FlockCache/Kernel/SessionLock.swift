@@ -25,14 +25,13 @@ final class SessionLock: Sendable {
     /// Whether a session lives. Asked through a descriptor that holds no lock: a description never
     /// conflicts with itself, and would see its own session as dead.
     static func isAlive(_ id: UInt64, in locks: Directory) throws(Errno) -> Bool {
-        let file: LockFile
         do throws(Errno) {
-            file = try locks.openLockFile(Layout.sessions(index(id)), .read)
+            let file = try locks.open(Layout.sessions(index(id)), .read)
+            return try file.isLockedByOthers(at: offset(id))
         } catch {
             if error == .noEntry { return false }
             throw error
         }
-        return try file.isLockedByOthers(at: offset(id))
     }
 
     private static func index(_ id: UInt64) -> Int { Int(id & 63) }

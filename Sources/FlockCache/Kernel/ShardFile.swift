@@ -5,7 +5,8 @@ internal import SystemCalls
 /// written through the descriptor that has the mutex, so that state and mutex cannot come apart.
 final class ShardFile: Sendable {
     private let file: LockFile
-    private let path: String
+    private let storePath: String
+    private var path: String { Self.path(in: storePath) }
     /// Otherwise the store can only be read: blocks are not written, and mutexes taken shared.
     let isWritable: Bool
     /// Whether the blocks are of this file; false for a copy that can only be read.
@@ -14,23 +15,45 @@ final class ShardFile: Sendable {
     static let byteCount = 64 + Layout.shardCount * ShardBlock.byteCount
 
     /// Opens the file, making it if need be, and sees to it that its blocks are of this very file.
-    init(in locks: Directory, of store: OpenStore, path: String) throws(StoreError) {
-        self.path = path
-        let mode = store.marker.isShared ? store.marker.fileMode : nil
+    init(of store: OpenStore) throws(StoreError) {
+        storePath = store.path
+        let opened = try Self.open(of: store)
+        isWritable = opened.isWritable
+        file = opened.file
+        isOurs = try Self.own(file, store.path, isWritable: isWritable)
+    }
+
+    private struct Opened: ~Copyable {
+        let file: LockFile
+        let isWritable: Bool
+    }
+
+    private static func open(of store: OpenStore) throws(StoreError) -> Opened {
         do throws(Errno) {
-            file = try openOrMake(
-                Layout.shards, in: locks, fileMode: mode, defaultMode: store.marker.fileMode)
-            isWritable = true
+            return Opened(
+                file: try store.root.openLockFile(Layout.shardsPath, .readWrite), isWritable: true)
         } catch {
-            guard error == .readOnly || error == .noPermission else {
-                throw StoreError(error, "open", path: path)
+            switch error {
+            case .noEntry: return try make(of: store)
+            case .readOnly, .noPermission: break
+            default: throw StoreError(error, "open", path: path(in: store.path))
             }
-            file = try attempt("open", path) { () throws(Errno) in
-                try locks.openLockFile(Layout.shards, .read)
-            }
-            isWritable = false
         }
-        isOurs = try Self.own(file, path, isWritable: isWritable)
+        let file = try attempt("open", path(in: store.path)) { () throws(Errno) in
+            try store.root.openLockFile(Layout.shardsPath, .read)
+        }
+        return Opened(file: file, isWritable: false)
+    }
+
+    private static func make(of store: OpenStore) throws(StoreError) -> Opened {
+        let locks = try store.locksDirectory()
+        let mode = store.marker.fileMode
+        let file = try attempt("make", path(in: store.path)) { () throws(Errno) in
+            try openOrMake(
+                Layout.shards, in: locks, fileMode: store.marker.isShared ? mode : nil,
+                defaultMode: mode)
+        }
+        return Opened(file: file, isWritable: true)
     }
 
     /// Whether the file still has a name: otherwise its locks exclude nobody.
@@ -90,23 +113,26 @@ final class ShardFile: Sendable {
     /// Every opener does this before it takes a mutex, so nobody is in a change of a file whose header
     /// does not match.
     private static func own(
-        _ file: borrowing LockFile, _ path: String, isWritable: Bool
+        _ file: borrowing LockFile, _ storePath: String, isWritable: Bool
     ) throws(StoreError) -> Bool {
-        let status = try attempt("use", path) { () throws(Errno) in try file.status() }
+        let status = try attempt("use", path(in: storePath)) { () throws(Errno) in try file.status()
+        }
         let header = header(of: status)
-        if try attempt("read", path, { () throws(Errno) in try has(header, file) }) { return true }
+        if try attempt("read", path(in: storePath), { () throws(Errno) in try has(header, file) }) {
+            return true
+        }
         guard isWritable else { return false }
         let deadline = BootTime.now.advanced(by: ShardMutex.patience)
         while try !attempt(
-            "lock", path, { () throws(Errno) in try file.tryLock(.exclusive, at: 0) })
-        {
+            "lock", path(in: storePath), { () throws(Errno) in try file.tryLock(.exclusive, at: 0) }
+        ) {
             if BootTime.now > deadline {
-                throw .stuck(path, behind: nil, after: ShardMutex.patience)
+                throw .stuck(path(in: storePath), behind: nil, after: ShardMutex.patience)
             }
             sleep(nanoseconds: 1_000_000)
         }
         defer { file.unlock(at: 0) }
-        try attempt("write", path) { () throws(Errno) in
+        try attempt("write", path(in: storePath)) { () throws(Errno) in
             if try has(header, file) { return }
             let found = try file.contents(upTo: byteCount)
             for shard in 0..<Layout.shardCount {
@@ -134,9 +160,19 @@ final class ShardFile: Sendable {
     /// `flock-cache shards 1`, the device and the inode of the file, in text, with spaces to 63 bytes
     /// and a line's end.
     private static func header(of status: FileStatus) -> [UInt8] {
-        var header = Array("flock-cache shards 1 \(status.device) \(status.inode)".utf8)
-        header.append(contentsOf: [UInt8](repeating: UInt8(ascii: " "), count: 63 - header.count))
+        var header = [UInt8]()
+        header.reserveCapacity(64)
+        header.append(contentsOf: "flock-cache shards 1 ".utf8)
+        appendDecimal(status.device, to: &header)
+        header.append(UInt8(ascii: " "))
+        appendDecimal(status.inode, to: &header)
+        while header.count < 63 { header.append(UInt8(ascii: " ")) }
         header.append(UInt8(ascii: "\n"))
         return header
+    }
+
+    /// For messages.
+    private static func path(in store: String) -> String {
+        OpenStore.lockFile(Layout.shards, in: store)
     }
 }
