@@ -19,7 +19,8 @@ flock_cache=${FLOCK_CACHE:-flock-cache}
 if [ "${1-}" = --worker ]; then
     file=$2
     hash=-
-    end() { printf '%s %s %s\n' "$1" "$hash" "$file"; exit "$2"; }
+    # Where nobody reads on, 255 makes xargs stop.
+    end() { trap '' PIPE; printf '%s %s %s\n' "$1" "$hash" "$file" || exit 255; exit "$2"; }
 
     # The claim is this worker's: when it is killed, another takes over.
     export FLOCK_CACHE_OWNER=$$
@@ -53,9 +54,11 @@ export DEDUP_COMMAND="${2:-wc -l <}"
 
 # xargs ends with 125 when a worker was killed, and leaves the rest undone: go over it again. What is
 # done is KNOWN by now.
+passes=100
 while
     find "$directory" -type f -print0 | xargs -0 -r -n 1 -P "${3:-8}" sh "$0" --worker
     rc=$?
-    [ $rc -eq 125 ]
+    passes=$((passes - 1))
+    [ $rc -eq 125 ] && [ $passes -gt 0 ]
 do :; done
 [ $rc -eq 0 ] || exit 1
