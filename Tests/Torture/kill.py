@@ -1,0 +1,91 @@
+"""Kills the command at every system call of every change, and looks at what is left.
+
+After each kill, and with nobody cleaning up:
+- every key of the store is in its old or its new state, byte for byte, and never goes back from new to
+  old at a later call;
+- a generation that was printed is the one on disk;
+- `stats` says what the files say; the next claim gets the right answer within a second, and a higher
+  generation than any before;
+- one `reap` after the owners are dead leaves no claim of theirs, no debris and no temporary file, and
+  takes no value and no living claim.
+
+With --quick only the calls that change something are killed. A store is the same after a kill at any
+other call as before the next of these, so what is left out is only which locks the kernel drops; and
+of many calls of one name in a row (the blocks of a new store) the first and the last.
+"""
+
+import rig as torture
+from rig import KEY, check
+
+
+def attack(scenario, point):
+    """Kills one run; returns the scenario, each key's progress, and a copy for the reaper."""
+    store = scenario.copy()
+    killed = torture.run(torture.faulty(scenario.arguments(store), point, "signal=KILL"))
+    # Names of session files are random, so that a run may have a call more or less than the trace.
+    if killed.code >= 0:
+        check(killed.code == scenario.done.code, f"not reached, and ended with {killed.code}")
+    view = store.view()
+    found = scenario.progress(view)
+    if scenario.arguments(store)[3] == "claim" and killed.out.endswith(b"\n"):
+        _, claim = view.keys.get(KEY, (None, None))
+        check(claim and claim[1] == int(killed.out), f"told {killed.out}, but there is {claim}")
+    # Each look at what was left begins with the store as it was left.
+    later = store.copy(scenario.rig.path("later"))
+    counted = store.copy(scenario.rig.path("counted"))
+    torture.check_counts(counted, view)
+    counted.remove()
+    live = {scenario.owner.pid, scenario.rig.keeper.pid}
+    torture.check_next_claim(store, view, live)
+    store.remove()
+    return found, later
+
+
+def reap(scenario, later):
+    """What one reap leaves when every owner but the keeper is dead."""
+    before = later.view()
+    done = later.run("reap")
+    check(done.code == 0 and not done.err, f"reap ended with {done.code}: {done.err.decode()}")
+    after = later.view()
+    check(not after.temporaries, f"reap left {after.temporaries}")
+    check(not after.debris, f"reap left the debris of {after.debris}")
+    keeper = int(scenario.rig.keeper.pid)
+    for key, (ready, claim) in before.keys.items():
+        kept = claim if claim and claim[0] == "claim" and claim[2] == keeper else None
+        expected = (ready, kept)
+        found = after.keys.get(key, (None, None))
+        check(found == expected, f"reap made {torture.brief(found)} of {key}")
+        told = f"{key}\t".encode() in done.out
+        check(told == (claim != kept), f"reap told {done.out}, of {key} was {claim}")
+    torture.check_counts(later, after)
+    torture.check_next_claim(later, after, {scenario.rig.keeper.pid}, max(before.generations, default=0))
+    later.remove()
+
+
+def main():
+    rig = torture.Rig(__doc__)
+    for scenario in rig.scenarios():
+        scenario.prepare(rig)
+        points = scenario.points
+        if rig.quick:
+            points = torture.first_and_last([p for p in points if torture.CHANGES.search(p.line)])
+        cases = [(f"{p.name} {p.number}, {p.line[:90]}", scenario, p) for p in points]
+        results = rig.each(f"kill {scenario.name}", cases, attack)
+        rig.attempt(f"kill {scenario.name}: the order of states", check_order, results)
+        scenario.owner.end()
+        left = [(label, scenario, result[1]) for (label, *_), result in zip(cases, results) if result]
+        rig.each(f"reap after kill {scenario.name}", left, reap)
+    rig.finish()
+
+
+def check_order(results):
+    """A key that was new when the command was killed at one call is new at every later one."""
+    reached = set()
+    for found, _ in filter(None, results):
+        now = {key for key, progress in found.items() if progress}
+        check(reached <= now, f"{reached - now} were new at an earlier call")
+        reached |= now
+
+
+if __name__ == "__main__":
+    main()

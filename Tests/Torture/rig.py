@@ -1,0 +1,480 @@
+"""What the torture scripts share: stores, owners, faults at a system call, and what is attacked.
+
+Each script takes the command's path as its first argument. It attacks the shipped binary from outside:
+strace(1) puts a signal or an error at the k-th call of a name, both taken from one trace of a run
+without faults. Calls before the command's own first one (the C and Swift runtimes starting) are left
+out: they are not of this program, and nothing of a store is open yet.
+"""
+
+import argparse
+import atexit
+import concurrent.futures
+import fcntl
+import itertools
+import os
+import random
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter, namedtuple
+
+import oracle
+
+KEY = "k"
+# Another key of the same shard, which nothing may change: found by counting.
+NEIGHBOURS = [n for n in map("n{}".format, range(2000)) if oracle.shard_of(n) == oracle.shard_of(KEY)]
+
+Result = namedtuple("Result", "code out err seconds")
+# The k-th call of that name; the line of the trace says what it does.
+Point = namedtuple("Point", "name number line")
+
+# Hash seeds decide in which order names are visited; a trace is only of use for runs that are alike.
+ENVIRONMENT = {
+    "PATH": os.environ["PATH"],
+    "SWIFT_DETERMINISTIC_HASHING": "1",
+    "SWIFT_BACKTRACE": "enable=no",
+}
+
+
+def run(arguments, **options):
+    start = time.monotonic()
+    done = subprocess.run(
+        arguments, capture_output=True, env=ENVIRONMENT, timeout=30, check=False, **options)
+    return Result(done.returncode, done.stdout, done.stderr, time.monotonic() - start)
+
+
+# -- Owners -----------------------------------------------------------------------------------------
+
+
+class Owner:
+    """A process to own claims, alive until told otherwise. It ends with us: its input closes."""
+
+    def __init__(self):
+        self.process = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        self.pid = str(self.process.pid)
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+
+
+# -- Stores -----------------------------------------------------------------------------------------
+
+
+class Store:
+    def __init__(self, rig, path):
+        self.rig, self.path = rig, path
+
+    def command(self, *arguments):
+        return [self.rig.command, "--store", self.path, *map(str, arguments)]
+
+    def run(self, *arguments):
+        return run(self.command(*arguments))
+
+    def must(self, *arguments, code=0):
+        """Runs what cannot fail; returns what it prints."""
+        done = self.run(*arguments)
+        if done.code != code:
+            raise RuntimeError(f"{arguments} ended with {done.code}: {done.err.decode()}")
+        return done.out.decode().strip()
+
+    def claim(self, owner, key=KEY, *options):
+        return int(self.must("claim", key, "--owner", owner.pid, *options))
+
+    def publish(self, value, key=KEY):
+        """A READY entry; its owner does not matter."""
+        generation = self.claim(self.rig.keeper, key)
+        self.must("finalize", key, value, "--generation", generation)
+        return generation
+
+    def view(self):
+        return oracle.View(self.path)
+
+    def wrong_blocks(self, view):
+        return oracle.wrong_blocks(self.path, view)
+
+    def copy(self, path):
+        """A copy that counts as this very store: its header is made to name its own file. (Without
+        that the first opener declares every block unknown, which hides what a change did to them.)
+        """
+        if os.path.isdir(self.path):
+            shutil.copytree(self.path, path)
+            shards = os.path.join(path, "locks", "shards")
+            if os.path.exists(shards) and os.path.getsize(shards) >= 64:
+                header = oracle.header(shards)
+                with open(shards, "r+b") as file:
+                    # One that was not written yet stays so.
+                    if file.read(11) == header[:11]:
+                        file.seek(0)
+                        file.write(header)
+        return Store(self.rig, path)
+
+    def remove(self):
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def is_locked(self, key=KEY):
+        """Whether somebody holds the mutex of the key's shard, as the kernel says."""
+        path = os.path.join(self.path, "locks", "shards")
+        if not os.path.exists(path):
+            return False
+        with open(path, "r+b") as file:
+            start = oracle.block_offset(oracle.shard_of(key))
+            lock = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, start, 1, 0)
+            answer = fcntl.fcntl(file, 36, lock)  # F_OFD_GETLK
+            return struct.unpack("hhqqi4x", answer)[0] != fcntl.F_UNLCK
+
+
+# -- Faults -----------------------------------------------------------------------------------------
+
+_CALL = re.compile(r"\d+ +([a-z0-9_]+)\(")
+# Calls that change what a store holds. Killed before any other, a store is as it is before the next
+# of these.
+CHANGES = re.compile(
+    r"write|pwrite|rename|unlink|link|mkdir|ftruncate|O_CREAT|fsync|fdatasync|utimensat|exit_group")
+
+
+def trace(arguments, log, first='fcntl(0, F_GETFD'):
+    """Every call from the command's own first one on, of a run without faults, and its result."""
+    done = run(["strace", "-f", "-o", log, *arguments])
+    counts, points, begun = Counter(), [], False
+    with open(log, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            call = _CALL.match(line)
+            if not call or call[1] == "execve":
+                continue
+            counts[call[1]] += 1
+            begun = begun or first in line
+            if begun:
+                points.append(Point(call[1], counts[call[1]], line.split(" ", 1)[1].strip()))
+    assert points, f"nothing traced: {done.err.decode()}"
+    return points, done
+
+
+def first_and_last(points):
+    """Of each row of calls of one name the first two and the last two."""
+    rows = [list(row) for _, row in itertools.groupby(points, lambda point: point.name)]
+    return [p for row in rows for p in (row if len(row) <= 4 else row[:2] + row[-2:])]
+
+
+def faulty(arguments, point, fault, log=os.devnull, times=""):
+    """The command line that runs with a fault at a point; `times` is strace's "+" or "..N"."""
+    inject = f"inject={point.name}:{fault}:when={point.number}{times}"
+    return ["strace", "-f", "-o", log, "-e", f"trace={point.name}", "-e", inject, *arguments]
+
+
+# -- Attacked changes -------------------------------------------------------------------------------
+
+
+class Scenario:
+    """A store, and a command line that is attacked on it.
+
+    `build(store, scenario)` makes the store and may set `generation`; `between` are states that a key
+    may be found in although they are neither the old nor the new one.
+    """
+
+    def __init__(self, name, build, arguments, options=(), between=lambda scenario: (), code=0):
+        self.name, self._build, self._arguments, self._code = name, build, arguments, code
+        self.rival_options, self.between = options, between
+        self.generation = 1
+
+    def prepare(self, rig):
+        """Makes the model store, runs the command on a copy without faults, and keeps what it did."""
+        self.rig, self.owner = rig, rig.new_owner()
+        self.model = Store(rig, rig.path(self.name))
+        self._build(self.model, self)
+        if os.path.isdir(self.model.path):
+            self.model.must("stats")  # blocks left marked or unknown are counted
+        self.old = self.model.view()
+        self.known = frozenset(self.old.generations)
+        clean = self.copy()
+        self.points, self.done = trace(self.arguments(clean), rig.path("trace"))
+        new = clean.view()
+        self.new = new
+        clean.remove()
+        assert self.done.code == self._code, self.done
+        assert not any(ready and ready[0] == "damaged" for ready, _ in new.keys.values())
+        assert not (new.temporaries or new.debris), "it leaves something without being killed"
+        self.old_states = self.old.states(self.known)
+        self.new_states = new.states(self.known)
+        return self
+
+    def copy(self):
+        return self.model.copy(self.rig.path(self.name))
+
+    def arguments(self, store):
+        return store.command(*self._arguments(self))
+
+    def progress(self, view):
+        """Each key as 0 (old) or 1 (new); raises for one that is neither."""
+        states, found = view.states(self.known), {}
+        for key in sorted({*self.old_states, *self.new_states, *states}):
+            state = states.get(key, (None, None))
+            old = self.old_states.get(key, (None, None))
+            new = self.new_states.get(key, (None, None))
+            # What a killed create leaves is as good as nothing.
+            torn = old[1] in (None, ("torn",)) and state == (old[0], ("torn",))
+            if state == new:
+                found[key] = 1
+            elif state == old or torn or state in self.between(self):
+                found[key] = 0
+            else:
+                raise Wrong(f"{key} is {brief(state)}, was {brief(old)}, becomes {brief(new)}")
+        if view.damaged not in (self.old.damaged, self.new.damaged):
+            raise Wrong("damaged/ holds something else")
+        return found
+
+
+class Wrong(Exception):
+    """What a store or a command must not be."""
+
+
+def check(condition, message):
+    if not condition:
+        raise Wrong(message)
+
+
+def brief(value):
+    text = repr(value)
+    return text if len(text) < 160 else text[:150] + "…"
+
+
+def _base(store):
+    """What lies around and must stay: a READY neighbour in the shard, and a claim somebody is at."""
+    store.publish("neighbour", NEIGHBOURS[0])
+    store.claim(store.rig.keeper, NEIGHBOURS[1])
+
+
+def _claimed(store, scenario, key=KEY):
+    scenario.generation = store.claim(scenario.owner, key)
+
+
+def _build_claim(store, scenario):
+    _base(store)
+
+
+def _build_takeover(store, scenario):
+    _base(store)
+    _claimed(store, scenario)
+    scenario.owner.end()
+    scenario.owner = store.rig.new_owner()
+
+
+def _build_claimed(store, scenario):
+    _base(store)
+    _claimed(store, scenario)
+
+
+def _build_ready(store, scenario):
+    _base(store)
+    scenario.generation = store.publish("old value")
+
+
+def _build_both(store, scenario):
+    _build_ready(store, scenario)
+    scenario.generation = store.claim(scenario.owner, KEY, "--max-age", "0")
+
+
+def _leave(store, key, owner, call):
+    """Lets the finalizing of a large value be killed at a call, which leaves what it leaves."""
+    generation = store.claim(owner, key)
+    command = store.command(
+        "finalize", key, "--file", store.rig.large_file, "--generation", generation)
+    killed = run(faulty(command, Point(call, 1, ""), "signal=KILL"))
+    assert killed.code == -signal.SIGKILL, killed
+    return generation
+
+
+def _build_debris(store, scenario):
+    """READY, and beside it the claim of a finalize that was killed before its last step."""
+    _base(store)
+    scenario.generation = _leave(store, KEY, scenario.owner, "unlinkat")
+    assert store.view().debris == [KEY]
+
+
+def _build_damaged(store, scenario):
+    _build_ready(store, scenario)
+    path = os.path.join(store.path, "entries", f"{oracle.shard_of(KEY):02x}", KEY)
+    with open(path, "r+b") as file:
+        file.seek(-3, os.SEEK_END)
+        file.write(b"X")
+
+
+def _build_litter(store, scenario):
+    """Everything that a reaper removes: claims of dead owners, a torn one, debris, a temporary."""
+    _base(store)
+    dead = store.rig.new_owner()
+    _claimed(store, scenario)
+    for key in NEIGHBOURS[2], "elsewhere":
+        store.claim(dead, key)
+    torn = store.command("claim", NEIGHBOURS[3], "--owner", dead.pid)
+    assert run(faulty(torn, Point("write", 1, ""), "signal=KILL")).code == -signal.SIGKILL
+    _leave(store, NEIGHBOURS[4], dead, "unlinkat")
+    _leave(store, "unfinished", dead, "renameat")
+    dead.end()
+    scenario.owner.end()
+    scenario.owner = store.rig.new_owner()
+    view = store.view()
+    assert view.debris and view.temporaries and ("torn",) in [s[1] for s in view.keys.values()]
+
+
+def _claim(scenario, *options):
+    return ["claim", KEY, "--owner", scenario.owner.pid, *options]
+
+
+def _finalize(scenario, *value):
+    return ["finalize", KEY, *(value or ["new value"]), "--generation", scenario.generation]
+
+
+def _finalize_large(scenario):
+    return _finalize(scenario, "--file", scenario.rig.large_file)
+
+
+def scenarios():
+    anew = ("--max-age", "0")
+    return [
+        Scenario("claim-no-store", lambda store, scenario: None, _claim),
+        Scenario("claim", _build_claim, _claim),
+        Scenario("take-over", _build_takeover, _claim),
+        Scenario("recompute", _build_ready, lambda s: _claim(s, *anew), anew),
+        Scenario("finalize", _build_claimed, _finalize),
+        Scenario("finalize-large", _build_claimed, _finalize_large),
+        Scenario("finalize-over", _build_both, _finalize, anew),
+        Scenario("finalize-large-over", _build_both, _finalize_large, anew),
+        Scenario("abandon", _build_claimed, lambda s: ["abandon", KEY, "--generation", s.generation]),
+        Scenario("remove", _build_debris, lambda s: ["remove", KEY]),
+        # The claim goes first, so the value may be seen alone; never the claim alone.
+        Scenario("remove-both", _build_both, lambda s: ["remove", "--pending", KEY],
+                 between=lambda s: [(s.old_states[KEY][0], None)]),
+        Scenario("get-damaged", _build_damaged, lambda s: ["get", KEY], code=65),
+        Scenario("reap", _build_litter, lambda s: ["reap"]),
+    ]
+
+
+# -- Running and counting ---------------------------------------------------------------------------
+
+
+class Rig:
+    def __init__(self, doc, argument="command", where="/dev/shm"):
+        parser = argparse.ArgumentParser(
+            description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+        parser.add_argument(argument, help="path of the static release command")
+        parser.add_argument("--quick", action="store_true", help="the sample described above")
+        parser.add_argument("--only", default="", help="scenarios whose name matches this pattern")
+        parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
+        parser.add_argument("--jobs", type=int, default=os.cpu_count())
+        self.options = parser.parse_args()
+        self.command = os.path.abspath(getattr(self.options, argument))
+        self.quick, self.random = self.options.quick, random.Random(self.options.seed)
+        self._lock, self._count, self._owners = threading.Lock(), 0, []
+        self.passed = self.failed = 0
+        self._start = time.monotonic()
+        self.home = tempfile.mkdtemp(prefix="torture-", dir=where)
+        atexit.register(self.close)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+        print(f"seed {self.options.seed}")
+        self.keeper = self.new_owner()
+        self.large = self.random.randbytes(300_000)
+        self.large_file = self.path("large")
+        with open(self.large_file, "wb") as file:
+            file.write(self.large)
+
+    def close(self):
+        for owner in self._owners:
+            owner.end()
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    def new_owner(self):
+        owner = Owner()
+        with self._lock:
+            self._owners.append(owner)
+        return owner
+
+    def path(self, name):
+        """A path never used before."""
+        with self._lock:
+            self._count += 1
+            return os.path.join(self.home, f"{name}-{self._count}")
+
+    def scenarios(self, leaving_out=()):
+        chosen = [s for s in scenarios() if s.name not in leaving_out]
+        return [s for s in chosen if re.search(self.options.only, s.name)]
+
+    def sample(self, items, most):
+        """All of them; with --quick no more than that many, chosen by the seed, in their order."""
+        if not self.quick or len(items) <= most:
+            return items
+        return [items[i] for i in sorted(self.random.sample(range(len(items)), most))]
+
+    def attempt(self, label, body, *arguments):
+        """Runs one case and counts it; returns what it returned, None if it went wrong."""
+        try:
+            value = body(*arguments)
+        except (Wrong, subprocess.TimeoutExpired) as wrong:
+            with self._lock:
+                self.failed += 1
+                print(f"FAILED {label}: {wrong}", flush=True)
+            return None
+        with self._lock:
+            self.passed += 1
+        return value
+
+    def each(self, title, cases, body):
+        """Runs `body(*case)` for cases `(label, …)`, some at once; what went wrong is None."""
+        start, failed = time.monotonic(), self.failed
+        with concurrent.futures.ThreadPoolExecutor(self.options.jobs) as pool:
+            futures = [
+                pool.submit(self.attempt, f"{title}: {label}", body, *rest) for label, *rest in cases]
+            values = [future.result() for future in futures]
+        seconds = time.monotonic() - start
+        print(f"{title}: {len(cases)} cases, {self.failed - failed} failed, {seconds:.1f} s",
+              flush=True)
+        return values
+
+    def finish(self):
+        print(f"{time.monotonic() - self._start:.1f} s")
+        print(f"{self.passed} passed, {self.failed} failed")
+        sys.exit(1 if self.failed or not self.passed else 0)
+
+
+# -- What holds whenever nobody is in a change ------------------------------------------------------
+
+
+def check_counts(store, view):
+    """`stats` says what the files say, and so does each block that claims to know."""
+    wrong = store.wrong_blocks(view)
+    check(not wrong, "; ".join(wrong))
+    done = store.run("stats")
+    check(done.code == 0 and done.out == view.stats, f"stats says {done.out}, files {view.stats}")
+    check(not done.err, f"stats says {done.err}")
+    check(done.seconds < 1, f"stats took {done.seconds:.1f} s")
+
+
+def check_next_claim(store, view, live, highest=0):
+    """The next to claim gets at once what the files say: the value, the holder, or the win."""
+    ready, pending = view.keys.get(KEY, (None, None))
+    rival = store.rig.keeper
+    done = store.run("claim", KEY, "--owner", rival.pid)
+    check(done.seconds < 1, f"the next claim took {done.seconds:.1f} s")
+    if ready and ready[0] == "ready":
+        check(done.code == 1, f"the next claim of a READY key ended with {done.code}")
+        check(done.out == ready[2], "the next claim got another value than is there")
+        return
+    if pending and pending[0] == "claim" and str(pending[2]) in live:
+        check((done.code, done.out) == (75, b""), f"a live claim, but the next got {done.code}")
+        return
+    check(done.code == 0, f"nobody has it, but the next claim got {done.code}: {done.err.decode()}")
+    generation = int(done.out)
+    highest = max([highest, *view.generations])
+    check(generation > highest, f"generation {generation} is not above {highest}")
+    after = store.view()
+    mine = ("claim", generation, int(rival.pid))
+    check(after.keys[KEY] == (None, mine), f"won, but the files say {brief(after.keys[KEY])}")
+    wrong = store.wrong_blocks(after)
+    check(not wrong, "; ".join(wrong))
