@@ -72,7 +72,8 @@ extension Session {
             case .torn:
                 return .pending(
                     Holder(processID: nil, command: nil, since: .zero, liveness: .unknown))
-            case .damaged: return try setAside(name, key, in: store)
+            case .damaged:
+                if try setAside(name, key, in: store) { return .damaged }
             case .absent:
                 guard store.isGone else { return .absent }
                 // Removed under us, and perhaps made anew.
@@ -89,17 +90,18 @@ extension Session {
         return try ready.entry()
     }
 
+    /// Sets a damaged record aside if that is possible; false when somebody else has changed the key
+    /// since it was read, so that it has to be looked up again.
     private func setAside(
         _ name: EntryName, _ key: Store.Key, in store: OpenStore
-    ) throws(StoreError) -> GetOutcome {
+    ) throws(StoreError) -> Bool {
         guard !store.isReadOnly, try store.shardFile().isWritable,
             let directory = try store.shardDirectory(name.shard, making: false)
         else {
             configuration.onDamage?(key, nil)
-            return .damaged
+            return true
         }
         var held = try HeldShard(store, name.shard)
-        try setAsideIfDamaged(name, key, &held, in: directory)
-        return .damaged
+        return try setAsideIfDamaged(name, key, &held, in: directory)
     }
 }

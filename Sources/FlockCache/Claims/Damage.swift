@@ -3,9 +3,12 @@ internal import SystemCalls
 extension Session {
     /// Looks at a READY record again under the mutex, and if its check fails moves it to `damaged/`,
     /// where it can be inspected; the key then counts as absent. Reported through `onDamage`.
+    ///
+    /// - Returns: whether it was still damaged.
+    @discardableResult
     func setAsideIfDamaged(
         _ name: EntryName, _ key: Store.Key, _ held: inout HeldShard, in directory: Directory
-    ) throws(StoreError) {
+    ) throws(StoreError) -> Bool {
         let store = held.store
         let path = store.file(name.ready, in: name.shard)
         // The size of what is there, if that is damaged.
@@ -15,7 +18,7 @@ extension Session {
             if case .ready = try ReadyFile.read(file, name, key) { return nil }
             return size
         }
-        guard let damaged, let size = damaged else { return }
+        guard let damaged, let size = damaged else { return false }
 
         // What is no claim beside the READY record must not become one without it.
         let generation = try store.readyGeneration(name, in: directory) ?? 0
@@ -32,6 +35,7 @@ extension Session {
         held.commit()
         let keptPath = "\(store.path)/damaged/\(String(decoding: target.bytes, as: UTF8.self))"
         configuration.onDamage?(key, keptPath)
+        return true
     }
 }
 
