@@ -170,13 +170,15 @@ private struct FinalizeChange {
                 held.commit()
                 throw error
             }
-            try directory.unlink(name.pending)
         }
+        // The value is published now, whatever follows. A claim that cannot be removed is debris: the
+        // mark stays, so that the next to take the mutex counts anew and removes it.
+        let isWhole = (try? directory.unlink(name.pending)) != nil
         held.block.counts.temporaries -= 1
         held.block.counts.pending -= 1
         held.block.counts.ready += former == nil ? 1 : 0
         held.block.counts.bytes += record.size - (former ?? 0)
-        held.commit()
+        if isWhole { held.commit() }
         try store.syncAfter("finalize", key, in: directory)
         return record.temporary.generation
     }

@@ -45,7 +45,10 @@ extension OpenStore {
 
     /// Counts a shard from its names and `stat`, reading only records of keys that have both files.
     /// The caller has the shard's mutex.
-    func count(_ shard: Int) throws(StoreError) -> ShardCounts {
+    ///
+    /// What a killed finalize left beside a value is removed on the way, where the store can be
+    /// written: it is counted nowhere, so that no reaper would look for it.
+    func count(_ shard: Int, removingDebris: Bool) throws(StoreError) -> ShardCounts {
         var counts = ShardCounts()
         guard let directory = try shardDirectory(shard, making: false) else { return counts }
         let names = try names(in: directory, of: shard)
@@ -64,7 +67,12 @@ extension OpenStore {
                 guard let ready = try readyGeneration(name, in: directory) else { return false }
                 return try standingClaim(name, besideReady: ready, in: directory) == nil
             }
-            if isDebris != true { counts.pending += 1 }
+            if isDebris == true {
+                // Where it cannot be removed it stays harmless.
+                if removingDebris { _ = try? directory.unlink(name.pending) }
+                continue
+            }
+            counts.pending += 1
         }
         return counts
     }

@@ -33,7 +33,8 @@ struct HeldShard: ~Copyable {
         var block = ShardBlock()
         block.highest = found?.highest ?? 0
         block.boot = boot
-        block.counts = try mutex.store.count(mutex.shard)
+        block.counts = try mutex.store.count(
+            mutex.shard, removingDebris: mutex.file.isWritable)
         if mutex.file.isWritable { try mutex.write(block) }
         return block
     }
