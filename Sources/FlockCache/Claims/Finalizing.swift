@@ -171,14 +171,15 @@ private struct FinalizeChange {
                 throw error
             }
         }
-        // The value is published now, whatever follows. A claim that cannot be removed is debris: the
-        // mark stays, so that the next to take the mutex counts anew and removes it.
-        let isWhole = (try? directory.unlink(name.pending)) != nil
-        held.block.counts.temporaries -= 1
-        held.block.counts.pending -= 1
-        held.block.counts.ready += former == nil ? 1 : 0
-        held.block.counts.bytes += record.size - (former ?? 0)
-        if isWhole { held.commit() }
+        // The key is READY. A claim that cannot be removed from beside it is what a killed finalize
+        // leaves as well: the mark stays, and the next counts anew.
+        if (try? directory.unlink(name.pending)) != nil {
+            held.block.counts.temporaries -= 1
+            held.block.counts.pending -= 1
+            held.block.counts.ready += former == nil ? 1 : 0
+            held.block.counts.bytes += record.size - (former ?? 0)
+            held.commit()
+        }
         try store.syncAfter("finalize", key, in: directory)
         return record.temporary.generation
     }

@@ -90,8 +90,9 @@ extension OpenStore {
         }
         try held.begin()
         try attempt("remove", file(name.ready, in: name.shard)) { () throws(Errno) in
-            try directory.unlink(name.pending)
-            _ = try directory.unlink(name.ready)
+            if case .none = pending {} else { try directory.unlink(name.pending) }
+            // Not where there is none: failing at that, a removal that happened would be an error.
+            if size != nil { try directory.unlink(name.ready) }
         }
         if isCounted { held.block.counts.pending -= 1 }
         if let size {
