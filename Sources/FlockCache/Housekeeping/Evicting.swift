@@ -31,22 +31,15 @@ extension Session {
     private func evict(
         _ plan: EvictionPlan, from store: OpenStore, _ request: ReapRequest
     ) throws(StoreError) {
-        var ties = plan.ties
         try forEachReady(in: store) { (name, directory) throws(StoreError) in
-            var modified = Int64.max
             let isUnused = { () throws(StoreError) -> Bool in
                 let status = try attempt("read", store.file(name.ready, in: name.shard)) {
                     () throws(Errno) in try directory.status(of: name.ready)
                 }
-                modified = status?.modified ?? .max
-                return modified < plan.cutoff || modified == plan.cutoff && ties > 0
+                return status.map { EvictionPlan.Use($0) <= plan.cutoff } ?? false
             }
             guard try isUnused() else { return true }
-            if try remove(name, .evicted, from: store, request, in: directory, if: isUnused),
-                modified == plan.cutoff
-            {
-                ties -= 1
-            }
+            try remove(name, .evicted, from: store, request, in: directory, if: isUnused)
             return true
         }
     }
@@ -89,14 +82,26 @@ extension Session {
 
 /// What has to go so that the limits are kept.
 private struct EvictionPlan {
-    /// Values last used before this time have to go, nanoseconds since 1970.
-    let cutoff: Int64
-    /// And so many of those last used at this time.
-    let ties: Int
+    /// When a value was last used. Many have the same time, the kernel's clock being coarse; all reapers
+    /// must then choose the same, or several at once would remove too much. So the inode decides.
+    struct Use: Comparable {
+        /// Nanoseconds since 1970.
+        let modified: Int64
+        let inode: UInt64
 
-    /// nil when the limits are kept already. Two numbers are kept in memory for each value.
+        init(_ status: FileStatus) { (modified, inode) = (status.modified, status.inode) }
+
+        static func < (a: Use, b: Use) -> Bool {
+            (a.modified, a.inode) < (b.modified, b.inode)
+        }
+    }
+
+    /// The last of the values that have to go.
+    let cutoff: Use
+
+    /// nil when the limits are kept already. Three numbers are kept in memory for each value.
     init?(_ store: OpenStore, _ limits: Store.ReapLimits) throws(StoreError) {
-        var found: [(modified: Int64, size: Int)] = []
+        var found: [(use: Use, size: Int)] = []
         for shard in 0..<Layout.shardCount {
             guard let directory = try store.shardDirectory(shard, making: false) else { continue }
             let names = try HeldShard(store, shard).names(in: directory)
@@ -105,24 +110,22 @@ private struct EvictionPlan {
                 let status = try attempt("read", store.file(name.ready, in: shard)) {
                     () throws(Errno) in try directory.status(of: name.ready)
                 }
-                if let status { found.append((status.modified, status.size)) }
+                if let status { found.append((Use(status), status.size)) }
             }
         }
-        let excessEntries = found.count - (limits.maxEntries ?? .max)
-        let excessBytes = found.reduce(0) { $0 + $1.size } - (limits.maxBytes ?? .max)
+        let excessEntries = found.count - max(0, limits.maxEntries ?? .max)
+        let excessBytes = found.reduce(0) { $0 + $1.size } - max(0, limits.maxBytes ?? .max)
         guard excessEntries > 0 || excessBytes > 0 else { return nil }
-        found.sort { $0.modified < $1.modified }
+        found.sort { $0.use < $1.use }
         var (entries, bytes) = (0, 0)
-        for (modified, size) in found {
+        for (use, size) in found {
             entries += 1
             bytes += size
             if entries >= excessEntries && bytes >= excessBytes {
-                cutoff = modified
-                ties = found[..<entries].reversed().prefix { $0.modified == modified }.count
+                cutoff = use
                 return
             }
         }
-        // A limit below zero cannot be kept: everything goes.
-        (cutoff, ties) = (.max, 0)
+        return nil
     }
 }
