@@ -48,10 +48,13 @@ public struct Claim: ~Copyable, Sendable {
             }
             try session.finalize(ticket.key, by: right, .descriptor(file.number))
         }
-        guard let entry = try ticket.session.entry(for: ticket.key, maxAge: nil) else {
-            throw .claimLost("read back", ticket.key, holder: nil)
+        do throws(StoreError) {
+            if let entry = try ticket.session.entry(for: ticket.key, maxAge: nil) { return entry }
+        } catch {
+            throw .publishedUnread(ticket.key, error)
         }
-        return entry
+        // Published, and removed by somebody since.
+        throw .publishedUnread(ticket.key, nil)
     }
 
     /// Gives the claim up: what dropping it does, with the error reported.

@@ -141,6 +141,14 @@ extension StoreError {
             .unknownOutcome, operation, key: key, systemError: errno.code,
             reason: "\(errno.message), after the decisive step; it may have happened: look again")
     }
+
+    static func publishedUnread(_ key: Store.Key, _ error: StoreError?) -> StoreError {
+        StoreError(
+            .unknownOutcome, "read back", path: error?.path, key: key,
+            systemError: error?.systemError,
+            reason: "the value was published, but "
+                + (error?.reason ?? "somebody has removed it since"))
+    }
 }
 
 /// Says of a system call what was tried and on what.
