@@ -51,10 +51,13 @@ let package = Package(
         // Helpers of the tests, and one binary that plays the other processes.
         .target(name: "TestSupport", path: "Tests/Support"),
         .executableTarget(
-            name: "flock-cache-peer", dependencies: ["FlockCache"], path: "Tests/Peer"),
+            name: "flock-cache-peer", dependencies: ["FlockCache", "TestSupport"],
+            path: "Tests/Peer"),
         .testTarget(
             name: "FlockCacheTests",
-            dependencies: ["FlockCache", "SystemCalls", "TestSupport", "flock-cache-peer"]),
+            dependencies: [
+                "FlockCache", "SystemCalls", "TestSupport", "flock-cache-peer", "flock-cache",
+            ]),
         .testTarget(
             name: "FlockCacheCommandTests",
             dependencies: ["FlockCacheCommand", "FlockCache", "TestSupport", "flock-cache"]),

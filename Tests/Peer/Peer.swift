@@ -5,59 +5,140 @@ import Glibc
 #endif
 
 /// One binary that plays the other processes of a test: a line of standard input is an order, a line of
-/// standard output the answer.
+/// standard output the answer. An order that fails answers "error CODE".
 ///
 ///     flock-cache-peer STORE
-///     claim KEY      → won GENERATION | ready VALUE | pending
-///     finalize VALUE → done | error CODE          (the last claim won)
-///     abandon        → done | error CODE
-///     get KEY        → value VALUE | none
-///     exit           ends without giving anything up
+///     claim KEY           → won GENERATION | ready VALUE | pending
+///     claim-for MS KEY    the same, stale after so many milliseconds
+///     claim-many N KEY    claims KEY-0 … KEY-(N-1) → won N
+///     finalize VALUE      → done        (the last claim won)
+///     finalize-file PATH  → done
+///     abandon             → done
+///     get KEY             → value VALUE | none
+///     counts              → PENDING READY BYTES
+///     gate PATH           → done        the gate at which the orders race… wait
+///     race KEY            → ready, then as claim
+///     race-open PATH KEY  → ready, then as claim, in a store opened there and then
+///     fork                a child that only pauses → child PID
+///     fork-often N        N such children while two threads change the store → child PID…
+///     fork-inert KEY      a child that ends the claim it inherited, and claims and publishes KEY
+///                         → child …, the results
+///     exit                ends without giving anything up
 @main
-struct Peer {
+struct Peer: ~Copyable {
+    var store: Store
+    var claim: Claim?
+    var gate: Int32 = -1
+
     static func main() throws {
-        let store = try Store(at: CommandLine.arguments[1])
-        var claim: Claim?
-        print("hello")
-        fflush(nil)
+        var peer = Peer(store: try Store(at: CommandLine.arguments[1]))
+        say("hello")
         while let line = readLine() {
             let words = line.split(separator: " ", maxSplits: 1).map(String.init)
-            switch words[0] {
-            case "claim":
-                switch try store.claim(Store.Key(words[1])) {
-                case .won(let won):
-                    print("won \(won.generation)")
-                    claim = consume won
-                case .ready(let entry):
-                    print("ready \(String(decoding: entry.value, as: UTF8.self))")
-                case .pending: print("pending")
-                }
-            case "finalize":
-                guard let mine = claim.take() else { break }
-                do throws(StoreError) {
-                    try mine.finalize(words[1].utf8)
-                    print("done")
-                } catch {
-                    print("error \(error.code)")
-                }
-            case "abandon":
-                guard let mine = claim.take() else { break }
-                do throws(StoreError) {
-                    try mine.abandon()
-                    print("done")
-                } catch {
-                    print("error \(error.code)")
-                }
-            case "get":
-                if let entry = try store.entry(for: Store.Key(words[1])) {
-                    print("value \(String(decoding: entry.value, as: UTF8.self))")
-                } else {
-                    print("none")
-                }
-            case "exit": _exit(0)
-            default: print("what?")
+            do {
+                say(try peer.obey(words[0], words.count > 1 ? words[1] : ""))
+            } catch let error as StoreError {
+                say("error \(error.code)")
             }
-            fflush(nil)
         }
     }
+
+    private init(store: Store) { self.store = store }
+
+    private mutating func obey(_ order: String, _ rest: String) throws -> String {
+        switch order {
+        case "claim": return try claim(rest)
+        case "claim-for":
+            let (milliseconds, key) = Self.split(rest)
+            return try claim(key, staleAfter: .milliseconds(Int(milliseconds) ?? 0))
+        case "claim-many": return try claimMany(rest)
+        case "finalize":
+            guard let mine = claim.take() else { return "no claim" }
+            try mine.finalize(rest.utf8)
+            return "done"
+        case "finalize-file":
+            guard let mine = claim.take() else { return "no claim" }
+            try mine.finalize(contentsOfFile: rest)
+            return "done"
+        case "abandon":
+            guard let mine = claim.take() else { return "no claim" }
+            try mine.abandon()
+            return "done"
+        case "get":
+            guard let entry = try store.entry(for: Store.Key(rest)) else { return "none" }
+            return "value \(String(decoding: entry.value, as: UTF8.self))"
+        case "counts":
+            let counts = try store.counts()
+            return "\(counts.pending) \(counts.ready) \(counts.bytes)"
+        case "gate":
+            gate = open(rest, O_RDWR | O_CLOEXEC)
+            return "done"
+        case "race":
+            return try atGate { (peer) throws in try peer.claim(rest) }
+        case "race-open":
+            let (path, key) = Self.split(rest)
+            return try atGate { (peer) throws in
+                peer.claim = nil
+                peer.store = try Store(at: path)
+                return try peer.claim(key)
+            }
+        case "fork": return forkToPause()
+        case "fork-often": return try forkOften(Int(rest) ?? 0)
+        case "fork-inert": return forkInert(rest)
+        case "exit": _exit(0)
+        default: return "what?"
+        }
+    }
+
+    // MARK: Claims
+
+    private mutating func claim(_ key: String, staleAfter: Duration? = nil) throws -> String {
+        switch try store.claim(Store.Key(key), staleAfter: staleAfter) {
+        case .won(let won):
+            let generation = won.generation
+            claim = consume won
+            return "won \(generation)"
+        case .ready(let entry): return "ready \(String(decoding: entry.value, as: UTF8.self))"
+        case .pending: return "pending"
+        }
+    }
+
+    private mutating func claimMany(_ rest: String) throws -> String {
+        let (count, key) = Self.split(rest)
+        var won = 0
+        for index in 0..<(Int(count) ?? 0) {
+            // Kept until this process ends: only the last one can be finalized.
+            if case .won(let claim) = try store.claim(Store.Key("\(key)-\(index)")) {
+                won += 1
+                Kept.claims.append(Kept(claim))
+            }
+        }
+        return "won \(won)"
+    }
+
+    private mutating func atGate(_ body: (inout Peer) throws -> String) throws -> String {
+        Self.say("ready")
+        flock(gate, LOCK_SH)
+        defer { flock(gate, LOCK_UN) }
+        return try body(&self)
+    }
+
+    private static func split(_ text: String) -> (String, String) {
+        let words = text.split(separator: " ", maxSplits: 1).map(String.init)
+        return (words[0], words.count > 1 ? words[1] : "")
+    }
+
+    static func say(_ text: String) {
+        // One write, also where parent and child both have something to say.
+        let bytes = Array((text + "\n").utf8)
+        _ = write(1, bytes, bytes.count)
+    }
+}
+
+/// A claim that is never given up.
+private final class Kept {
+    nonisolated(unsafe) static var claims: [Kept] = []
+    let claim: Claim
+
+    init(_ claim: consuming Claim) { self.claim = claim }
 }

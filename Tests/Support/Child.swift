@@ -119,6 +119,14 @@ public final class Child: @unchecked Sendable {
         return false
     }
 
+    /// Lets it come to its end, and returns what it came to.
+    public func outcome() -> Outcome {
+        closeInput()
+        let output = rest()
+        let error = restOfError()
+        return Outcome(ending: wait(), output: output, error: error)
+    }
+
     /// What is left of its output, to the end.
     public func rest() -> [UInt8] {
         defer { unread = [] }
@@ -165,10 +173,7 @@ public func run(
 ) -> Outcome {
     let child = Child(path, arguments, environment: environment)
     if let input { child.tell(input) }
-    child.closeInput()
-    let output = child.rest()
-    let error = child.restOfError()
-    return Outcome(ending: child.wait(), output: output, error: error)
+    return child.outcome()
 }
 
 /// The directory with what was built: the test bundle lies there, and the programs beside it.
