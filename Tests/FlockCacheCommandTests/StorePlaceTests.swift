@@ -1,0 +1,184 @@
+import Glibc
+import TestSupport
+import Testing
+
+private let nobody = ["--reuid", "65534", "--regid", "65534", "--clear-groups"]
+
+/// Whether the command can be run as another user; not where the build lies in a private directory.
+private let canBeNobody =
+    isRoot && isInstalled("setpriv")
+    && run("setpriv", nobody + [builtProducts + "/flock-cache", "version"]).code == 0
+
+/// Where a store may be, and what is refused there.
+@Suite struct StorePlaceTests {
+    @Test func readingMakesNoStoreAndFindsNothing() {
+        let stage = Stage()
+        #expect(stage.run("get", "k").code == 1)
+        #expect(stage.run("abandon", "k").code == 0)
+        #expect(stage.run("remove", "k").code == 0)
+        #expect(stage.run("reap").code == 0)
+        let list = stage.run("list")
+        #expect(list.code == 0 && list.output.isEmpty)
+        #expect(stage.run("stats").text == "pending 0\nready 0\nbytes 0\n")
+        #expect(stage.run("finalize", "k", "v").code == 76)
+        #expect(names(in: stage.directory.path).isEmpty)
+    }
+
+    @Test func directoriesOnTheWayAreMadePrivate() {
+        var stage = Stage()
+        stage.variables["FLOCK_CACHE_DIR"] = stage.directory("a/b/c")
+        #expect(stage.script("umask 0; flock-cache claim k").code == 0)
+        for path in ["a", "a/b", "a/b/c", "a/b/c/entries", "a/b/c/locks"] {
+            var status = stat()
+            #expect(stat(stage.directory(path), &status) == 0)
+            #expect(status.st_mode & 0o077 == 0, "\(path)")
+        }
+    }
+
+    @Test(arguments: [
+        "claim k", "get k", "list", "stats", "reap", "finalize k v", "abandon k", "init",
+    ])
+    func whatIsNoStoreIsRefusedAndNotTouched(command: String) {
+        let stage = Stage()
+        write("mine".utf8, to: stage.directory("file"))
+        mkdir(stage.directory("foreign"), 0o700)
+        write("mine".utf8, to: stage.directory("foreign/file"))
+        mkdir(stage.directory("hidden"), 0o700)
+        write("mine".utf8, to: stage.directory("hidden/.file"))
+        mkdir(stage.directory("other"), 0o700)
+        write("not a marker\n".utf8, to: stage.directory("other/flock-cache"))
+        for place in ["file", "file/below", "foreign", "hidden", "other", "/proc/self/mem"] {
+            let path = place.hasPrefix("/") ? place : stage.directory(place)
+            let outcome = stage.script("flock-cache --store \(path) \(command)")
+            #expect(outcome.code == 66, "\(place): \(outcome)")
+            #expect(outcome.error.contains(path), "\(place): \(outcome)")
+            #expect(outcome.error.contains("nothing was touched"), "\(place): \(outcome)")
+        }
+        #expect(contents(of: stage.directory("file")) == Array("mine".utf8))
+        #expect(names(in: stage.directory("foreign")) == ["file"])
+        #expect(names(in: stage.directory("hidden")) == [".file"])
+        #expect(names(in: stage.directory("other")) == ["flock-cache"])
+    }
+
+    @Test func aLinkThatLeadsNowhereIsNoPlaceForAStore() {
+        let stage = Stage()
+        symlink(stage.directory("nowhere"), stage.store)
+        #expect(stage.run("get", "k").code == 1)
+        let outcome = stage.run("claim", "k")
+        #expect(outcome.code == 66, "\(outcome)")
+        #expect(outcome.error.contains("symbolic link"), "\(outcome)")
+        #expect(names(in: stage.directory.path) == ["store"])
+    }
+
+    @Test func aLinkToAStoreIsFollowed() {
+        let stage = Stage()
+        mkdir(stage.directory("real"), 0o700)
+        symlink(stage.directory("real"), stage.store)
+        stage.publish("k", "v")
+        #expect(names(in: stage.directory("real")).contains("flock-cache"))
+    }
+
+    @Test func linksThatLeadInACircleAreRefused() {
+        let stage = Stage()
+        symlink(stage.store, stage.store)
+        for command in ["claim", "get"] { #expect(stage.run(command, "k").code == 66) }
+    }
+
+    @Test func aStoreWithoutItsLocksIsRefusedAndGetsNoNewOnes() {
+        let stage = Stage()
+        stage.publish("k", "v")
+        removeTree(stage.store + "/locks")
+        for command in [
+            "claim l", "finalize l v", "abandon k", "reap", "stats", "list", "remove k",
+        ] {
+            let outcome = stage.script("flock-cache \(command)")
+            #expect(outcome.code == 66, "\(command): \(outcome)")
+            #expect(outcome.error.contains("locks is missing"), "\(command): \(outcome)")
+        }
+        #expect(!names(in: stage.store).contains("locks"))
+        // Reading takes no lock.
+        #expect(stage.run("get", "k").text == "v")
+    }
+
+    @Test func aStoreOfANewerFormatIsRefused() {
+        let stage = Stage()
+        stage.publish("k", "v")
+        write("flock-cache 2\nmode: 0700\n".utf8, to: stage.store + "/flock-cache")
+        for command in ["claim l", "get k", "list", "stats", "reap", "finalize k v", "init"] {
+            let outcome = stage.script("flock-cache \(command)")
+            #expect(outcome.code == 69, "\(command): \(outcome)")
+            #expect(outcome.error.contains("format 2"), "\(command): \(outcome)")
+        }
+    }
+
+    @Test(arguments: [
+        "", "flock-cache", "flock-cache 0\n", "flock-cache 1", "flock-cache -1\n",
+        "flock-cache x\n",
+        "flock-cache 1\nmode: 0777\n", "flock-cache 1\nmode 0700\n", "\0\0\0\0",
+    ])
+    func aDamagedMarkerIsNoMarker(text: String) {
+        let stage = Stage()
+        stage.publish("k", "v")
+        write(text.utf8, to: stage.store + "/flock-cache")
+        for command in ["claim l", "get k"] {
+            let outcome = stage.script("flock-cache \(command)")
+            #expect(outcome.code == 66, "\(command): \(outcome)")
+        }
+        #expect(contents(of: stage.store + "/flock-cache") == Array(text.utf8))
+    }
+
+    @Test func aDirectoryThatEverybodyMayWriteIsNoPlaceForAStore() {
+        let stage = Stage()
+        chmod(stage.directory.path, 0o777)
+        let outcome = stage.run("claim", "k")
+        #expect(outcome.code == 77, "\(outcome)")
+        #expect(outcome.error.contains("written by everybody"), "\(outcome)")
+        #expect(outcome.error.contains("chmod"), "\(outcome)")
+        // With the sticky bit nobody can put another directory in the store's place.
+        chmod(stage.directory.path, 0o1777)
+        #expect(stage.run("claim", "k").code == 0)
+        chmod(stage.store, 0o707)
+        #expect(stage.run("get", "k").code == 77)
+    }
+
+    @Test(.enabled(if: canBeNobody, "needs root, setpriv, and a build that others may run"))
+    func aStoreOfAnotherUserIsRefused() {
+        let stage = Stage()
+        stage.publish("k", "v")
+        chmod(stage.directory.path, 0o755)
+        for command in ["claim l", "get k", "list", "stats", "reap", "finalize k v"] {
+            let outcome = stage.script(
+                "setpriv \(nobody.joined(separator: " ")) flock-cache \(command)")
+            #expect(outcome.code == 77, "\(command): \(outcome)")
+            #expect(outcome.error.contains("Permission denied"), "\(outcome)")
+            #expect(outcome.error.contains("a store of your own"), "\(outcome)")
+        }
+        // Readable is not enough: its owner could replace what one writes through.
+        chmod(stage.store, 0o755)
+        chmod(stage.store + "/flock-cache", 0o644)
+        let reader = stage.script("setpriv \(nobody.joined(separator: " ")) flock-cache get k")
+        #expect(reader.code == 77, "\(reader)")
+        #expect(reader.error.contains("belongs to user"), "\(reader)")
+        let maker = stage.script(
+            "setpriv \(nobody.joined(separator: " ")) flock-cache --store $WORK/new claim k")
+        #expect(maker.code == 77, "\(maker)")
+        #expect(names(in: stage.directory.path) == ["store"])
+    }
+
+    @Test func theStoreIsFoundThroughItsVariablesInTheirOrder() {
+        var stage = Stage()
+        stage.variables["FLOCK_CACHE_DIR"] = ""
+        stage.variables["HOME"] = stage.directory("home")
+        #expect(stage.run("claim", "k").code == 0)
+        #expect(names(in: stage.directory("home/.cache/flock-cache")).contains("flock-cache"))
+        stage.variables["XDG_CACHE_HOME"] = stage.directory("xdg")
+        #expect(stage.run("claim", "k").code == 0)
+        #expect(names(in: stage.directory("xdg/flock-cache")).contains("flock-cache"))
+        stage.variables["XDG_CACHE_HOME"] = "relative"
+        #expect(stage.run("claim", "k").code == 75)
+        stage.variables["HOME"] = ""
+        let outcome = stage.run("claim", "k")
+        #expect(outcome.code == 78, "\(outcome)")
+        #expect(outcome.error.contains("FLOCK_CACHE_DIR"), "\(outcome)")
+    }
+}
