@@ -1,5 +1,7 @@
+import Dispatch
 import FlockCache
-import Glibc
+import Foundation
+import Synchronization
 import TestSupport
 import Testing
 
@@ -137,22 +139,23 @@ import Testing
     }
 
     // The same with two sessions of one process, which meet closer and far more often.
-    @Test func finalizeAndAbandonOfTwoSessionsComeToOneWholeOutcome() async throws {
+    @Test func finalizeAndAbandonOfTwoSessionsComeToOneWholeOutcome() throws {
         let stage = Stage()
         let (one, other) = (try Store(at: stage.store), try Store(at: stage.store))
-        var published = 0
         let rounds = wantsLongTests ? 20000 : 1000
+        // A thread of its own, not a task: tasks of tests that run beside this one would hold it up.
+        let rival = Rival(other)
+        Thread.detachNewThread { rival.run(rounds) }
+        var published = 0
         for round in 0..<rounds {
             let key = Store.Key("k\(round)")
             let outcome = try one.session.claim(
                 key, for: .nobody, maxAge: nil, staleAfter: .seconds(3600))
             guard case .won(let generation, _) = outcome else {
                 Issue.record("a fresh key is won")
-                return
+                break
             }
-            async let abandon = Task.detached {
-                try other.session.abandon(key, by: .generation(generation))
-            }.value
+            rival.start(round, generation)
             var isPublished = true
             do {
                 try Array("value".utf8).span.withUnsafeBytes { (bytes) throws(StoreError) in
@@ -162,13 +165,48 @@ import Testing
                 #expect(error.code == .claimLost)
                 isPublished = false
             }
-            let isAbandoned = try await abandon
-            #expect(isAbandoned != isPublished, "round \(round)")
+            #expect(rival.waitForResult() != isPublished, "round \(round)")
             #expect((try one.entry(for: key) != nil) == isPublished, "round \(round)")
             if isPublished { published += 1 }
         }
         print("finalize and abandon of two sessions: \(published) of \(rounds) published")
         let counts = try one.counts()
         #expect(counts.pending == 0 && counts.ready == published)
+    }
+}
+
+/// Abandons the claims it is given, each at the moment it is given it.
+private final class Rival: Sendable {
+    private let store: Store
+    private let generation = Atomic<UInt64>(0)
+    private let entered = Atomic<Int>(0)
+    private let hasAbandoned = Atomic<Bool>(false)
+    private let begin = DispatchSemaphore(value: 0)
+    private let end = DispatchSemaphore(value: 0)
+
+    init(_ store: Store) { self.store = store }
+
+    func run(_ rounds: Int) {
+        for round in 0..<rounds {
+            begin.wait()
+            entered.store(round + 1, ordering: .releasing)
+            let right = ClaimRight.generation(generation.load(ordering: .acquiring))
+            let result = try? store.session.abandon(Store.Key("k\(round)"), by: right)
+            hasAbandoned.store(result == true, ordering: .releasing)
+            end.signal()
+        }
+    }
+
+    /// Returns when it is at it, or in every second round at once: then it comes a little later.
+    func start(_ round: Int, _ generation: UInt64) {
+        self.generation.store(generation, ordering: .releasing)
+        begin.signal()
+        guard round % 2 == 0 else { return }
+        while entered.load(ordering: .acquiring) <= round { sched_yield() }
+    }
+
+    func waitForResult() -> Bool {
+        end.wait()
+        return hasAbandoned.load(ordering: .acquiring)
     }
 }

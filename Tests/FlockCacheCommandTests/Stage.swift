@@ -58,6 +58,12 @@ struct Stage {
 
     /// The file of a key that needs no encoding, READY or `.pending`.
     func entryFile(_ name: String) -> String? { entryFiles.first { $0.hasSuffix("/" + name) } }
+
+    /// What such a file holds.
+    func record(_ name: String) throws -> [UInt8] {
+        let path = try #require(entryFile(name))
+        return try #require(contents(of: path))
+    }
 }
 
 extension Outcome {

@@ -45,7 +45,11 @@ public func compile(_ source: String, as name: String) -> String? {
     guard let compiler = ["cc", "gcc", "clang"].first(where: isInstalled) else { return nil }
     let path = builtProducts + "/" + name
     let fresh = "\(path).\(getpid())"
-    let outcome = run(compiler, ["-x", "c", "-pthread", "-o", fresh, "-"], input: source)
+    // It looks for its assembler and linker.
+    let environment = ["PATH": "/usr/local/bin:/usr/bin:/bin"]
+    let outcome = run(
+        compiler, ["-x", "c", "-pthread", "-o", fresh, "-"], environment: environment,
+        input: source)
     guard outcome.code == 0, rename(fresh, path) == 0 else { return nil }
     return path
 }
