@@ -116,8 +116,19 @@ struct CallingProgram {
         return isShell(String(decoding: name, as: UTF8.self))
     }
 
+    /// The path of the program, as far as it can be told.
     private static func program(of status: ProcessStatus) -> [UInt8] {
-        Process.target(of: procFile("exe", of: status.id)) ?? status.command
+        guard var path = Process.target(of: procFile("exe", of: status.id)) else {
+            // Another user's, as behind sudo: its command line may be read, and begins with the
+            // interpreter also of a script that was executed; with a hyphen, of a login shell.
+            let line = ProcessStatus.commandLine(of: status.id) ?? []
+            let word = line.prefix { $0 != 0 }.drop { $0 == UInt8(ascii: "-") }
+            return word.isEmpty ? status.command : Array(word)
+        }
+        // So says the kernel of a program that was upgraded while it runs.
+        let suffix = Array(" (deleted)".utf8)
+        if path.suffix(suffix.count) == suffix[...] { path.removeLast(suffix.count) }
+        return path
     }
 
     private static func identity(of process: Int32) throws(Failure) -> ProcessIdentity? {
