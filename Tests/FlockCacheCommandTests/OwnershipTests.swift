@@ -78,6 +78,42 @@ private let forms: [String] = [
         #expect(loser.error.contains("pid \(script.id) (bash)"), "\(loser)")
     }
 
+    // Behind a change of user the program's file cannot be read, and an executed script hides the shell.
+    @Test(
+        .enabled(
+            if: canBeNobody && isInstalled("runuser"), "needs root, runuser, and a public build"))
+    func aClaimInASubshellOfAnotherUsersScriptBelongsToTheScript() {
+        let stage = Stage()
+        chmod(stage.directory.path, 0o1777)
+        let path = stage.directory("build-everything.sh")
+        let text = """
+            #!/bin/bash
+            id=$(true; runuser -u nobody -- env PATH="$PATH" flock-cache claim k; true)
+            echo claimed
+            read never
+
+            """
+        write(text.utf8, to: path)
+        chmod(path, 0o755)
+        let script = Child(path, [], environment: stage.variables)
+        #expect(script.line() == "claimed")
+        let loser = stage.script("runuser -u nobody -- env PATH=\"$PATH\" flock-cache claim k")
+        #expect(loser.code == 75, "\(loser)")
+        #expect(loser.error.contains("pid \(script.id) ("), "\(loser)")
+    }
+
+    @Test func aShellThatIsUpgradedWhileAScriptRunsIsStillAShell() {
+        let stage = Stage()
+        let script = stage.script(
+            """
+            cp "$(command -v bash)" $WORK/bash
+            exec $WORK/bash -c 'rm $WORK/bash; id=$(true; flock-cache claim k; true)
+                flock-cache claim k 2>&1; echo $$'
+            """)
+        let lines = script.text.split(separator: "\n")
+        #expect(lines.count == 2 && lines[0].contains("pid \(lines[1]) (bash)"), "\(script)")
+    }
+
     @Test(.enabled(if: ownerProgram != nil, "needs a C compiler"))
     func aClaimOfAForkedWorkerIsTheWorkersAndNotItsServers() throws {
         let stage = Stage()

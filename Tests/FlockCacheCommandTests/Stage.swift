@@ -70,3 +70,11 @@ extension Outcome {
     /// The generation that a claim printed.
     var generation: UInt64? { UInt64(text.dropLast()) }
 }
+
+/// Options that make `setpriv` run a program as a user who owns nothing.
+let nobody = ["--reuid", "65534", "--regid", "65534", "--clear-groups"]
+
+/// Whether the command can be run as another user; not where the build lies in a private directory.
+let canBeNobody =
+    isRoot && isInstalled("setpriv")
+    && run("setpriv", nobody + [builtProducts + "/flock-cache", "version"]).code == 0

@@ -2,13 +2,6 @@ import Glibc
 import TestSupport
 import Testing
 
-private let nobody = ["--reuid", "65534", "--regid", "65534", "--clear-groups"]
-
-/// Whether the command can be run as another user; not where the build lies in a private directory.
-private let canBeNobody =
-    isRoot && isInstalled("setpriv")
-    && run("setpriv", nobody + [builtProducts + "/flock-cache", "version"]).code == 0
-
 /// Where a store may be, and what is refused there.
 @Suite struct StorePlaceTests {
     @Test func readingMakesNoStoreAndFindsNothing() {
