@@ -108,8 +108,8 @@ func keys(_ count: Int, inShard shard: Int, prefix: String = "key") -> [Store.Ke
 
 /// Whether anybody has a shard's mutex, or the lock on the header.
 func anyMutexIsHeld(_ store: String) -> Bool {
-    guard let locks = try? Directory.open(path: FileName((store + "/locks").utf8)),
-        let file = try? locks.openLockFile("shards", .read)
+    guard let locks = try? Directory.open(path: FileName(store + "/locks")),
+        let file = try? locks.open("shards", .read)
     else { return false }
     return (try? file.isLockedByOthers(at: 0, count: ShardFile.byteCount)) ?? true
 }

@@ -35,7 +35,7 @@ import TestSupport
         let alive = try #require(try ProcessIdentity(of: getpid()))
         var rebooted = try #require(
             Self.section(of: file(of: "dead-process", in: path) + ".pending"))
-        rebooted.key = Array("rebooted".utf8)
+        rebooted.name = Array("rebooted".utf8)
         rebooted.holder = .process(alive)
         rebooted.place = Place(
             boot: BootID(high: 1, low: 2), processNamespace: rebooted.place.processNamespace,
@@ -68,7 +68,7 @@ import TestSupport
     }
 
     private func plant(_ claim: ClaimSection) throws {
-        let key = Store.Key(claim.key)
+        let key = Store.Key(try #require(EntryName.decode(claim.name)))
         mkdir(try neighbour("", of: key, in: path), 0o700)
         write(claim.text, to: try file(of: key, in: path) + ".pending")
     }

@@ -21,8 +21,10 @@ import TestSupport
         holders.flatMap { holder in
             [nil, Stamp(wall: 1_700_000_000_000_000, boot: 77)].map { deadline in
                 ClaimSection(
-                    key: Array("sha256:ab/ü\0.pending".utf8), generation: 1_700_000_000_000_001,
-                    holder: holder, processID: 4711, command: Array("my prog\n".utf8), place: here,
+                    name: EntryName.encode(Array("sha256:ab/ü\0.pending".utf8)),
+                    generation: 1_700_000_000_000_001,
+                    holder: holder, processID: 4711,
+                    command: ClaimSection.encode(command: Array("my prog\n".utf8)), place: here,
                     since: Stamp(wall: 1_699_999_999_999_999, boot: 12), deadline: deadline)
             }
         }
@@ -43,9 +45,10 @@ import TestSupport
     @Test func theLongestClaimSectionFitsItsBuffer() {
         let stamp = Stamp(wall: .max, boot: .max)
         let section = ClaimSection(
-            key: [UInt8](repeating: 0, count: 80), generation: .max,
+            name: EntryName.encode([UInt8](repeating: 0, count: 80)), generation: .max,
             holder: .process(ProcessIdentity(id: .max, descriptorInode: .max, startTime: .max)),
-            processID: .max, command: [UInt8](repeating: 0, count: 1000),
+            processID: .max,
+            command: ClaimSection.encode(command: [UInt8](repeating: 0, count: 1000)),
             place: Place(
                 boot: BootID(high: .max, low: .max), processNamespace: .max, timeNamespace: .max),
             since: stamp, deadline: stamp)
@@ -111,7 +114,7 @@ import TestSupport
     private func read(_ record: [UInt8], at path: String) throws -> [UInt8]? {
         write(record, to: path)
         let reading = try ReadyFile.read(
-            try File.open(path: FileName(path.utf8)), key: Array("key".utf8))
+            try File.open(path: FileName(path)), EntryName("key"), "key")
         guard case .ready(let ready, _) = reading else { return nil }
         return try ready.entry().value.copied
     }
@@ -168,8 +171,8 @@ import TestSupport
         let record = try record(pattern(10), in: directory)
         write(record, to: try file(of: "key", in: directory("store")) + "2")
         let other = try ReadyFile.read(
-            try File.open(path: FileName((file(of: "key", in: directory("store")) + "2").utf8)),
-            key: Array("key2".utf8))
+            try File.open(path: FileName(file(of: "key", in: directory("store")) + "2")),
+            EntryName("key2"), "key2")
         if case .ready = other { Issue.record("the record of another key") }
     }
 
