@@ -11,7 +11,8 @@ final class OpenStore: Sendable {
     let root: Directory
     let marker: Marker
     let isDurable: Bool
-    /// On a network a foreign boot id proves nothing: it is another machine's.
+    /// Whether nobody but this machine sees it. Elsewhere a foreign boot id proves nothing: it may be
+    /// another machine's.
     let isLocal: Bool
     let isReadOnly: Bool
     let epoch: UInt32
@@ -76,7 +77,7 @@ final class OpenStore: Sendable {
         return OpenStore(
             path: path, root: root, marker: marker,
             isDurable: marker.isDurable || configuration.durability == .powerLoss,
-            isLocal: kind.trust != .network, isReadOnly: isReadOnly)
+            isLocal: kind.trust == .local, isReadOnly: isReadOnly)
     }
 
     /// Whether the store's directory has been removed.

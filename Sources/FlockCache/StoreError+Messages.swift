@@ -123,7 +123,7 @@ extension StoreError {
                     + "(kill -CONT \($0)) or end it"
             } ?? "somebody is in the middle of a change, or lists a large store"
         return StoreError(
-            .timedOut, "change the store", path: path,
+            .timedOut, "use the store", path: path,
             reason: "waited \(duration.spoken): \(who)")
     }
 

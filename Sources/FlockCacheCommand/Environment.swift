@@ -28,7 +28,10 @@ package final class Environment {
 extension Invocation {
     /// Where the store is: the option, else the variable, else the user's cache.
     func storePath() throws(Failure) -> [UInt8] {
-        if let path = raw(.store) { return path }
+        if let path = raw(.store) {
+            guard !path.isEmpty else { throw .usage("--store names no directory") }
+            return path
+        }
         if let path = environment.setting("FLOCK_CACHE_DIR") { return path }
         // The base directory specification: a relative path there is invalid, and ignored.
         if let base = environment.setting("XDG_CACHE_HOME"), base[0] == UInt8(ascii: "/") {

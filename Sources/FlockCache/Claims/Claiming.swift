@@ -31,7 +31,8 @@ extension Session {
     /// Losing takes no mutex: a claim that was read whole, and whose holder was then seen alive, stood
     /// at that moment.
     package func claim(
-        _ key: Store.Key, for owner: ClaimOwner, maxAge: Duration?, staleAfter: Duration?
+        _ key: Store.Key, for owner: ClaimOwner, maxAge: Duration?, staleAfter: Duration?,
+        patience: Duration = ShardMutex.patience
     ) throws(StoreError) -> ClaimOutcome {
         let name = try EntryName(key)
         return try withStore { (store) throws(StoreError) in
@@ -58,7 +59,7 @@ extension Session {
                 let change = ClaimChange(
                     store: store, session: self, name: name, key: key, owner: owner,
                     staleAfter: staleAfter, seenReady: seen, seenDamaged: isDamaged,
-                    seenClaim: hasClaim)
+                    seenClaim: hasClaim, patience: patience)
                 if let outcome = try change.make() { return outcome }
             }
         }
@@ -87,10 +88,12 @@ private struct ClaimChange {
     let seenDamaged: Bool
     /// Whether a claim was there, stale or torn.
     let seenClaim: Bool
+    /// How long to wait for somebody else's change.
+    let patience: Duration
 
     /// Makes the claim; nil when the key is no longer what it was, and has to be looked up again.
     func make() throws(StoreError) -> ClaimOutcome? {
-        var held = try HeldShard(store, name.shard)
+        var held = try HeldShard(store, name.shard, patience: patience)
         let directory = try held.directory()
         if seenDamaged { try session.setAsideIfDamaged(name, key, &held, in: directory) }
         let ready = try store.readyGeneration(name, in: directory)

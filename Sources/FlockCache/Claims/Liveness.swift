@@ -17,6 +17,13 @@ extension OpenStore {
         if let deadline = claim.deadline, deadline.hasCome(of: claim.place, from: here) {
             return .stale(.expired)
         }
+        return try standingOfHolder(of: claim, from: here)
+    }
+
+    /// The same, whatever time it is.
+    private func standingOfHolder(
+        of claim: ClaimSection, from here: Place
+    ) throws(StoreError) -> Standing {
         switch claim.holder {
         case .nobody: return .live(.unknown)
         case .session(let id):
@@ -43,11 +50,15 @@ extension OpenStore {
     func holder(of claim: ClaimSection, standing: Standing) -> Holder {
         let here = try? place()
         let age = here.map { claim.since.age(of: claim.place, from: $0) } ?? 0
+        // A claim whose time is over may well be somebody's who lives.
+        let holderStanding =
+            standing == .stale(.expired)
+            ? here.flatMap { try? standingOfHolder(of: claim, from: $0) } : standing
         let liveness: Holder.Liveness =
-            switch standing {
+            switch holderStanding {
             case .live(let liveness): liveness
-            case .stale(.expired): .unknown
             case .stale: .dead
+            case nil: .unknown
             }
         return Holder(
             processID: claim.processID == 0 ? nil : claim.processID,

@@ -6,6 +6,9 @@ extension Session {
     /// It looks again from time to time: after a millisecond first, after a twentieth of a second in
     /// the long run, so that the death of a holder is noticed without being told.
     ///
+    /// Somebody else's change is waited for no longer than for the claim itself, but for a second at
+    /// least: changes take microseconds, and a busy machine is no stopped process.
+    ///
     /// - Parameter whilePending: called at each look that found somebody else, with how long the wait
     ///   has been going on.
     /// - Returns: `.pending` when the wait ended first.
@@ -14,10 +17,13 @@ extension Session {
         waiting: Duration?, whilePending: (Holder, Duration) -> Void
     ) throws(StoreError) -> ClaimOutcome {
         let start = BootTime.now
+        let patience = waiting.map { min(ShardMutex.patience, max(.seconds(1), $0)) }
         let deadline = waiting.map { start.advanced(by: $0) } ?? BootTime(nanoseconds: .max)
         var pause = Pause(shortest: 1_000_000, longest: 50_000_000, yields: 0)
         while true {
-            let outcome = try claim(key, for: owner, maxAge: maxAge, staleAfter: staleAfter)
+            let outcome = try claim(
+                key, for: owner, maxAge: maxAge, staleAfter: staleAfter,
+                patience: patience ?? ShardMutex.patience)
             guard case .pending(let holder) = outcome else { return outcome }
             let now = BootTime.now
             guard now < deadline else { return outcome }

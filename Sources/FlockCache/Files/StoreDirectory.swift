@@ -19,7 +19,7 @@ extension OpenStore {
             }
         }
         guard let new else { return nil }
-        try makeRoot(name, path, mode: new.directoryMode)
+        try makeRoot(name, path, mode: new.directoryMode, isDurable: new.isDurable)
         do throws(Errno) {
             return try Directory.open(path: name)
         } catch {
@@ -30,27 +30,42 @@ extension OpenStore {
         }
     }
 
-    /// Makes the directory and what is missing on the way to it, those private to their maker.
+    /// Makes the directory and what is missing on the way to it, those private to their maker. Where the
+    /// store is durable each name is on the device before anything is acknowledged, also a name that
+    /// somebody else has just made.
     private static func makeRoot(
-        _ name: FileName, _ path: String, mode: UInt32
+        _ name: FileName, _ path: String, mode: UInt32, isDurable: Bool
     ) throws(StoreError) {
+        let parent = parentPath(of: name)
         do throws(Errno) {
             try Directory.make(path: name, mode: mode)
         } catch {
-            if error == .exists { return }
-            let bytes = name.bytes.drop(while: { $0 == slash })
-            guard error == .noEntry, let cut = name.bytes.lastIndex(of: slash), !bytes.isEmpty,
-                cut > name.bytes.startIndex
-            else { throw StoreError(error, "make the store", path: path) }
-            try makeRoot(FileName(name.bytes[..<cut]), path, mode: 0o700)
-            try attempt("make the store", path) { () throws(Errno) in
-                do throws(Errno) {
-                    try Directory.make(path: name, mode: mode)
-                } catch {
-                    if error != .exists { throw error }
+            if error == .noEntry, let parent {
+                try makeRoot(parent, path, mode: 0o700, isDurable: isDurable)
+                try attempt("make the store", path) { () throws(Errno) in
+                    do throws(Errno) {
+                        try Directory.make(path: name, mode: mode)
+                    } catch {
+                        if error != .exists { throw error }
+                    }
                 }
+            } else if error != .exists {
+                throw StoreError(error, "make the store", path: path)
             }
         }
+        guard isDurable else { return }
+        try attempt("make the store", path) { () throws(Errno) in
+            try Directory.open(path: parent ?? ".").sync()
+        }
+    }
+
+    /// nil where a path has no other part before its last one.
+    private static func parentPath(of name: FileName) -> FileName? {
+        var bytes = name.bytes
+        while bytes.count > 1, bytes.last == slash { bytes.removeLast() }
+        guard let cut = bytes.lastIndex(of: slash) else { return nil }
+        if cut == bytes.startIndex { return bytes.count > 1 ? "/" : nil }
+        return FileName(bytes[..<cut])
     }
 
     /// Reads the marker, or makes it in an empty directory; nil when there is none to be made.

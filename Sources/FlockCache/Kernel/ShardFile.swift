@@ -20,7 +20,7 @@ final class ShardFile: Sendable {
         let opened = try Self.open(of: store)
         isWritable = opened.isWritable
         file = opened.file
-        isOurs = try Self.own(file, store.path, isWritable: isWritable)
+        isOurs = try Self.own(file, of: store, isWritable: isWritable)
     }
 
     private struct Opened: ~Copyable {
@@ -113,11 +113,13 @@ final class ShardFile: Sendable {
     /// Every opener does this before it takes a mutex, so nobody is in a change of a file whose header
     /// does not match.
     private static func own(
-        _ file: borrowing LockFile, _ storePath: String, isWritable: Bool
+        _ file: borrowing LockFile, of store: OpenStore, isWritable: Bool
     ) throws(StoreError) -> Bool {
+        let storePath = store.path
         let status = try attempt("use", path(in: storePath)) { () throws(Errno) in try file.status()
         }
-        let header = header(of: status)
+        // Of one file system each of several hosts may have another device number.
+        let header = header(device: store.isLocal ? status.device : 0, inode: status.inode)
         if try attempt("read", path(in: storePath), { () throws(Errno) in try has(header, file) }) {
             return true
         }
@@ -157,15 +159,15 @@ final class ShardFile: Sendable {
         try file.contents(upTo: header.count) == header
     }
 
-    /// `flock-cache shards 1`, the device and the inode of the file, in text, with spaces to 63 bytes
+    /// `flock-cache shards 1`, the device (0 on a network) and the inode of the file, in text, with spaces to 63 bytes
     /// and a line's end.
-    private static func header(of status: FileStatus) -> [UInt8] {
+    private static func header(device: UInt64, inode: UInt64) -> [UInt8] {
         var header = [UInt8]()
         header.reserveCapacity(64)
         header.append(contentsOf: "flock-cache shards 1 ".utf8)
-        appendDecimal(status.device, to: &header)
+        appendDecimal(device, to: &header)
         header.append(UInt8(ascii: " "))
-        appendDecimal(status.inode, to: &header)
+        appendDecimal(inode, to: &header)
         while header.count < 63 { header.append(UInt8(ascii: " ")) }
         header.append(UInt8(ascii: "\n"))
         return header

@@ -50,8 +50,11 @@ struct ShardMutex: ~Copyable {
     private static func stuck(
         _ store: OpenStore, _ shard: Int, _ file: ShardFile, _ patience: Duration
     ) -> StoreError {
+        // The mark may be one that a killed process left, with the mutex held by somebody who has not
+        // changed anything yet.
         let changer = (try? file.read(shard))?.changer ?? 0
-        return .stuck(store.path, behind: changer == 0 ? nil : changer, after: patience)
+        let isThere = changer > 0 && Process.exists(changer)
+        return .stuck(store.path, behind: isThere ? changer : nil, after: patience)
     }
 }
 

@@ -64,10 +64,14 @@ extension Verb {
     let start = WaitNotice(
         key: key, limit: wait?.limit, words: words, terminal: invocation.environment.error,
         owner: owner)
+    let (maxAge, staleAfter) = (invocation.duration(.maxAge), invocation.duration(.staleAfter))
     let outcome = try failing { () throws(StoreError) in
-        try store.session.claim(
-            key, for: owner, maxAge: invocation.duration(.maxAge),
-            staleAfter: invocation.duration(.staleAfter),
+        guard invocation.has(.wait) || invocation.has(.noWait) else {
+            return try store.session.claim(
+                key, for: owner, maxAge: maxAge, staleAfter: staleAfter)
+        }
+        return try store.session.claim(
+            key, for: owner, maxAge: maxAge, staleAfter: staleAfter,
             waiting: wait.map { $0.limit } ?? .zero, whilePending: start.look)
     }
     switch outcome {

@@ -99,7 +99,10 @@ extension Verb {
     case .absent: return .no
     case .damaged: return .damaged
     case .pending(let holder):
-        Words(invocation).say("\(key) is being done by \(holder)")
+        Words(invocation).say(
+            holder.liveness == .dead
+                ? "\(key) was claimed by \(holder): claim it to take over"
+                : "\(key) is being done by \(holder)")
         return .notNow
     }
 }
@@ -136,7 +139,15 @@ extension Verb {
         try store.entries(filter, prefix: prefix)
     }
     var former: Store.Key?
-    while let entry = try failing({ () throws(StoreError) in try entries.next() }) {
+    func next() throws(Failure) -> Store.Summary? {
+        do throws(StoreError) {
+            return try entries.next()
+        } catch {
+            try results.flush()  // what was found so far was found
+            throw Failure(error)
+        }
+    }
+    while let entry = try next() {
         if invocation.has(.nulEnded) {
             // A key that is listed as both is one key.
             if former != entry.key { try results.bytes(entry.key.bytes + [0]) }
