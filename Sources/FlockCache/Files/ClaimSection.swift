@@ -22,6 +22,10 @@ struct ClaimSection: Equatable, Sendable {
     /// Longer than any claim section: 240 bytes of name, 192 of command, 15 lines.
     static let mostBytes = 1024
 
+    /// What microseconds reach in 2255. Nothing higher was written by this program, and counting on from
+    /// there would come to no good.
+    static let mostGeneration: Store.Generation = 1 << 53
+
     /// The text, its own check last.
     var text: [UInt8] {
         var text = RecordText()
@@ -54,7 +58,8 @@ struct ClaimSection: Equatable, Sendable {
             lines.next(named: "flock-cache", separator: UInt8(ascii: " ")).flatMap(decimal)
                 == UInt64(Marker.version),
             let name = lines.next(named: "key"),
-            let generation = lines.next(named: "generation").flatMap(decimal)
+            let generation = lines.next(named: "generation").flatMap(decimal),
+            generation <= mostGeneration
         else { return nil }
         var holder = HolderIdentity.nobody
         if let session = lines.next(named: "session") {

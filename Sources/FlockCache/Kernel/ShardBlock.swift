@@ -30,6 +30,7 @@ struct ShardBlock: Equatable, Sendable {
         guard UInt32(first >> 32) == Self.check(bytes) else { return nil }
         changer = Int32(truncatingIfNeeded: first)
         highest = word(8)
+        guard highest <= ClaimSection.mostGeneration else { return nil }
         counts.pending = Int(clamping: word(16))
         counts.ready = Int(clamping: word(24))
         counts.temporaries = Int(clamping: word(32))
