@@ -28,8 +28,21 @@ public struct Value: RandomAccessCollection, Sendable {
     /// The byte at a position, counted from 0.
     public subscript(position: Int) -> UInt8 {
         switch storage {
-        case .bytes(let bytes): bytes[position]
-        case .mapped(let mapping): mapping.payload[position]
+        case .bytes(let bytes): return bytes[position]
+        case .mapped(let mapping):
+            // Raw memory checks its bounds in debug builds only.
+            precondition(mapping.payload.indices.contains(position), "no byte at \(position)")
+            return mapping.payload[position]
+        }
+    }
+
+    /// Calls a closure with the contiguous bytes: so `Array(value)` copies them at once.
+    public func withContiguousStorageIfAvailable<R>(
+        _ body: (UnsafeBufferPointer<UInt8>) throws -> R
+    ) rethrows -> R? {
+        switch storage {
+        case .bytes(let bytes): try bytes.withUnsafeBufferPointer(body)
+        case .mapped(let mapping): try mapping.payload.withMemoryRebound(to: UInt8.self, body)
         }
     }
 
