@@ -81,8 +81,12 @@ extension Verb {
             try reportWin(generation, of: key, former, invocation)
         } catch {
             // Nobody learnt of the win, so nobody would ever finalize it.
-            _ = try? store.session.abandon(key, by: .generation(generation))
-            throw Failure(error.code, error.message + "; the claim was given up")
+            let isGivenUp = (try? store.session.abandon(key, by: .generation(generation))) != nil
+            let fate =
+                isGivenUp
+                ? "the claim was given up"
+                : "the claim could not be given up: abandon --generation \(generation)"
+            throw Failure(error.code, error.message + "; " + fate)
         }
         return .yes
     case .ready(let ready):
