@@ -29,6 +29,15 @@ import Testing
             states[new == old ? "old" : isNew ? "new" : "between", default: 0] += 1
             #expect(!anyMutexIsHeld(bench.path), "\(what)")
             try bench.check(key, what)
+            guard try bench.state(of: key) == old else { continue }
+            // What the killed one left half-done is in nobody's way.
+            let again = bench.run(arguments, fault: "")
+            let then = try bench.state(of: key)
+            #expect(again.code == 0 && operation.isDone(old, then), "\(what); again: \(then)")
+            if case .ready(_, let value) = then {
+                #expect(try bench.store.bytes(of: key) == value, "\(what)")
+                try bench.store.remove(key)
+            }
         }
         print("killed at \(number - 1) calls: \(operation.testDescription): \(states)")
         #expect((states["old"] ?? 0) > 0 && (states["new"] ?? 0) > 0, "the matrix met the change")
@@ -68,6 +77,34 @@ import Testing
         }
         print("\(failures) of \(calls) calls failed: \(operation.testDescription), errno \(errno)")
         #expect(failures > 3)
+        try bench.checkThatReapingLeavesNothing()
+    }
+
+    /// As on a device that is full, or gone: from one call on every call fails. A command that fails may
+    /// then leave what it could not take back, but says nothing that is not so.
+    @Test(arguments: Operation.all, wantsLongTests ? [28, 5, 24] : [5])
+    func commandsOnAFailingDeviceSayNothingThatIsNotSo(_ operation: Operation, errno: Int32) throws
+    {
+        let bench = try FaultBench()
+        for number in 1...(try bench.countCalls(of: operation)) {
+            let (key, old, arguments) = try bench.prepare(operation)
+            let outcome = bench.run(arguments, fault: "\(number)+:\(errno)")
+            let new = try bench.state(of: key)
+            let what = "call \(number) and later: \(old) → \(new), \(outcome)"
+            if outcome.code == 0 {
+                #expect(operation.isDone(old, new) || operation.isHousekeeping, "\(what)")
+            } else {
+                // Where nothing can be written, nobody can be told more than the code.
+                #expect(outcome.code >= 64 && outcome.code <= 78, "\(what)")
+            }
+            if outcome.text.contains("\n") && !operation.isHousekeeping {
+                #expect(outcome.code == 0, "\(what)")
+            }
+            #expect(
+                new == old || new == .torn || operation.isDone(old, new)
+                    || operation.isBetween(old, new), "\(what)")
+            try bench.check(key, what)
+        }
         try bench.checkThatReapingLeavesNothing()
     }
 

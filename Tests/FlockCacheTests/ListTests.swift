@@ -59,7 +59,7 @@ import TestSupport
                     }
                 default:
                     defer { isOver.set() }
-                    return try (0..<(wantsLongTests ? 500 : 40)).flatMap { round in
+                    return try (0..<(wantsLongTests ? 500 : 20)).flatMap { round in
                         try faults(in: list(store), stable: stable.union(renewed), claimed)
                             .map { "round \(round): \($0)" }
                     }

@@ -15,7 +15,7 @@ import TestSupport
         let value = pattern(valueSize)
         let stage = Stage()
         try stage.play(reading: { try look(reader, $0) }) {
-            for key in 0..<(valueSize > 1000 ? 300 : 3000) {
+            for key in 0..<((valueSize > 1000 ? 100 : 1000) * scale) {
                 let claim = try #require(try writer.win(Self.key(key)))
                 stage.show(key)
                 try claim.finalize(value)
@@ -33,10 +33,10 @@ import TestSupport
         let (writer, reader) = (try Store(at: path), try Store(at: path))
         let stage = Stage()
         let peer = PeerProcess(path)
-        #expect(peer.ask("claim-many 1000 key") == "won 1000")
+        #expect(peer.ask("claim-many \(300 * scale) key") == "won \(300 * scale)")
         peer.exit()
         try stage.play(reading: { try look(reader, $0) }) {
-            for key in 0..<1000 {
+            for key in 0..<(300 * scale) {
                 stage.show(key)
                 let claim = try #require(try writer.win(Self.key(key)))
                 // Again under the reader's eyes: what is claimed anew is not absent either.
@@ -57,7 +57,7 @@ import TestSupport
         #expect(try writer.claimAndFinalize(Self.key(0), "0".utf8).isWon)
         try stage.play(reading: { try look(reader, $0) == .ready ? .ready : .absent }) {
             stage.show(0)
-            for round in 1..<1000 {
+            for round in 1..<(300 * scale) {
                 let claim = try #require(try writer.win(Self.key(0), maxAge: .zero))
                 try claim.finalize(pattern(round % 2 == 0 ? 10 : 70_000))
             }
@@ -88,6 +88,8 @@ import TestSupport
         print("looked at only twice: \(stage.summary)")
         #expect(stage.misses > 0, "the stage would not show a reader that misses")
     }
+
+    private let scale = wantsLongTests ? 10 : 1
 
     private static func key(_ number: Int) -> Store.Key { Store.Key("key-\(number)") }
 

@@ -45,7 +45,7 @@ import TestSupport
     @Test func theLongestClaimSectionFitsItsBuffer() {
         let stamp = Stamp(wall: .max, boot: .max)
         let section = ClaimSection(
-            name: EntryName.encode([UInt8](repeating: 0, count: 80)), generation: .max,
+            name: EntryName.encode([UInt8](repeating: 0, count: 80)), generation: 1 << 53,
             holder: .process(ProcessIdentity(id: .max, descriptorInode: .max, startTime: .max)),
             processID: .max,
             command: ClaimSection.encode(command: [UInt8](repeating: 0, count: 1000)),
@@ -54,6 +54,18 @@ import TestSupport
             since: stamp, deadline: stamp)
         #expect(section.text.count <= ClaimSection.mostBytes)
         #expect(section.text.withUnsafeBytes { ClaimSection.parse($0) }?.section.since == stamp)
+    }
+
+    @Test func aGenerationThatCannotBeCountedOnFromIsTorn() throws {
+        var section = Self.sections()[0]
+        section.generation = .max
+        #expect(section.text.withUnsafeBytes { ClaimSection.parse($0)?.section } == nil)
+        let directory = TemporaryDirectory()
+        let store = try Store(at: directory("store"))
+        section.key = Array("key".utf8)
+        _ = try store.win("key")
+        write(section.text, to: try file(of: "key", in: directory("store")) + ".pending")
+        #expect(try store.claimAndFinalize("key", []).isWon)
     }
 
     @Test func everyTruncationOfAClaimSectionIsTorn() {

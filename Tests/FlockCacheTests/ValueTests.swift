@@ -105,6 +105,20 @@ import TestSupport
         #expect(entry.value.withBytes { $0.byteCount } == 0)
     }
 
+    @Test func largeValuesAreCollectionsLikeSmallOnes() throws {
+        let store = try Store(at: path)
+        for size in [10, 100_000] {
+            let bytes = pattern(size)
+            #expect(try store.claimAndFinalize(Store.Key("key-\(size)"), bytes).isWon)
+            let value = try #require(try store.entry(for: Store.Key("key-\(size)"))).value
+            #expect(Array(value) == bytes)
+            #expect(Array(value[3..<7]) == Array(bytes[3..<7]))
+            #expect(Array(value.suffix(5)) == Array(bytes.suffix(5)))
+            #expect(value.firstIndex(of: bytes[4]) == bytes.firstIndex(of: bytes[4]))
+            #expect(value.withContiguousStorageIfAvailable { $0.count } == size)
+        }
+    }
+
     private static func isMapped(_ name: String, in store: String) -> Bool {
         let maps = contents(of: "/proc/self/maps") ?? []
         return String(decoding: maps, as: UTF8.self).split(separator: "\n").contains {

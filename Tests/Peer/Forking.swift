@@ -19,11 +19,18 @@ extension Peer {
         for thread in 0..<2 {
             startThread {
                 var number = 0
+                // Each thread has one claim, so that there is something to take over.
+                var last: [Kept] = []
                 while true {
                     number += 1
                     let key = Store.Key("busy-\(thread)-\(number % 50)")
                     if case .won(let claim)? = try? store.claim(key) {
-                        if number % 3 > 0 { _ = try? claim.finalize("value".utf8) }
+                        if number % 3 > 0 {
+                            _ = try? claim.finalize("value".utf8)
+                        } else {
+                            last.removeAll()
+                            last.append(Kept(claim))
+                        }
                     } else {
                         _ = try? store.remove(key)
                     }

@@ -136,7 +136,7 @@ struct Peer: ~Copyable {
 }
 
 /// A claim that is never given up.
-private final class Kept {
+final class Kept {
     nonisolated(unsafe) static var claims: [Kept] = []
     let claim: Claim
 
