@@ -19,7 +19,7 @@ from rig import KEY, check
 
 
 def attack(scenario, point):
-    """Kills one run; returns the scenario, each key's progress, and a copy for the reaper."""
+    """Kills one run; returns each key's progress, and copies for the reaper."""
     store = scenario.copy()
     killed = torture.run(torture.faulty(scenario.arguments(store), point, "signal=KILL"))
     # Names of session files are random, so that a run may have a call more or less than the trace.
@@ -34,16 +34,21 @@ def attack(scenario, point):
     later = store.copy(scenario.rig.path("later"))
     counted = store.copy(scenario.rig.path("counted"))
     torture.check_counts(counted, view)
-    counted.remove()
     live = {scenario.owner.pid, scenario.rig.keeper.pid}
     torture.check_next_claim(store, view, live)
     store.remove()
-    return found, later
+    return found, view, (later, counted)
 
 
-def reap(scenario, later):
-    """What one reap leaves when every owner but the keeper is dead."""
-    before = later.view()
+def reap(scenario, before, stores):
+    """What one reap leaves when every owner but the keeper is dead: of the store as the kill left it,
+    and of one whose marks were seen and removed before.
+    """
+    for store in stores:
+        reap_one(scenario, before, store)
+
+
+def reap_one(scenario, before, later):
     done = later.run("reap")
     check(done.code == 0 and not done.err, f"reap ended with {done.code}: {done.err.decode()}")
     after = later.view()
@@ -73,7 +78,7 @@ def main():
         results = rig.each(f"kill {scenario.name}", cases, attack)
         rig.attempt(f"kill {scenario.name}: the order of states", check_order, results)
         scenario.owner.end()
-        left = [(label, scenario, result[1]) for (label, *_), result in zip(cases, results) if result]
+        left = [(case[0], scenario, *result[1:]) for case, result in zip(cases, results) if result]
         rig.each(f"reap after kill {scenario.name}", left, reap)
     rig.finish()
 
@@ -81,7 +86,7 @@ def main():
 def check_order(results):
     """A key that was new when the command was killed at one call is new at every later one."""
     reached = set()
-    for found, _ in filter(None, results):
+    for found, *_ in filter(None, results):
         now = {key for key, progress in found.items() if progress}
         check(reached <= now, f"{reached - now} were new at an earlier call")
         reached |= now

@@ -9,7 +9,7 @@ A rival that does not end must be waiting for the mutex, and the stopped one mus
 kernel. A rival that only reads must end in any case. One run stays stopped: behind it a change must
 fail after ten seconds with 124 and name it.
 
-With --quick four points of each pair are taken, chosen by the seed, and two of what only reads.
+With --quick eight points of each pair are taken, chosen by the seed, and four of what only reads.
 """
 
 import concurrent.futures
@@ -188,7 +188,7 @@ def main():
         cases = []
         for rival in rivals(scenario, owner):
             allowed = rig.attempt(f"{scenario.name} and {rival.name}, in turn", orders, scenario, rival)
-            for p in rig.sample(points, 2 if rival.only_reads else 4) if allowed else []:
+            for p in rig.sample(points, 4 if rival.only_reads else 8) if allowed else []:
                 label = f"{rival.name} while stopped after {p.name} {p.number}, {p.line[:90]}"
                 cases.append((label, scenario, rival, allowed, p))
         rig.each(f"preempt {scenario.name}", cases, attack)
