@@ -14,7 +14,6 @@ With --quick eight points of each pair are taken, chosen by the seed, and four o
 
 import concurrent.futures
 import os
-import re
 import select
 import signal
 import subprocess
@@ -25,8 +24,6 @@ import rig as torture
 from rig import KEY, check
 
 PATIENCE = 5
-# Where the store is first named; before, nothing of it is known.
-STORE_OPENED = re.compile(r'openat\(AT_FDCWD, "[^"]*", O_RDONLY\|O_CLOEXEC\|O_DIRECTORY')
 
 
 class Rival:
@@ -182,9 +179,8 @@ def main():
     beside, slow = concurrent.futures.ThreadPoolExecutor(1), None
     for scenario in rig.scenarios():
         scenario.prepare(rig)
-        opened = next(i for i, p in enumerate(scenario.points) if STORE_OPENED.search(p.line))
         # After the last call there is nothing to stop.
-        points = torture.first_and_last(scenario.points[opened:-1])
+        points = torture.first_and_last(torture.from_store(scenario.points)[:-1])
         cases = []
         for rival in rivals(scenario, owner):
             allowed = rig.attempt(f"{scenario.name} and {rival.name}, in turn", orders, scenario, rival)

@@ -156,6 +156,15 @@ def trace(arguments, log, first='fcntl(0, F_GETFD'):
     return points, done
 
 
+# Where the store is first named; before, nothing of it is known.
+_STORE_OPENED = re.compile(r'openat\(AT_FDCWD, "[^"]*", O_RDONLY\|O_CLOEXEC\|O_DIRECTORY')
+
+
+def from_store(points):
+    """Those from where the store is opened on."""
+    return list(itertools.dropwhile(lambda p: not _STORE_OPENED.search(p.line), points))
+
+
 def first_and_last(points):
     """Of each row of calls of one name the first two and the last two."""
     rows = [list(row) for _, row in itertools.groupby(points, lambda point: point.name)]
@@ -251,8 +260,13 @@ def brief(value):
     return text if len(text) < 160 else text[:150] + "…"
 
 
+def _empty(store):
+    store.must("init", *store.rig.settings)
+
+
 def _base(store):
     """What lies around and must stay: a READY neighbour in the shard, and a claim somebody is at."""
+    _empty(store)
     store.publish("neighbour", NEIGHBOURS[0])
     store.claim(store.rig.keeper, NEIGHBOURS[1])
 
@@ -346,6 +360,7 @@ def scenarios():
     anew = ("--max-age", "0")
     return [
         Scenario("claim-no-store", lambda store, scenario: None, _claim),
+        Scenario("claim-first", lambda store, scenario: _empty(store), _claim),
         Scenario("claim", _build_claim, _claim),
         Scenario("take-over", _build_takeover, _claim),
         Scenario("recompute", _build_ready, lambda s: _claim(s, *anew), anew),
@@ -381,7 +396,8 @@ class Rig:
         self._lock, self._count, self._owners = threading.Lock(), 0, []
         self.passed = self.failed = 0
         self._start = time.monotonic()
-        self.home = tempfile.mkdtemp(prefix="torture-", dir=where)
+        self.home = self.stores = tempfile.mkdtemp(prefix="torture-", dir=where)
+        self.settings = ()  # of the stores that are made
         atexit.register(self.close)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         print(f"seed {self.options.seed}")
@@ -406,7 +422,7 @@ class Rig:
         """A path never used before."""
         with self._lock:
             self._count += 1
-            return os.path.join(self.home, f"{name}-{self._count}")
+            return os.path.join(self.stores, f"{name}-{self._count}")
 
     def scenarios(self, leaving_out=()):
         chosen = [s for s in scenarios() if s.name not in leaving_out]
