@@ -142,6 +142,8 @@ import Testing
         for _ in 0..<70 { finalize.tell(String(repeating: "x", count: 1023)) }
         while !stage.entryFiles.contains(where: { $0.contains("/.tmp-") }) { sched_yield() }
         finalize.kill(signal)
+        // The signal comes first. Were it blocked, this would be the end of a value.
+        finalize.closeInput()
         #expect(finalize.wait() == .signal(signal))
         #expect(stage.run("get", "k").code == 75)
         // What it had begun is nobody's now.
