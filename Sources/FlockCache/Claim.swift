@@ -1,7 +1,9 @@
 internal import Synchronization
 internal import SystemCalls
 
-/// The right to produce a key's value. Dropped without `finalize`, it is abandoned.
+/// The right to produce a key's value.
+///
+/// Dropped without `finalize`, it is abandoned.
 ///
 /// It is held by this session: it lasts for as long as the process and the `Store` live, and ends with
 /// them however they end. In a forked child a claim of the parent is inert.

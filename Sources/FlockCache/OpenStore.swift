@@ -11,8 +11,9 @@ final class OpenStore: Sendable {
     let root: Directory
     let marker: Marker
     let isDurable: Bool
-    /// Whether nobody but this machine sees it. Elsewhere a foreign boot id proves nothing: it may be
-    /// another machine's.
+    /// Whether nobody but this machine sees it.
+    ///
+    /// Elsewhere a foreign boot id proves nothing: it may be another machine's.
     let isLocal: Bool
     let isReadOnly: Bool
     let epoch: UInt32
@@ -31,7 +32,9 @@ final class OpenStore: Sendable {
 
     private nonisolated(unsafe) var lazy = Lazy()
 
-    /// Runs a closure with what is opened lazily. Short: nothing in it waits.
+    /// Runs a closure with what is opened lazily.
+    ///
+    /// Short: nothing in it waits.
     ///
     /// Not `Synchronization.Mutex`: a class with generic members is laid out at run time, which costs a
     /// command that lives for a millisecond a hundredth of it.

@@ -8,8 +8,10 @@ internal import SystemCalls
 package final class Session: Sendable {
     private let name: FileName
     let configuration: Store.Configuration
-    /// An unmanaged reference to an `OpenStore`, 0 for none. Read without a lock, because a lock that
-    /// another thread held at a fork would stay held in the child for ever.
+    /// An unmanaged reference to an `OpenStore`, 0 for none.
+    ///
+    /// Read without a lock, because a lock that another thread held at a fork would stay held in
+    /// the child for ever.
     private let current = Atomic<UInt>(0)
 
     init(path: [UInt8], configuration: Store.Configuration) throws(StoreError) {

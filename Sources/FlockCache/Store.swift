@@ -16,7 +16,9 @@ internal import SystemCalls
 public struct Store: Sendable {
     package let session: Session
 
-    /// Opens the store at a path. The directory is created by the first write, not by opening it.
+    /// Opens the store at a path.
+    ///
+    /// The directory is created by the first write, not by opening it.
     ///
     /// Relative paths are resolved when the store is first used. Symbolic links on the way to the
     /// store are followed, inside it never.
@@ -37,12 +39,16 @@ public struct Store: Sendable {
     public struct Configuration: Sendable {
         /// What `.standard` means where a wait is asked for.
         public var wait: Wait = .upTo(.seconds(300))
-        /// What an acknowledged change survives. A store that was made durable is so for everybody.
+        /// What an acknowledged change survives.
+        ///
+        /// A store that was made durable is so for everybody.
         public var durability: Durability = .processCrash
         /// Called once when a wait begins, with the key and who has it.
         public var onWait: (@Sendable (Key, Holder?) -> Void)?
         /// Called when a damaged record was found: its key, and the path at which it is kept for
-        /// inspection, nil where the store could not be written. The key counts as absent.
+        /// inspection, nil where the store could not be written.
+        ///
+        /// The key counts as absent.
         public var onDamage: (@Sendable (Key, String?) -> Void)?
         /// File systems that cannot be known to keep the promises, accepted at the caller's own risk:
         /// names as in the error's text, such as `9p` and `fuse`.
@@ -60,7 +66,9 @@ public struct Store: Sendable {
         public init() {}
     }
 
-    /// How long a call may wait. Whatever the value, what is free is taken at once.
+    /// How long a call may wait.
+    ///
+    /// Whatever the value, what is free is taken at once.
     public enum Wait: Hashable, Sendable {
         /// As long as ``Configuration/wait`` says.
         case standard
@@ -70,15 +78,19 @@ public struct Store: Sendable {
         case forever
     }
 
-    /// A number that only rises for a key: each claim, update or lease grant gets a higher one. Pass
-    /// it to a resource as its fencing token. Below 2^53, based on microseconds since 1970.
+    /// A number that only rises for a key: each claim, update or lease grant gets a higher one.
+    ///
+    /// Pass it to a resource as its fencing token. Below 2^53, based on microseconds since 1970.
     public typealias Generation = UInt64
 
-    /// Runs after a shard mutex was taken and before anything is changed. The command blocks signals
-    /// here, so that a change it made is always reported.
+    /// Runs after a shard mutex was taken and before anything is changed.
+    ///
+    /// The command blocks signals here, so that a change it made is always reported.
     package nonisolated(unsafe) static var beforeChange: (@Sendable () -> Void)?
 
-    /// Runs when nothing has to be reported yet although something was changed: before a large value is
-    /// read, which may take as long as its writer likes. The command lets signals through again.
+    /// Runs when nothing has to be reported yet although something was changed: before a large
+    /// value is read, which may take as long as its writer likes.
+    ///
+    /// The command lets signals through again.
     package nonisolated(unsafe) static var betweenChanges: (@Sendable () -> Void)?
 }

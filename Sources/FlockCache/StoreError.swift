@@ -2,7 +2,9 @@ internal import SystemCalls
 
 /// What went wrong, with what, why, and who is in the way.
 public struct StoreError: Error, Sendable, CustomStringConvertible {
-    /// The kinds of failure. Busy, absent and damaged are results, not errors.
+    /// The kinds of failure.
+    ///
+    /// Busy, absent and damaged are results, not errors.
     @nonexhaustive public enum Code: Hashable, Sendable {
         /// A wait ended; also when a change was stuck for ten seconds behind a stopped process.
         case timedOut

@@ -54,8 +54,9 @@ public struct Value: RandomAccessCollection, Sendable {
         }
     }
 
-    /// The payload of a record file, mapped. Such a file never shrinks: it gets its name when it is
-    /// whole, and is only ever removed.
+    /// The payload of a record file, mapped.
+    ///
+    /// Such a file never shrinks: it gets its name when it is whole, and is only ever removed.
     final class Mapping: @unchecked Sendable {
         // Read-only memory, given back by the last user.
         private let file: UnsafeRawBufferPointer

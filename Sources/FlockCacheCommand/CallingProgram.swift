@@ -55,8 +55,10 @@ struct CallingProgram {
         throw unknown("the processes that called keep ending")
     }
 
-    /// Every process whose claims the caller may end: the program, and those that act for it, this one
-    /// included. A shell executes its last command in its own place, so `sh -c 'flock-cache claim k; …;
+    /// Every process whose claims the caller may end: the program, and those that act for it, this
+    /// one included.
+    ///
+    /// A shell executes its last command in its own place, so `sh -c 'flock-cache claim k; …;
     /// timeout 5 flock-cache finalize k v'` is by then `timeout`, and its claim is of that process.
     var identities: [ProcessIdentity] {
         get throws(Failure) {
@@ -139,8 +141,10 @@ struct CallingProgram {
         }
     }
 
-    /// The machine's own first process lives for ever, and stands for nobody. A container's may well be
-    /// the program: the inode of the first PID namespace is the kernel's PROC_PID_INIT_INO.
+    /// The machine's own first process lives for ever, and stands for nobody.
+    ///
+    /// A container's may well be the program: the inode of the first PID namespace is the kernel's
+    /// PROC_PID_INIT_INO.
     private static func refuseMachine(_ process: Int32) throws(Failure) {
         if process == 1, Process.inode(of: "/proc/self/ns/pid") == 0xefff_fffc {
             throw unknown("the calling process has ended, or is the machine's own (pid 1)")

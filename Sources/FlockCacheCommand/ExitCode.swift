@@ -1,6 +1,8 @@
 internal import FlockCache
 
-/// The exit codes, and which failure ends with which. Scripts rely on them.
+/// The exit codes, and which failure ends with which.
+///
+/// Scripts rely on them.
 package enum ExitCode: Int32, CaseIterable, Sendable {
     case yes = 0
     case no = 1

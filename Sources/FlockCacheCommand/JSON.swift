@@ -77,8 +77,9 @@ enum JSON {
     }
 }
 
-/// A value as a JSON member: text if it is valid UTF-8, else base64. Looked through twice, so that a
-/// large one is never held in memory.
+/// A value as a JSON member: text if it is valid UTF-8, else base64.
+///
+/// Looked through twice, so that a large one is never held in memory.
 struct JSONValue {
     let ready: ReadyFile
 

@@ -32,7 +32,9 @@ struct Words: Sendable {
         write(isJSON ? JSON.line([.init("message", .text(text))]) : "flock-cache: \(text)")
     }
 
-    /// A line about a failure. With `--json` it is an object, for programs, also when quiet.
+    /// A line about a failure.
+    ///
+    /// With `--json` it is an object, for programs, also when quiet.
     func fail(_ failure: Failure) {
         if isJSON {
             let members: [JSON.Member] = [
@@ -51,7 +53,9 @@ struct Words: Sendable {
     }
 }
 
-/// Results, on standard output. Bytes are collected and written when there are many, and at the end.
+/// Results, on standard output.
+///
+/// Bytes are collected and written when there are many, and at the end.
 struct Results {
     private let descriptor: Int32
     private var pending: [UInt8] = []

@@ -10,7 +10,9 @@ package final class Directory: Sendable {
 
     private init(_ file: consuming File) { self.file = file }
 
-    /// How a file is opened. Devices and FIFOs do not block, but are opened: look at the status.
+    /// How a file is opened.
+    ///
+    /// Devices and FIFOs do not block, but are opened: look at the status.
     package enum Access: Sendable {
         case read, readWrite
         /// Fails with `exists` unless the file is new.

@@ -136,8 +136,10 @@ package struct File: ~Copyable, Sendable {
         _ = try call { csystem_truncate(number, Int64(size)) }
     }
 
-    /// Returns when the file's bytes are on the device. A failure must not be tried again on this
-    /// descriptor: the kernel has then forgotten both the error and the bytes.
+    /// Returns when the file's bytes are on the device.
+    ///
+    /// A failure must not be tried again on this descriptor: the kernel has then forgotten both the
+    /// error and the bytes.
     package func sync() throws(Errno) {
         let result = csystem_sync(number)
         if result < 0 { throw Errno(code: Int32(-result)) }

@@ -86,7 +86,9 @@ package enum ForkEpoch {
     /// A number that is another one in a forked child.
     package static var current: UInt32 { csystem_fork_epoch() }
 
-    /// Until `release`, no thread of this process forks, nor holds. May be nested.
+    /// Until `release`, no thread of this process forks, nor holds.
+    ///
+    /// May be nested.
     package static func hold() { csystem_hold_forks() }
     package static func release() { csystem_release_forks() }
 }

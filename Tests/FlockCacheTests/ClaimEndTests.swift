@@ -101,7 +101,9 @@ import TestSupport
         #expect(try !store.remove("key", evenPending: true))
     }
 
-    /// Eight threads end one claim in two ways. Whatever order it comes to, it is one outcome.
+    /// Eight threads end one claim in two ways.
+    ///
+    /// Whatever order it comes to, it is one outcome.
     @Test(arguments: [10, 70_000])
     func finalizingAndAbandoningAtOnceHasOneOutcome(valueSize: Int) throws {
         let store = try Store(at: path)

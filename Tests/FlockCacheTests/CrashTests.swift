@@ -80,8 +80,10 @@ import Testing
         try bench.checkThatReapingLeavesNothing()
     }
 
-    /// As on a device that is full, or gone: from one call on every call fails. A command that fails may
-    /// then leave what it could not take back, but says nothing that is not so.
+    /// As on a device that is full, or gone: from one call on every call fails.
+    ///
+    /// A command that fails may then leave what it could not take back, but says nothing that is
+    /// not so.
     @Test(arguments: Operation.all, wantsLongTests ? [28, 5, 24] : [5])
     func commandsOnAFailingDeviceSayNothingThatIsNotSo(_ operation: Operation, errno: Int32) throws
     {

@@ -14,8 +14,10 @@ struct Operation: Sendable, CustomTestStringConvertible {
     let arguments: @Sendable (FaultBench, Store.Key, Store.Generation) -> [String]
     /// Whether a state is what the command is to come to, given the old one.
     let isDone: @Sendable (_ old: KeyFiles, _ new: KeyFiles) -> Bool
-    /// Whether it may end well without having done it: where it cannot be told whether a holder lives,
-    /// reaping leaves a claim alone. What it has done is what it has printed.
+    /// Whether it may end well without having done it: where it cannot be told whether a holder
+    /// lives, reaping leaves a claim alone.
+    ///
+    /// What it has done is what it has printed.
     var isHousekeeping = false
     /// Whether a state may be what a killed command leaves, besides the old one and the new.
     var isBetween: @Sendable (_ old: KeyFiles, _ new: KeyFiles) -> Bool = { _, _ in false }
@@ -101,8 +103,10 @@ final class FaultBench: @unchecked Sendable {
 
     func state(of key: Store.Key) throws -> KeyFiles { KeyFiles(try file(of: key, in: path)) }
 
-    /// What must be so after any fault: the counts are right, and whoever asks next is answered as the
-    /// files say. Values are gone then; claims of the owner that lives stay.
+    /// What must be so after any fault: the counts are right, and whoever asks next is answered as
+    /// the files say.
+    ///
+    /// Values are gone then; claims of the owner that lives stay.
     func check(_ key: Store.Key, _ what: String) throws {
         let state = try state(of: key)
         if case .pending(let generation) = state { #expect(generation >= highest, "\(what)") }

@@ -26,7 +26,9 @@ import TestSupport
         return try #require(try ProcessIdentity(of: child.id))
     }
 
-    /// Stale in every way there is; returns what reaping is to say. Kept are live claims and values.
+    /// Stale in every way there is; returns what reaping is to say.
+    ///
+    /// Kept are live claims and values.
     private func populate(_ store: Store) throws -> (expected: [Store.Key: Reason], live: Kept) {
         let peer = PeerProcess(path)
         #expect(peer.ask("claim dead-session").hasPrefix("won "))
@@ -139,7 +141,9 @@ import TestSupport
 
     // MARK: Eviction
 
-    /// Values last used one after the other: of the number 0 longest ago. Returns their files' sizes.
+    /// Values last used one after the other: of the number 0 longest ago.
+    ///
+    /// Returns their files' sizes.
     private func publish(_ count: Int, in store: Store, _ random: inout Seeded) throws -> [Int] {
         var sizes: [Int] = []
         for number in 0..<count {

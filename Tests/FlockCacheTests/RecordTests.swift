@@ -62,7 +62,7 @@ import TestSupport
         #expect(section.text.withUnsafeBytes { ClaimSection.parse($0)?.section } == nil)
         let directory = TemporaryDirectory()
         let store = try Store(at: directory("store"))
-        section.key = Array("key".utf8)
+        section.name = Array("key".utf8)
         _ = try store.win("key")
         write(section.text, to: try file(of: "key", in: directory("store")) + ".pending")
         #expect(try store.claimAndFinalize("key", []).isWon)

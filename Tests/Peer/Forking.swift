@@ -6,8 +6,9 @@ import TestSupport
 @_silgen_name("fork") private func forkProcess() -> Int32
 
 extension Peer {
-    /// A child that only waits for a signal. It says itself that it runs: then it has done whatever a
-    /// fork makes it do first.
+    /// A child that only waits for a signal.
+    ///
+    /// It says itself that it runs: then it has done whatever a fork makes it do first.
     func forkToPause() -> String {
         if forkProcess() == 0 { pauseAsChild() }
         return "forked"

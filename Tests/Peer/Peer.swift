@@ -4,8 +4,10 @@ import FlockCache
 import Glibc
 #endif
 
-/// One binary that plays the other processes of a test: a line of standard input is an order, a line of
-/// standard output the answer. An order that fails answers "error CODE".
+/// One binary that plays the other processes of a test: a line of standard input is an order, a
+/// line of standard output the answer.
+///
+/// An order that fails answers "error CODE".
 ///
 ///     flock-cache-peer STORE
 ///     claim KEY           → won GENERATION | ready VALUE | pending

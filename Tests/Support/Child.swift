@@ -3,9 +3,9 @@ import Glibc
 nonisolated(unsafe) private var starting = pthread_mutex_t()
 
 /// A process that a test has started; killed and reaped when the value goes away.
-public final class Child: @unchecked Sendable {
+package final class Child: @unchecked Sendable {
     // Used by one test at a time.
-    public let id: pid_t
+    package let id: pid_t
     private var input: Int32
     private let output: Int32
     private let error: Int32
@@ -13,11 +13,11 @@ public final class Child: @unchecked Sendable {
     private var unread: [UInt8] = []
 
     /// How a process ended.
-    public enum Ending: Equatable, Sendable, CustomStringConvertible {
+    package enum Ending: Equatable, Sendable, CustomStringConvertible {
         case exit(Int32)
         case signal(Int32)
 
-        public var description: String {
+        package var description: String {
             switch self {
             case .exit(let code): "exit \(code)"
             case .signal(let number): "signal \(number)"
@@ -25,9 +25,11 @@ public final class Child: @unchecked Sendable {
         }
     }
 
-    /// Starts a program with an environment of its own. What it prints goes to pipes (output, error) or
-    /// files, and is read when it is waited for; keep it under 64 KiB if it is not read before.
-    public init(_ path: String, _ arguments: [String], environment: [String: String] = [:]) {
+    /// Starts a program with an environment of its own.
+    ///
+    /// What it prints goes to pipes (output, error) or files, and is read when it is waited for;
+    /// keep it under 64 KiB if it is not read before.
+    package init(_ path: String, _ arguments: [String], environment: [String: String] = [:]) {
         // One at a time: a pipe that another child inherited would never end.
         pthread_mutex_lock(&starting)
         defer { pthread_mutex_unlock(&starting) }
@@ -72,21 +74,21 @@ public final class Child: @unchecked Sendable {
         for descriptor in [input, output, error] where descriptor >= 0 { close(descriptor) }
     }
 
-    public func kill(_ signal: Int32) { _ = Glibc.kill(id, signal) }
+    package func kill(_ signal: Int32) { _ = Glibc.kill(id, signal) }
 
     /// Passes a line to its standard input.
-    public func tell(_ line: String) {
+    package func tell(_ line: String) {
         let bytes = Array((line + "\n").utf8)
         _ = Glibc.write(input, bytes, bytes.count)
     }
 
-    public func closeInput() {
+    package func closeInput() {
         if input >= 0 { close(input) }
         input = -1
     }
 
     /// The next line of its standard output, waiting for it; nil when it has closed it.
-    public func line() -> String? {
+    package func line() -> String? {
         while true {
             if let end = unread.firstIndex(of: 10) {
                 defer { unread.removeSubrange(...end) }
@@ -101,7 +103,7 @@ public final class Child: @unchecked Sendable {
     }
 
     /// Waits for its end.
-    public func wait() -> Ending {
+    package func wait() -> Ending {
         if let status { return status }
         var raw: Int32 = 0
         while waitpid(id, &raw, 0) < 0 && errno == EINTR {}
@@ -111,7 +113,7 @@ public final class Child: @unchecked Sendable {
     }
 
     /// Waits until it has stopped (true) or ended (false).
-    public func waitForStop() -> Bool {
+    package func waitForStop() -> Bool {
         var raw: Int32 = 0
         while waitpid(id, &raw, WUNTRACED) < 0 && errno == EINTR {}
         if raw & 0xff == 0x7f { return true }
@@ -120,7 +122,7 @@ public final class Child: @unchecked Sendable {
     }
 
     /// Lets it come to its end, and returns what it came to.
-    public func outcome() -> Outcome {
+    package func outcome() -> Outcome {
         closeInput()
         let output = rest()
         let error = restOfError()
@@ -128,12 +130,12 @@ public final class Child: @unchecked Sendable {
     }
 
     /// What is left of its output, to the end.
-    public func rest() -> [UInt8] {
+    package func rest() -> [UInt8] {
         defer { unread = [] }
         return unread + Self.drain(output)
     }
 
-    public func restOfError() -> String { String(decoding: Self.drain(error), as: UTF8.self) }
+    package func restOfError() -> String { String(decoding: Self.drain(error), as: UTF8.self) }
 
     private static func drain(_ descriptor: Int32) -> [UInt8] {
         var bytes: [UInt8] = []
@@ -155,19 +157,19 @@ public final class Child: @unchecked Sendable {
 }
 
 /// What a program that has ended came to.
-public struct Outcome: Sendable, CustomStringConvertible {
-    public let ending: Child.Ending
-    public let output: [UInt8]
-    public let error: String
+package struct Outcome: Sendable, CustomStringConvertible {
+    package let ending: Child.Ending
+    package let output: [UInt8]
+    package let error: String
 
-    public var text: String { String(decoding: output, as: UTF8.self) }
+    package var text: String { String(decoding: output, as: UTF8.self) }
     /// The exit code; -1 if it was killed.
-    public var code: Int32 { if case .exit(let code) = ending { code } else { -1 } }
-    public var description: String { "\(ending), output: \(text), error: \(error)" }
+    package var code: Int32 { if case .exit(let code) = ending { code } else { -1 } }
+    package var description: String { "\(ending), output: \(text), error: \(error)" }
 }
 
 /// Runs a program to its end.
-public func run(
+package func run(
     _ path: String, _ arguments: [String], environment: [String: String] = [:],
     input: String? = nil
 ) -> Outcome {
@@ -177,14 +179,14 @@ public func run(
 }
 
 /// The directory with what was built: the test bundle lies there, and the programs beside it.
-public let builtProducts: String = {
+package let builtProducts: String = {
     let own = CommandLine.arguments[0]
     guard let slash = own.lastIndex(of: "/") else { return "." }
     return String(own[..<slash])
 }()
 
 /// Whether a program is installed, for tests that need one more than Swift.
-public func isInstalled(_ program: String) -> Bool {
+package func isInstalled(_ program: String) -> Bool {
     ["/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/local/bin"].contains {
         access("\($0)/\(program)", X_OK) == 0
     }

@@ -3,15 +3,15 @@ import Glibc
 // What this machine lets a test do; tests that need more are skipped where it is missing, visibly.
 
 /// Whether the tests run as root.
-public let isRoot = geteuid() == 0
+package let isRoot = geteuid() == 0
 
 /// Whether a PID namespace of one's own can be had.
-public let canUnshare =
+package let canUnshare =
     isRoot && isInstalled("unshare")
     && run("unshare", ["-p", "-f", "--mount-proc", "true"]).code == 0
 
 /// Whether the next process number of a namespace can be chosen.
-public let canChooseProcessNumber =
+package let canChooseProcessNumber =
     canUnshare
     && run(
         "unshare",
@@ -19,21 +19,21 @@ public let canChooseProcessNumber =
     ).code == 0
 
 /// Whether file systems can be mounted, in a mount namespace of the test's own.
-public let canMount =
+package let canMount =
     isRoot && isInstalled("unshare") && isInstalled("mount")
     && run("unshare", ["-m", "mount", "-t", "tmpfs", "-o", "size=64k", "none", "/mnt"]).code == 0
 
 /// Whether this is the first PID namespace of the machine: its inode is the kernel's PROC_PID_INIT_INO.
-public let isFirstNamespace: Bool = {
+package let isFirstNamespace: Bool = {
     var status = stat()
     return stat("/proc/self/ns/pid", &status) == 0 && status.st_ino == 0xefff_fffc
 }()
 
 /// The shells that scripts are written for, as far as they are installed.
-public let shells = ["bash", "dash"].filter(isInstalled)
+package let shells = ["bash", "dash"].filter(isInstalled)
 
 /// Waits until a process has ended, and leaves it unreaped.
-public func waitForZombie(_ process: pid_t) {
+package func waitForZombie(_ process: pid_t) {
     var information = siginfo_t()
     while waitid(P_PID, id_t(process), &information, WEXITED | WNOWAIT) < 0 && errno == EINTR {}
 }
@@ -41,7 +41,7 @@ public func waitForZombie(_ process: pid_t) {
 /// Compiles a C program once and returns its path; nil where there is no compiler.
 ///
 /// It lies with the built products under that name, so that a run leaves nothing elsewhere.
-public func compile(_ source: String, as name: String) -> String? {
+package func compile(_ source: String, as name: String) -> String? {
     guard let compiler = ["cc", "gcc", "clang"].first(where: isInstalled) else { return nil }
     let path = builtProducts + "/" + name
     let fresh = "\(path).\(getpid())"
@@ -56,7 +56,7 @@ public func compile(_ source: String, as name: String) -> String? {
 
 extension Child {
     /// Waits for its end and for that of all its output.
-    public func finish() -> Outcome {
+    package func finish() -> Outcome {
         let output = rest()
         let error = restOfError()
         return Outcome(ending: wait(), output: output, error: error)

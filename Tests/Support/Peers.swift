@@ -1,13 +1,14 @@
 import Glibc
 
 /// Another process with a store open, which does what it is told line by line; see `Tests/Peer`.
-public struct PeerProcess: Sendable {
+package struct PeerProcess: Sendable {
     /// It as a child of this process.
-    public let process: Child
+    package let process: Child
 
     /// Starts one; `wrapper` is a command that starts it in its turn.
+    ///
     /// Returns when it greets, unless that is not to be waited for.
-    public init(
+    package init(
         _ store: String, wrapper: [String] = [], environment: [String: String] = [:],
         greets: Bool = true
     ) {
@@ -19,32 +20,32 @@ public struct PeerProcess: Sendable {
     }
 
     /// Gives an order and returns the answer; empty when the peer has ended.
-    public func ask(_ order: String) -> String {
+    package func ask(_ order: String) -> String {
         process.tell(order)
         return process.line() ?? ""
     }
 
     /// Ends it by a signal, as the kernel would.
-    public func kill() {
+    package func kill() {
         process.kill(SIGKILL)
         _ = process.wait()
     }
 
     /// Ends it by itself, giving nothing up.
-    public func exit() {
+    package func exit() {
         process.tell("exit")
         _ = process.wait()
     }
 }
 
 /// Holds processes back until all of them are there: they wait for a shared lock of a file.
-public final class Gate: Sendable {
+package final class Gate: Sendable {
     /// The file.
-    public let path: String
+    package let path: String
     private let file: Int32
 
     /// A closed gate.
-    public init(_ path: String) {
+    package init(_ path: String) {
         self.path = path
         file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard file >= 0, flock(file, LOCK_EX) == 0 else { fatalError("gate: errno \(errno)") }
@@ -54,7 +55,7 @@ public final class Gate: Sendable {
 
     /// Gives all peers an order that waits at the gate, lets them through together, and returns their
     /// answers.
-    public func release(_ peers: [PeerProcess], _ order: (Int) -> String) -> [String] {
+    package func release(_ peers: [PeerProcess], _ order: (Int) -> String) -> [String] {
         for (index, peer) in peers.enumerated() { peer.process.tell(order(index)) }
         for peer in peers { guard peer.process.line() == "ready" else { return [] } }
         flock(file, LOCK_UN)

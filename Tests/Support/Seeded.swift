@@ -1,18 +1,18 @@
 import Glibc
 
 /// Random numbers that can be had again: `FLOCK_CACHE_SEED` sets the seed, and each use prints it.
-public struct Seeded: RandomNumberGenerator {
+package struct Seeded: RandomNumberGenerator {
     private var state: UInt64
 
     /// `test` is printed beside the seed.
-    public init(_ test: String) {
+    package init(_ test: String) {
         let given = getenv("FLOCK_CACHE_SEED").flatMap { UInt64(String(cString: $0)) }
         state = given ?? UInt64.random(in: 0...UInt64.max >> 1)
         print("\(test): FLOCK_CACHE_SEED=\(state)")
     }
 
     // SplitMix64, by Sebastiano Vigna (public domain algorithm).
-    public mutating func next() -> UInt64 {
+    package mutating func next() -> UInt64 {
         state &+= 0x9e37_79b9_7f4a_7c15
         var value = state
         value = (value ^ (value >> 30)) &* 0xbf58_476d_1ce4_e5b9
@@ -22,5 +22,5 @@ public struct Seeded: RandomNumberGenerator {
 }
 
 /// Whether the long form of tests was asked for: `FLOCK_CACHE_LONG_TESTS=1`.
-public let wantsLongTests =
+package let wantsLongTests =
     getenv("FLOCK_CACHE_LONG_TESTS").map { String(cString: $0) == "1" } ?? false

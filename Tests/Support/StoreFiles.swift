@@ -2,18 +2,18 @@ import Glibc
 
 /// What a store's files say, read by their names and text alone: the second opinion that tests compare
 /// the library with.
-public struct StoreFiles: Equatable, Sendable, CustomStringConvertible {
+package struct StoreFiles: Equatable, Sendable, CustomStringConvertible {
     /// Claims: those that a value is not newer than.
-    public private(set) var pending = 0
+    package private(set) var pending = 0
     /// Values.
-    public private(set) var ready = 0
+    package private(set) var ready = 0
     /// The sizes of the values' files.
-    public private(set) var bytes = 0
+    package private(set) var bytes = 0
     /// Records being written.
-    public private(set) var temporaries = 0
+    package private(set) var temporaries = 0
 
     /// Counts the files of a store.
-    public init(_ store: String) {
+    package init(_ store: String) {
         for shard in names(in: store + "/entries") {
             let directory = "\(store)/entries/\(shard)"
             let found = Set(names(in: directory))
@@ -36,13 +36,13 @@ public struct StoreFiles: Equatable, Sendable, CustomStringConvertible {
     }
 
     /// For failures.
-    public var description: String {
+    package var description: String {
         "\(pending) pending, \(ready) ready, \(bytes) bytes, \(temporaries) temporaries"
     }
 }
 
 /// What the files of one key say.
-public enum KeyFiles: Equatable, Sendable, CustomStringConvertible {
+package enum KeyFiles: Equatable, Sendable, CustomStringConvertible {
     /// No files.
     case absent
     /// A claim that is not whole.
@@ -55,7 +55,7 @@ public enum KeyFiles: Equatable, Sendable, CustomStringConvertible {
     case both(UInt64, [UInt8], pending: UInt64)
 
     /// Reads them; `path` is that of the READY file.
-    public init(_ path: String) {
+    package init(_ path: String) {
         let pending = contents(of: path + ".pending").map { wholeGeneration(in: $0) }
         guard let record = contents(of: path), let value = value(in: record) else {
             switch pending {
@@ -74,7 +74,7 @@ public enum KeyFiles: Equatable, Sendable, CustomStringConvertible {
     }
 
     /// The highest generation in them.
-    public var generation: UInt64 {
+    package var generation: UInt64 {
         switch self {
         case .absent, .torn: 0
         case .pending(let generation), .ready(let generation, _), .both(_, _, let generation):
@@ -83,7 +83,7 @@ public enum KeyFiles: Equatable, Sendable, CustomStringConvertible {
     }
 
     /// For failures.
-    public var description: String {
+    package var description: String {
         switch self {
         case .absent: "absent"
         case .torn: "torn"
@@ -95,7 +95,7 @@ public enum KeyFiles: Equatable, Sendable, CustomStringConvertible {
 }
 
 /// What should not be left in a store without live users: claims, records being written, markers.
-public func leftovers(in store: String) -> [String] {
+package func leftovers(in store: String) -> [String] {
     var found = names(in: store).filter { $0.hasPrefix(".") }
     for shard in names(in: store + "/entries") {
         found += names(in: "\(store)/entries/\(shard)").filter {
@@ -106,13 +106,13 @@ public func leftovers(in store: String) -> [String] {
 }
 
 /// The size of a file; 0 if there is none.
-public func size(of path: String) -> Int {
+package func size(of path: String) -> Int {
     var status = stat()
     return lstat(path, &status) == 0 ? Int(status.st_size) : 0
 }
 
 /// Sets when a file was last modified, in seconds before now and nanoseconds of that second.
-public func setModified(_ path: String, secondsAgo: Int, nanoseconds: Int = 0) {
+package func setModified(_ path: String, secondsAgo: Int, nanoseconds: Int = 0) {
     let moment = timespec(tv_sec: time(nil) - secondsAgo, tv_nsec: nanoseconds)
     guard utimensat(AT_FDCWD, path, [moment, moment], 0) == 0 else {
         fatalError("utimensat \(path): errno \(errno)")

@@ -3,24 +3,24 @@ import Glibc
 /// A directory of its own for a test, removed with all that is in it when the value goes away.
 ///
 /// In memory where that is possible: creating files is slow on some disks.
-public final class TemporaryDirectory: Sendable {
-    public let path: String
+package final class TemporaryDirectory: Sendable {
+    package let path: String
 
-    public init() {
+    package init() {
         let base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp"
         var template = Array("\(base)/flock-cache-test-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { fatalError("mkdtemp: errno \(errno)") }
-        path = template.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
+        path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
     deinit { removeTree(path) }
 
     /// The path of something in it.
-    public func callAsFunction(_ name: String) -> String { path + "/" + name }
+    package func callAsFunction(_ name: String) -> String { path + "/" + name }
 }
 
 /// Removes a file or directory and everything below it.
-public func removeTree(_ path: String) {
+package func removeTree(_ path: String) {
     var status = stat()
     guard lstat(path, &status) == 0 else { return }
     if status.st_mode & S_IFMT == S_IFDIR {
@@ -33,7 +33,7 @@ public func removeTree(_ path: String) {
 }
 
 /// The names in a directory but `.` and `..`; none if there is no such directory.
-public func names(in path: String) -> [String] {
+package func names(in path: String) -> [String] {
     guard let directory = opendir(path) else { return [] }
     defer { closedir(directory) }
     var names: [String] = []
@@ -47,7 +47,7 @@ public func names(in path: String) -> [String] {
 }
 
 /// The bytes of a file; nil if it cannot be read.
-public func contents(of path: String) -> [UInt8]? {
+package func contents(of path: String) -> [UInt8]? {
     guard let file = fopen(path, "r") else { return nil }
     defer { fclose(file) }
     var bytes: [UInt8] = []
@@ -60,7 +60,7 @@ public func contents(of path: String) -> [UInt8]? {
 }
 
 /// Writes a file anew.
-public func write(_ bytes: some Collection<UInt8>, to path: String) {
+package func write(_ bytes: some Collection<UInt8>, to path: String) {
     guard let file = fopen(path, "w") else { fatalError("cannot write \(path): errno \(errno)") }
     let array = Array(bytes)
     guard fwrite(array, 1, array.count, file) == array.count, fclose(file) == 0 else {

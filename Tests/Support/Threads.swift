@@ -1,12 +1,12 @@
 import Glibc
 
 /// A point at which a number of threads wait for one another, again and again.
-public final class Barrier: @unchecked Sendable {
+package final class Barrier: @unchecked Sendable {
     // Synchronised by itself.
     private let barrier = UnsafeMutablePointer<pthread_barrier_t>.allocate(capacity: 1)
 
     /// For so many threads.
-    public init(_ count: Int) {
+    package init(_ count: Int) {
         guard pthread_barrier_init(barrier, nil, UInt32(count)) == 0 else {
             fatalError("pthread_barrier_init")
         }
@@ -18,12 +18,14 @@ public final class Barrier: @unchecked Sendable {
     }
 
     /// Returns when all have come.
-    public func wait() { pthread_barrier_wait(barrier) }
+    package func wait() { pthread_barrier_wait(barrier) }
 }
 
 /// Runs a closure in so many threads at once, and returns what they came to in the order of their
-/// numbers. Threads of their own: the tests' are few, and must not wait for one another.
-public func inThreads<R: Sendable>(
+/// numbers.
+///
+/// Threads of their own: the tests' are few, and must not wait for one another.
+package func inThreads<R: Sendable>(
     _ count: Int, _ body: @escaping @Sendable (Int) -> R
 ) -> [R] {
     let results = UnsafeMutablePointer<R?>.allocate(capacity: count)
@@ -45,10 +47,10 @@ public func inThreads<R: Sendable>(
 }
 
 /// Lets others run while something is waited for that another thread or process does.
-public func yieldToOthers() { sched_yield() }
+package func yieldToOthers() { sched_yield() }
 
 /// Looks again and again until a condition holds; false when it does not within half a minute.
-public func waitUntil(_ condition: () -> Bool) -> Bool {
+package func waitUntil(_ condition: () -> Bool) -> Bool {
     var start = timespec()
     clock_gettime(CLOCK_MONOTONIC, &start)
     var now = start
@@ -68,7 +70,7 @@ private final class Work {
 
 /// Starts a thread.
 @discardableResult
-public func startThread(_ body: @escaping @Sendable () -> Void) -> pthread_t {
+package func startThread(_ body: @escaping @Sendable () -> Void) -> pthread_t {
     var thread = pthread_t()
     let work = Unmanaged.passRetained(Work(body)).toOpaque()
     let result = pthread_create(

@@ -227,8 +227,9 @@ extension OpenStore {
         return Layout.temporary(session: session, number: number)
     }
 
-    /// Where the store is durable, puts a directory's names on the device. The decisive step has been
-    /// taken: a failure leaves the outcome unknown.
+    /// Where the store is durable, puts a directory's names on the device.
+    ///
+    /// The decisive step has been taken: a failure leaves the outcome unknown.
     func syncAfter(
         _ operation: String, _ key: Store.Key, in directory: Directory
     ) throws(StoreError) {

@@ -1,8 +1,10 @@
 internal import SystemCalls
 
 extension Session {
-    /// Looks at a READY record again under the mutex, and if its check fails moves it to `damaged/`,
-    /// where it can be inspected; the key then counts as absent. Reported through `onDamage`.
+    /// Looks at a READY record again under the mutex, and if its check fails moves it to
+    /// `damaged/`, where it can be inspected; the key then counts as absent.
+    ///
+    /// Reported through `onDamage`.
     ///
     /// - Returns: whether it was still damaged.
     @discardableResult

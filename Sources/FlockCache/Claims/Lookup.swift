@@ -72,8 +72,10 @@ extension OpenStore {
         case whole(ClaimSection)
     }
 
-    /// Reads `NAME.pending`. Without the mutex "torn" means that it may be being written; with it,
-    /// that a killed process left it.
+    /// Reads `NAME.pending`.
+    ///
+    /// Without the mutex "torn" means that it may be being written; with it, that a killed process
+    /// left it.
     func readPending(_ name: EntryName, in directory: Directory) throws(StoreError) -> PendingFile {
         try withRecord(name.pending, of: name, in: directory) { (file) throws(Errno) in
             try ClaimSection.read(file).map { .whole($0) } ?? .torn
@@ -91,6 +93,7 @@ extension OpenStore {
     }
 
     /// The claim beside a READY record, if it is one to compute it anew: of a higher generation.
+    ///
     /// Anything else there is what a killed finalize left.
     func standingClaim(
         _ name: EntryName, besideReady generation: Store.Generation, in directory: Directory
@@ -128,7 +131,9 @@ extension OpenStore {
     }
 }
 
-/// What goes through the whole store goes on where something else was put in the place of a record: nil.
+/// What goes through the whole store goes on where something else was put in the place of a record:
+/// nil.
+///
 /// Whoever asks for that key is told.
 func unlessPlanted<R>(_ body: () throws(StoreError) -> R?) throws(StoreError) -> R? {
     do throws(StoreError) {

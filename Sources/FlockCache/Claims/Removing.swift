@@ -9,7 +9,9 @@ package enum RemoveOutcome: Sendable {
 }
 
 extension Session {
-    /// Gives a claim up. True if it was there and is now gone.
+    /// Gives a claim up.
+    ///
+    /// True if it was there and is now gone.
     ///
     /// Twice is fine, and so is a claim that was finalized meanwhile: a READY value is never touched.
     ///
@@ -45,7 +47,9 @@ extension Session {
         }
     }
 
-    /// Removes a READY entry, and on request a claim. A stale claim is no claim here.
+    /// Removes a READY entry, and on request a claim.
+    ///
+    /// A stale claim is no claim here.
     package func remove(_ key: Store.Key, evenPending: Bool) throws(StoreError) -> RemoveOutcome {
         let name = try EntryName(key)
         guard try existing() != nil else { return .absent }
@@ -68,8 +72,10 @@ extension Session {
 }
 
 extension OpenStore {
-    /// Removes both files of a key; false if there were none. `NAME.pending` goes first: the other
-    /// order, killed between, would bring an old claim back to life.
+    /// Removes both files of a key; false if there were none.
+    ///
+    /// `NAME.pending` goes first: the other order, killed between, would bring an old claim back to
+    /// life.
     func removeFiles(
         of name: EntryName, _ held: inout HeldShard, in directory: Directory
     ) throws(StoreError) -> Bool {

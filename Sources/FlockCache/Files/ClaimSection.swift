@@ -16,14 +16,17 @@ struct ClaimSection: Equatable, Sendable {
     /// When the claim is stale although its holder lives.
     var deadline: Stamp?
 
-    /// A program's name as it stands in a record. Longer ones are cut, so that a claim section fits the
-    /// buffer it is read into.
+    /// A program's name as it stands in a record.
+    ///
+    /// Longer ones are cut, so that a claim section fits the buffer it is read into.
     static func encode(command: [UInt8]) -> [UInt8] { EntryName.encode(Array(command.prefix(64))) }
     /// Longer than any claim section: 240 bytes of name, 192 of command, 15 lines.
     static let mostBytes = 1024
 
-    /// What microseconds reach in 2255. Nothing higher was written by this program, and counting on from
-    /// there would come to no good.
+    /// What microseconds reach in 2255.
+    ///
+    /// Nothing higher was written by this program, and counting on from there would come to no
+    /// good.
     static let mostGeneration: Store.Generation = 1 << 53
 
     /// The text, its own check last.

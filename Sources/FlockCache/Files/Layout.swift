@@ -1,7 +1,8 @@
 internal import SystemCalls
 
-/// The names on disk: the only place that knows them. `docs/reference/file-format.md` is their
-/// description for other programs.
+/// The names on disk: the only place that knows them.
+///
+/// `docs/reference/file-format.md` is their description for other programs.
 enum Layout {
     static let marker: FileName = "flock-cache"
     /// A marker being made; such names do not count as content of a directory.
@@ -69,8 +70,9 @@ func hexadecimal(_ value: UInt64, digits: Int) -> [UInt8] {
     return text
 }
 
-/// The value of a lower-case hexadecimal digit. Upper case is no digit here: then every changed bit of
-/// a checksum's text is seen.
+/// The value of a lower-case hexadecimal digit.
+///
+/// Upper case is no digit here: then every changed bit of a checksum's text is seen.
 @inline(__always)
 func hexadecimalDigit(_ byte: UInt8) -> UInt8? {
     switch byte {

@@ -49,7 +49,9 @@ package struct ReadyFile: Sendable {
         case damaged
     }
 
-    /// Reads and checks the record file of an entry. Failures of the device are errors, not damage.
+    /// Reads and checks the record file of an entry.
+    ///
+    /// Failures of the device are errors, not damage.
     static func read(
         _ file: consuming File, _ name: EntryName, _ key: Store.Key
     ) throws(Errno) -> Reading {

@@ -30,9 +30,10 @@ extension OpenStore {
         }
     }
 
-    /// Makes the directory and what is missing on the way to it, those private to their maker. Where the
-    /// store is durable each name is on the device before anything is acknowledged, also a name that
-    /// somebody else has just made.
+    /// Makes the directory and what is missing on the way to it, those private to their maker.
+    ///
+    /// Where the store is durable each name is on the device before anything is acknowledged, also
+    /// a name that somebody else has just made.
     private static func makeRoot(
         _ name: FileName, _ path: String, mode: UInt32, isDurable: Bool
     ) throws(StoreError) {

@@ -30,8 +30,9 @@ struct ShardNames {
 }
 
 extension OpenStore {
-    /// Reads a shard's names. Whoever needs every key once holds the mutex: without it a listing
-    /// missed and repeated keys.
+    /// Reads a shard's names.
+    ///
+    /// Whoever needs every key once holds the mutex: without it a listing missed and repeated keys.
     func names(in directory: Directory, of shard: Int) throws(StoreError) -> ShardNames {
         var names = ShardNames()
         try attempt("list", file(Layout.shard(shard), in: nil)) { () throws(Errno) in
@@ -44,6 +45,7 @@ extension OpenStore {
     }
 
     /// Counts a shard from its names and `stat`, reading only records of keys that have both files.
+    ///
     /// The caller has the shard's mutex.
     ///
     /// What a killed finalize left beside a value is removed on the way, where the store can be

@@ -82,8 +82,10 @@ extension Session {
 
 /// What has to go so that the limits are kept.
 private struct EvictionPlan {
-    /// When a value was last used. Many have the same time, the kernel's clock being coarse; all reapers
-    /// must then choose the same, or several at once would remove too much. So the inode decides.
+    /// When a value was last used.
+    ///
+    /// Many have the same time, the kernel's clock being coarse; all reapers must then choose the
+    /// same, or several at once would remove too much. So the inode decides.
     struct Use: Comparable {
         /// Nanoseconds since 1970.
         let modified: Int64
@@ -99,7 +101,9 @@ private struct EvictionPlan {
     /// The last of the values that have to go.
     let cutoff: Use
 
-    /// nil when the limits are kept already. Three numbers are kept in memory for each value.
+    /// nil when the limits are kept already.
+    ///
+    /// Three numbers are kept in memory for each value.
     init?(_ store: OpenStore, _ limits: Store.ReapLimits) throws(StoreError) {
         var found: [(use: Use, size: Int)] = []
         for shard in 0..<Layout.shardCount {

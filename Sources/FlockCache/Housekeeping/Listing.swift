@@ -23,7 +23,9 @@ extension Store {
 
         /// The key.
         public let key: Key
-        /// Whether it is claimed or published. A key being computed anew is listed as both, in a row.
+        /// Whether it is claimed or published.
+        ///
+        /// A key being computed anew is listed as both, in a row.
         public let state: State
         /// The generation of the claim.
         public let generation: Generation

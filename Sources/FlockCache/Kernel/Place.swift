@@ -8,8 +8,10 @@ struct Place: Equatable, Sendable {
     let processNamespace: UInt64
     let timeNamespace: UInt64
 
-    /// Where this process is; nil without a `/proc`. A process stays where it is; only a child that is
-    /// forked may find itself in other namespaces.
+    /// Where this process is; nil without a `/proc`.
+    ///
+    /// A process stays where it is; only a child that is forked may find itself in other
+    /// namespaces.
     static func current() -> Place? {
         atStart.epoch == ForkEpoch.current ? atStart.place : find()
     }
@@ -57,8 +59,10 @@ struct BootID: Equatable, Sendable {
     var text: [UInt8] { hexadecimal(high, digits: 16) + hexadecimal(low, digits: 16) }
 }
 
-/// A moment by two clocks: the boot clock for who shares boot and time namespace, the wall clock for
-/// everybody else and for people. Microseconds.
+/// A moment by two clocks: the boot clock for who shares boot and time namespace, the wall clock
+/// for everybody else and for people.
+///
+/// Microseconds.
 struct Stamp: Equatable, Sendable {
     let wall: Int64
     let boot: Int64
@@ -72,8 +76,9 @@ struct Stamp: Equatable, Sendable {
         return Stamp(wall: clampedSum(wall, step), boot: clampedSum(boot, step))
     }
 
-    /// Microseconds from this moment of `place` until now, seen from `here`. By the wall clock it is
-    /// not below zero.
+    /// Microseconds from this moment of `place` until now, seen from `here`.
+    ///
+    /// By the wall clock it is not below zero.
     func age(of place: Place, from here: Place) -> Int64 {
         place.sharesClock(with: here)
             ? Self.bootNow - boot : max(0, WallClock.microseconds - wall)

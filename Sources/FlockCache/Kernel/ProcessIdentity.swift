@@ -5,8 +5,10 @@ package struct ProcessIdentity: Equatable, Sendable {
     package let id: Int32
     /// The inode of its pidfd: since Linux 6.9 unique for the life of the kernel.
     let descriptorInode: UInt64?
-    /// On older kernels, when it started, in clock ticks of its time namespace. A number that was
-    /// reused within one tick (10 ms) then looks like its predecessor, which only waits.
+    /// On older kernels, when it started, in clock ticks of its time namespace.
+    ///
+    /// A number that was reused within one tick (10 ms) then looks like its predecessor, which only
+    /// waits.
     let startTime: UInt64?
 
     init(id: Int32, descriptorInode: UInt64?, startTime: UInt64?) {

@@ -22,8 +22,10 @@ final class SessionLock: Sendable {
         }
     }
 
-    /// Whether a session lives. Asked through a descriptor that holds no lock: a description never
-    /// conflicts with itself, and would see its own session as dead.
+    /// Whether a session lives.
+    ///
+    /// Asked through a descriptor that holds no lock: a description never conflicts with itself,
+    /// and would see its own session as dead.
     static func isAlive(_ id: UInt64, in locks: Directory) throws(Errno) -> Bool {
         do throws(Errno) {
             let file = try locks.open(Layout.sessions(index(id)), .read)
@@ -45,7 +47,9 @@ final class SessionLock: Sendable {
     }
 }
 
-/// Opens a file that carries locks, making it if need be. `fileMode` is set whatever the umask.
+/// Opens a file that carries locks, making it if need be.
+///
+/// `fileMode` is set whatever the umask.
 func openOrMake(
     _ name: FileName, in locks: Directory, fileMode: UInt32?, defaultMode: UInt32
 ) throws(Errno) -> LockFile {

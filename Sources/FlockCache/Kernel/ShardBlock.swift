@@ -9,8 +9,9 @@ internal import SystemCalls
 ///    16  u64  PENDING   24  u64  READY   32  u64  temporary files   40  u64  bytes of READY records
 ///    48  16 bytes  boot id
 struct ShardBlock: Equatable, Sendable {
-    /// Not 0 from before a change until after it. A killed process leaves it, and the next to take the
-    /// mutex counts anew.
+    /// Not 0 from before a change until after it.
+    ///
+    /// A killed process leaves it, and the next to take the mutex counts anew.
     var changer: Int32 = 0
     /// A recount never lowers it, so that generations rise for ever.
     var highest: Store.Generation = 0

@@ -1,8 +1,10 @@
 internal import SystemCalls
 
-/// `locks/shards`: a header of 64 bytes and a block of 64 bytes for each shard. A shard's mutex is the
-/// lock on the first byte of its block; the header's is the lock on byte 0. Blocks are read and
-/// written through the descriptor that has the mutex, so that state and mutex cannot come apart.
+/// `locks/shards`: a header of 64 bytes and a block of 64 bytes for each shard.
+///
+/// A shard's mutex is the lock on the first byte of its block; the header's is the lock on byte 0.
+/// Blocks are read and written through the descriptor that has the mutex, so that state and mutex
+/// cannot come apart.
 final class ShardFile: Sendable {
     private let file: LockFile
     private let storePath: String
@@ -107,8 +109,10 @@ final class ShardFile: Sendable {
 
     // MARK: The header
 
-    /// A copied store carries the blocks of the original, which say nothing of it. The header names
-    /// the file it was written in; where that is another, every block is declared unknown.
+    /// A copied store carries the blocks of the original, which say nothing of it.
+    ///
+    /// The header names the file it was written in; where that is another, every block is declared
+    /// unknown.
     ///
     /// Every opener does this before it takes a mutex, so nobody is in a change of a file whose header
     /// does not match.

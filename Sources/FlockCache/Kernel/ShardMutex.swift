@@ -64,8 +64,9 @@ struct Pause {
     private let longest: Int64
     private var yields: Int
 
-    /// A shard mutex is held for 10 to 40 µs, so the first looks only let others run. 5 ms is long for
-    /// a sleep and short for a person.
+    /// A shard mutex is held for 10 to 40 µs, so the first looks only let others run.
+    ///
+    /// 5 ms is long for a sleep and short for a person.
     init(shortest: Int64 = 20_000, longest: Int64 = 5_000_000, yields: Int = 4) {
         nanoseconds = shortest
         self.longest = longest

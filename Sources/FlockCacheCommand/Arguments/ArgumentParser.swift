@@ -1,4 +1,6 @@
-/// Reads a command line against the table of commands. Arguments are bytes throughout.
+/// Reads a command line against the table of commands.
+///
+/// Arguments are bytes throughout.
 struct ArgumentParser {
     let verbs: [Verb]
 

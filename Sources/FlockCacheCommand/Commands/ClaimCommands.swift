@@ -103,7 +103,9 @@ extension Verb {
     }
 }
 
-/// A reader that has had enough ends other commands with 0. Of a claim that would say "won".
+/// A reader that has had enough ends other commands with 0.
+///
+/// Of a claim that would say "won".
 private func toWhoeverReads(_ report: () throws(Failure) -> Void) throws(Failure) {
     do throws(Failure) {
         try report()

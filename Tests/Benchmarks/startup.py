@@ -1,0 +1,74 @@
+"""Times whole processes: `flock-cache claim` of a fresh key, beside a static C program that creates,
+writes and closes one file, and beside `flock -n FILE true`.
+
+    startup.py COMMAND [--runs N] [--directory DIR]
+
+Each is run once in turn, N times (1000), and the medians are compared. The directories of all shards
+are there before: a store that is in use has them. The programs are copied side by side first, so that
+the page cache holds them alike.
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+
+def timed(arguments, environment, null):
+    start = time.perf_counter_ns()
+    actions = [(os.POSIX_SPAWN_DUP2, null, 1), (os.POSIX_SPAWN_DUP2, null, 2)]
+    process = os.posix_spawn(arguments[0], arguments, environment, file_actions=actions)
+    _, status = os.waitpid(process, 0)
+    duration = time.perf_counter_ns() - start
+    if status != 0:
+        sys.exit(f"{arguments} ended with {status}")
+    return duration
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("command")
+    parser.add_argument("--runs", type=int, default=1000)
+    parser.add_argument("--directory", default="/dev/shm")
+    options = parser.parse_args()
+    here = os.path.dirname(os.path.abspath(__file__))
+    directory = tempfile.mkdtemp(prefix="flock-cache-startup-", dir=options.directory)
+    try:
+        floor = os.path.join(directory, "floor")
+        command = os.path.join(directory, "flock-cache")
+        subprocess.run(
+            ["cc", "-O2", "-static", "-s", "-o", floor, os.path.join(here, "floor.c")], check=True)
+        shutil.copy(options.command, command)
+        store = os.path.join(directory, "store")
+        environment = {"FLOCK_CACHE_DIR": store, "PATH": os.environ["PATH"]}
+        null = os.open("/dev/null", os.O_RDWR)
+        timed([command, "claim", "first"], environment, null)
+        for shard in range(256):
+            os.makedirs(os.path.join(store, "entries", f"{shard:02x}"), mode=0o700, exist_ok=True)
+        lock = shutil.which("flock")
+        rivals = {
+            "C: create, write, close": lambda run: [floor, os.path.join(directory, f"file-{run}")],
+            "flock-cache claim KEY": lambda run: [command, "claim", f"key-{run}"],
+            "flock-cache version": lambda run: [command, "version"],
+        }
+        if lock:
+            rivals["flock -n FILE true"] = lambda run: [
+                lock, "-n", os.path.join(directory, "lock"), "true"]
+        times = {name: [] for name in rivals}
+        for run in range(options.runs):
+            for name, arguments in rivals.items():
+                times[name].append(timed(arguments(run), environment, null))
+        base = statistics.median(times["C: create, write, close"])
+        print(f"whole processes, {options.runs} runs each, medians; ratio to C")
+        for name, durations in times.items():
+            median = statistics.median(durations)
+            print(f"  {name:26} {median / 1e6:.3f} ms   ratio {median / base:.2f}")
+    finally:
+        shutil.rmtree(directory)
+
+
+main()
