@@ -101,7 +101,12 @@ extension Session {
             configuration.onDamage?(key, nil)
             return true
         }
-        var held = try HeldShard(store, name.shard)
-        return try setAsideIfDamaged(name, key, &held, in: directory)
+        let setAside = { () throws(StoreError) -> String? in
+            var held = try HeldShard(store, name.shard)
+            return try self.setAsideIfDamaged(name, key, &held, in: directory)
+        }
+        guard let kept = try setAside() else { return false }
+        configuration.onDamage?(key, kept)
+        return true
     }
 }

@@ -214,6 +214,32 @@ import TestSupport
     }
 }
 
+extension RecordTests {
+    /// Reported under the shard's mutex, it would wait for itself.
+    @Test(arguments: [false, true])
+    func whoHearsOfDamageMayUseTheStore(byClaiming: Bool) throws {
+        let directory = TemporaryDirectory()
+        let path = directory("store")
+        let keys = keys(2, inShard: 7)
+        let other = try Store(at: path)
+        for key in keys { #expect(try other.claimAndFinalize(key, "value".utf8).isWon) }
+        let reports = Reports()
+        var configuration = Store.Configuration()
+        configuration.onDamage = { _, _ in
+            reports.add(storeError { try other.remove(keys[1]) }?.description ?? "removed")
+        }
+        let store = try Store(at: path, configuration: configuration)
+        write("damaged".utf8, to: try file(of: keys[0], in: path))
+        if byClaiming {
+            #expect(try store.claimAndFinalize(keys[0], []).isWon)
+        } else {
+            #expect(try store.entry(for: keys[0]) == nil)
+        }
+        #expect(reports.all == ["removed"])
+        #expect(Tally(try store.counts()) == Tally(filesOf: path))
+    }
+}
+
 /// What was reported from other threads.
 private final class Reports: @unchecked Sendable {
     private var lines: [String] = []

@@ -60,7 +60,9 @@ extension Session {
                     store: store, session: self, name: name, key: key, owner: owner,
                     staleAfter: staleAfter, seenReady: seen, seenDamaged: isDamaged,
                     seenClaim: hasClaim, patience: patience)
-                if let outcome = try change.make() { return outcome }
+                var kept: String?
+                defer { if let kept { configuration.onDamage?(key, kept) } }
+                if let outcome = try change.make(setAside: &kept) { return outcome }
             }
         }
     }
@@ -92,10 +94,11 @@ private struct ClaimChange {
     let patience: Duration
 
     /// Makes the claim; nil when the key is no longer what it was, and has to be looked up again.
-    func make() throws(StoreError) -> ClaimOutcome? {
+    /// `kept` becomes the path at which a damaged value is kept.
+    func make(setAside kept: inout String?) throws(StoreError) -> ClaimOutcome? {
         var held = try HeldShard(store, name.shard, patience: patience)
         let directory = try held.directory()
-        if seenDamaged { try session.setAsideIfDamaged(name, key, &held, in: directory) }
+        if seenDamaged { kept = try session.setAsideIfDamaged(name, key, &held, in: directory) }
         let ready = try store.readyGeneration(name, in: directory)
         guard ready == seenReady else { return nil }
 

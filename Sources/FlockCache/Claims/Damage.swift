@@ -4,23 +4,18 @@ extension Session {
     /// Looks at a READY record again under the mutex, and if its check fails moves it to
     /// `damaged/`, where it can be inspected; the key then counts as absent.
     ///
-    /// Reported through `onDamage`.
-    ///
-    /// - Returns: whether it was still damaged.
-    @discardableResult
+    /// - Returns: the path at which it is kept, nil if it was not damaged (any more). To be reported
+    ///   when the mutex is free again: whoever hears of it may well use the store.
     func setAsideIfDamaged(
         _ name: EntryName, _ key: Store.Key, _ held: inout HeldShard, in directory: Directory
-    ) throws(StoreError) -> Bool {
+    ) throws(StoreError) -> String? {
         let store = held.store
         let path = store.file(name.ready, in: name.shard)
-        // The size of what is there, if that is damaged.
-        let damaged = try store.withRecord(name.ready, of: name, in: directory) {
-            (file) throws(Errno) -> Int? in
-            let size = try file.status().size
-            if case .ready = try ReadyFile.read(file, name, key) { return nil }
-            return size
+        let isDamaged = try store.withRecord(name.ready, of: name, in: directory) {
+            (file) throws(Errno) in
+            if case .damaged = try ReadyFile.read(file, name, key) { true } else { false }
         }
-        guard let damaged, let size = damaged else { return false }
+        guard isDamaged == true else { return nil }
 
         // What is no claim beside the READY record must not become one without it.
         let generation = try store.readyGeneration(name, in: directory) ?? 0
@@ -32,12 +27,10 @@ extension Session {
             if !hasClaim { try directory.unlink(name.pending) }
             try directory.rename(name.ready, to: target, in: kept)
         }
-        held.block.counts.ready -= 1
-        held.block.counts.bytes -= size
+        // With what size it was counted its file does not tell any more.
+        held.block.counts = try store.count(name.shard, removingDebris: true)
         held.commit()
-        let keptPath = "\(store.path)/damaged/\(String(decoding: target.bytes, as: UTF8.self))"
-        configuration.onDamage?(key, keptPath)
-        return true
+        return "\(store.path)/damaged/\(String(decoding: target.bytes, as: UTF8.self))"
     }
 }
 
