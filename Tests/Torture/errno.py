@@ -18,6 +18,7 @@ import concurrent.futures
 import re
 
 import rig as torture
+import scenarios
 from rig import check
 
 ERRORS = ["EIO", "ENOSPC", "EDQUOT", "EMFILE", "ENFILE", "EROFS", "EINTR", "ENOLCK", "EACCES"]
@@ -111,8 +112,7 @@ def main():
     rig = torture.Rig(__doc__)
     # It only waits, so it runs beside the others.
     beside, slow = concurrent.futures.ThreadPoolExecutor(1), None
-    for scenario in rig.scenarios():
-        scenario.prepare(rig)
+    for scenario in rig.prepared(scenarios.everything()):
         points = torture.first_and_last(scenario.points)
         cases = [
             (f"{p.name} {p.number}{'+' * lasts} {error}, {p.line[:90]}", scenario, p, error, lasts)

@@ -23,6 +23,7 @@ import sys
 import uuid
 
 import rig as torture
+import scenarios
 from rig import KEY, Wrong, check
 
 FILE_SYSTEMS = {"ext4": (["mkfs.ext4", "-qF", "-m", "0"], "64M"), "xfs": (["mkfs.xfs", "-qf"], "320M")}
@@ -126,10 +127,7 @@ def run_on(rig, name, boot):
     for settings, attacked in ((("--durable",), ATTACKED), ((), ["claim", "finalize"])):
         rig.settings = settings
         losses = []
-        for scenario in rig.scenarios():
-            if scenario.name not in attacked:
-                continue
-            scenario.prepare(rig)
+        for scenario in rig.prepared(scenarios.everything(), attacked):
             points = torture.from_store(scenario.points)
             if rig.quick:
                 points = [p for p in points if torture.CHANGES.search(p.line)]

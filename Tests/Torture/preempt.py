@@ -21,6 +21,7 @@ import tempfile
 import time
 
 import rig as torture
+import scenarios
 from rig import KEY, check
 
 PATIENCE = 5
@@ -177,8 +178,7 @@ def main():
     owner = rig.new_owner()
     # It only waits, so it runs beside the others.
     beside, slow = concurrent.futures.ThreadPoolExecutor(1), None
-    for scenario in rig.scenarios():
-        scenario.prepare(rig)
+    for scenario in rig.prepared(scenarios.everything()):
         # After the last call there is nothing to stop.
         points = torture.first_and_last(torture.from_store(scenario.points)[:-1])
         cases = []

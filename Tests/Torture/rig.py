@@ -1,4 +1,4 @@
-"""What the torture scripts share: stores, owners, faults at a system call, and what is attacked.
+"""What the torture scripts share: stores, owners, faults at a system call, running and counting.
 
 Each script takes the command's path as its first argument. It attacks the shipped binary from outside:
 strace(1) puts a signal or an error at the k-th call of a name, both taken from one trace of a run
@@ -47,6 +47,20 @@ def run(arguments, **options):
     done = subprocess.run(
         arguments, capture_output=True, env=ENVIRONMENT, timeout=30, check=False, **options)
     return Result(done.returncode, done.stdout, done.stderr, time.monotonic() - start)
+
+
+class Wrong(Exception):
+    """What a store or a command must not be."""
+
+
+def check(condition, message):
+    if not condition:
+        raise Wrong(message)
+
+
+def brief(value):
+    text = repr(value)
+    return text if len(text) < 160 else text[:150] + "…"
 
 
 # -- Owners -----------------------------------------------------------------------------------------
@@ -180,204 +194,6 @@ def faulty(arguments, point, fault, log=os.devnull, times=""):
         "strace", "-f", *quickly, "-o", log, "-e", f"trace={point.name}", "-e", inject, *arguments]
 
 
-# -- Attacked changes -------------------------------------------------------------------------------
-
-
-class Scenario:
-    """A store, and a command line that is attacked on it.
-
-    `build(store, scenario)` makes the store and may set `generation`; `options` are for a rival that
-    claims; `between` are states that a key may be found in although they are neither the old nor the
-    new one; what is not `settled` begins with a shard that has to be counted anew.
-    """
-
-    def __init__(
-        self, name, build, arguments, options=(), between=lambda scenario: (), code=0, settled=True
-    ):
-        self.name, self._build, self._arguments, self._code = name, build, arguments, code
-        self._settled = settled
-        self.rival_options, self.between = options, between
-        self.generation = 1
-
-    def prepare(self, rig):
-        """Makes the model store, runs the command on a copy without faults, and keeps what it did."""
-        self.rig, self.owner = rig, rig.new_owner()
-        self.model = Store(rig, rig.path(self.name))
-        self._build(self.model, self)
-        if self._settled and os.path.isdir(self.model.path):
-            self.model.must("stats")
-        self.old = self.model.view()
-        self.known = frozenset(self.old.generations)
-        clean = self.copy()
-        self.points, self.done = trace(self.arguments(clean), rig.path("trace"))
-        new = clean.view()
-        self.new = new
-        clean.remove()
-        assert self.done.code == self._code, self.done
-        assert not any(ready and ready[0] == "damaged" for ready, _ in new.keys.values())
-        assert not (new.temporaries or new.debris), "it leaves something without being killed"
-        self.old_states = self.old.states(self.known)
-        self.new_states = new.states(self.known)
-        return self
-
-    def copy(self):
-        return self.model.copy(self.rig.path(self.name))
-
-    def arguments(self, store):
-        return store.command(*self._arguments(self))
-
-    def progress(self, view, also=()):
-        """Each key as 0 (old, or one of those states) or 1 (new); raises for one that is neither."""
-        states, found = view.states(self.known), {}
-        for key in sorted({*self.old_states, *self.new_states, *states}):
-            state = states.get(key, (None, None))
-            old = self.old_states.get(key, (None, None))
-            new = self.new_states.get(key, (None, None))
-            # What a killed create leaves is as good as nothing.
-            torn = old[1] in (None, ("torn",)) and state == (old[0], ("torn",))
-            if state == new:
-                found[key] = 1
-            elif state == old or torn or state in (*also, *self.between(self)):
-                found[key] = 0
-            else:
-                raise Wrong(f"{key} is {brief(state)}, was {brief(old)}, becomes {brief(new)}")
-        if view.damaged not in (self.old.damaged, self.new.damaged):
-            raise Wrong("damaged/ holds something else")
-        return found
-
-
-class Wrong(Exception):
-    """What a store or a command must not be."""
-
-
-def check(condition, message):
-    if not condition:
-        raise Wrong(message)
-
-
-def brief(value):
-    text = repr(value)
-    return text if len(text) < 160 else text[:150] + "…"
-
-
-def _empty(store):
-    store.must("init", *store.rig.settings)
-
-
-def _base(store):
-    """What lies around and must stay: a READY neighbour in the shard, and a claim somebody is at."""
-    _empty(store)
-    store.publish("neighbour", NEIGHBOURS[0])
-    store.claim(store.rig.keeper, NEIGHBOURS[1])
-
-
-def _claimed(store, scenario, key=KEY):
-    scenario.generation = store.claim(scenario.owner, key)
-
-
-def _build_claim(store, scenario):
-    _base(store)
-
-
-def _build_takeover(store, scenario):
-    _base(store)
-    _claimed(store, scenario)
-    scenario.owner.end()
-    scenario.owner = store.rig.new_owner()
-
-
-def _build_claimed(store, scenario):
-    _base(store)
-    _claimed(store, scenario)
-
-
-def _build_ready(store, scenario):
-    _base(store)
-    scenario.generation = store.publish("old value")
-
-
-def _build_both(store, scenario):
-    _build_ready(store, scenario)
-    scenario.generation = store.claim(scenario.owner, KEY, "--max-age", "0")
-
-
-def _leave(store, key, owner, call):
-    """Lets the finalizing of a large value be killed at a call, which leaves what it leaves."""
-    generation = store.claim(owner, key)
-    command = store.command(
-        "finalize", key, "--file", store.rig.large_file, "--generation", generation)
-    killed = run(faulty(command, Point(call, 1, ""), "signal=KILL"))
-    assert killed.code == -signal.SIGKILL, killed
-    return generation
-
-
-def _build_debris(store, scenario):
-    """READY, and beside it the claim of a finalize that was killed before its last step."""
-    _base(store)
-    scenario.generation = _leave(store, KEY, scenario.owner, "unlinkat")
-    assert store.view().debris == [KEY]
-
-
-def _build_damaged(store, scenario):
-    _build_ready(store, scenario)
-    path = os.path.join(store.path, "entries", f"{oracle.shard_of(KEY):02x}", KEY)
-    with open(path, "r+b") as file:
-        file.seek(-3, os.SEEK_END)
-        file.write(b"X")
-
-
-def _build_litter(store, scenario):
-    """Everything that a reaper removes: claims of dead owners, a torn one, debris, a temporary."""
-    _base(store)
-    dead = store.rig.new_owner()
-    _claimed(store, scenario)
-    for key in NEIGHBOURS[2], "elsewhere":
-        store.claim(dead, key)
-    torn = store.command("claim", NEIGHBOURS[3], "--owner", dead.pid)
-    assert run(faulty(torn, Point("write", 1, ""), "signal=KILL")).code == -signal.SIGKILL
-    _leave(store, NEIGHBOURS[4], dead, "unlinkat")
-    _leave(store, "unfinished", dead, "renameat")
-    dead.end()
-    scenario.owner.end()
-    scenario.owner = store.rig.new_owner()
-    view = store.view()
-    assert view.debris and view.temporaries and ("torn",) in [s[1] for s in view.keys.values()]
-
-
-def _claim(scenario, *options):
-    return ["claim", KEY, "--owner", scenario.owner.pid, *options]
-
-
-def _finalize(scenario, *value):
-    return ["finalize", KEY, *(value or ["new value"]), "--generation", scenario.generation]
-
-
-def _finalize_large(scenario):
-    return _finalize(scenario, "--file", scenario.rig.large_file)
-
-
-def scenarios():
-    anew = ("--max-age", "0")
-    return [
-        Scenario("claim-no-store", lambda store, scenario: None, _claim),
-        Scenario("claim-first", lambda store, scenario: _empty(store), _claim),
-        Scenario("claim", _build_claim, _claim),
-        Scenario("take-over", _build_takeover, _claim),
-        Scenario("recompute", _build_ready, lambda s: _claim(s, *anew), anew),
-        Scenario("finalize", _build_claimed, _finalize),
-        Scenario("finalize-large", _build_claimed, _finalize_large),
-        Scenario("finalize-over", _build_both, _finalize, anew),
-        Scenario("finalize-large-over", _build_both, _finalize_large, anew),
-        Scenario("abandon", _build_claimed, lambda s: ["abandon", KEY, "--generation", s.generation]),
-        Scenario("remove", _build_debris, lambda s: ["remove", KEY], settled=False),
-        # The claim goes first, so the value may be seen alone; never the claim alone.
-        Scenario("remove-both", _build_both, lambda s: ["remove", "--pending", KEY],
-                 between=lambda s: [(s.old_states[KEY][0], None)]),
-        Scenario("get-damaged", _build_damaged, lambda s: ["get", KEY], code=65),
-        Scenario("reap", _build_litter, lambda s: ["reap"]),
-    ]
-
-
 # -- Running and counting ---------------------------------------------------------------------------
 
 
@@ -424,9 +240,14 @@ class Rig:
             self._count += 1
             return os.path.join(self.stores, f"{name}-{self._count}")
 
-    def scenarios(self, leaving_out=()):
-        chosen = [s for s in scenarios() if s.name not in leaving_out]
-        return [s for s in chosen if re.search(self.options.only, s.name)]
+    def prepared(self, scenarios, names=()):
+        """Those asked for, each when it has been prepared."""
+        for scenario in scenarios:
+            wanted = scenario.name in names or not names
+            if wanted and re.search(self.options.only, scenario.name):
+                label = f"{scenario.name} without a fault"
+                if self.attempt(label, scenario.prepare, self):
+                    yield scenario
 
     def sample(self, items, most):
         """All of them; with --quick no more than that many, chosen by the seed, in their order."""
@@ -438,10 +259,11 @@ class Rig:
         """Runs one case and counts it; returns what it returned, None if it went wrong."""
         try:
             value = body(*arguments)
-        except (Wrong, subprocess.TimeoutExpired) as wrong:
+        except Exception as wrong:  # whatever it is, it is not what it must be
             with self._lock:
                 self.failed += 1
-                print(f"FAILED {label}: {wrong}", flush=True)
+                kind = "" if isinstance(wrong, Wrong) else f"{type(wrong).__name__}: "
+                print(f"FAILED {label}: {kind}{wrong}", flush=True)
             return None
         with self._lock:
             self.passed += 1
