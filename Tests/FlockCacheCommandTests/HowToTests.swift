@@ -16,7 +16,8 @@ import Testing
     /// Real files: the package's own sources, a few of them copied.
     private func sources() -> String {
         let target = directory("files")
-        _ = run("cp", ["-r", Self.root + "/Sources/FlockCache", target], environment: stage.variables)
+        _ = run(
+            "cp", ["-r", Self.root + "/Sources/FlockCache", target], environment: stage.variables)
         for copy in ["a", "b", "c"] {
             _ = run(
                 "cp", ["-r", target + "/Claims", target + "/copy-\(copy)"],
@@ -83,12 +84,13 @@ import Testing
     func aProgramFromTheFormatPageAloneReadsTheSame() {
         let environment = stage.variables
         for key in ["a", "b/../c", "x.pending", "sha256:0123"] {
-            let won = run("flock-cache", ["claim", "--", key], environment: environment)
+            let won = run(
+                builtProducts + "/flock-cache", ["claim", "--", key], environment: environment)
             #expect(won.code == 0)
             if key != "a" {
                 let generation = String(won.text.dropLast())
                 let done = run(
-                    "flock-cache",
+                    builtProducts + "/flock-cache",
                     ["finalize", "--generation", generation, "--", key, "value of \(key)"],
                     environment: environment)
                 #expect(done.code == 0)
@@ -102,14 +104,18 @@ import Testing
         #expect(listed.text.contains("value%20of%20b%2F..%2Fc"))
         let counted = run(
             "python3", [Self.reader, stage.store, "--stats"], environment: environment)
-        #expect(counted.text == run("flock-cache", ["stats"], environment: environment).text)
+        #expect(
+            counted.text
+                == run(builtProducts + "/flock-cache", ["stats"], environment: environment).text)
     }
 
     /// The same locks: while the program has a shard's mutex nobody changes a key of it.
     @Test(.enabled(if: isInstalled("python3")))
     func aProgramFromTheFormatPageAloneExcludesAndIsExcluded() {
         let environment = stage.variables
-        #expect(run("flock-cache", ["claim", "key"], environment: environment).code == 0)
+        #expect(
+            run(builtProducts + "/flock-cache", ["claim", "key"], environment: environment).code
+                == 0)
         let shard = run(
             "python3", [Self.reader, stage.store, "--shard", "key"], environment: environment)
         let held = Child(
@@ -118,18 +124,21 @@ import Testing
             environment: environment)
         #expect(held.line() == "held")
         let stuck = run(
-            "flock-cache", ["claim", "-n", "--max-age", "0", "--owner", "\(getpid())", "key"],
+            builtProducts + "/flock-cache",
+            ["claim", "-n", "--max-age", "0", "--owner", "\(getpid())", "key"],
             environment: environment)
         #expect(stuck.code == 75, "a claim that stands is seen without the mutex")
         let change = run(
-            "flock-cache", ["claim", "-w", "1s", "--owner", "\(getpid())", collision(with: shard.text)],
+            builtProducts + "/flock-cache",
+            ["claim", "-w", "1s", "--owner", "\(getpid())", collision(with: shard.text)],
             environment: environment)
         #expect(change.code == 124, "\(change)")
         held.closeInput()
         #expect(held.wait() == .exit(0))
         #expect(
             run(
-                "flock-cache", ["claim", "--owner", "\(getpid())", collision(with: shard.text)],
+                builtProducts + "/flock-cache",
+                ["claim", "--owner", "\(getpid())", collision(with: shard.text)],
                 environment: environment
             ).code == 0)
     }

@@ -120,8 +120,8 @@ struct WrongLine: CustomStringConvertible, Sendable {
         #expect(stage.run("list", "--prefix=").text.hasPrefix("ready\tk\t"))
         #expect(stage.run("list", "--prefix", "").text.hasPrefix("ready\tk\t"))
         let outcome = stage.run("--store=", "list")
-        #expect(outcome.code == 66, "\(outcome)")
-        #expect(outcome.error.contains("empty"), "\(outcome)")
+        #expect(outcome.code == 64, "\(outcome)")
+        #expect(outcome.error.contains("--store names no directory"), "\(outcome)")
     }
 
     @Test func anEmptyValueIsAValue() {
