@@ -104,13 +104,6 @@ int64_t csystem_status_at(int32_t directory, const char *name, struct csystem_st
         RESULT(fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW)), &status, result);
 }
 
-int64_t csystem_inode_of(const char *path, uint64_t *inode) {
-    struct stat status;
-    int64_t result = RESULT(stat(path, &status));
-    if (result == 0) *inode = (uint64_t)status.st_ino;
-    return result;
-}
-
 int64_t csystem_file_system(int32_t file, uint64_t *magic, int32_t *is_read_only) {
     struct statfs status;
     int64_t result = RESULT(fstatfs(file, &status));

@@ -32,7 +32,7 @@ struct CallingProgram {
     }
 
     /// Finds it, beginning at the process that called.
-    static func find(parent: Int32) throws(Failure) -> CallingProgram {
+    static func find() throws(Failure) -> CallingProgram {
         guard let own = Process.target(of: "/proc/self"),
             own.elementsEqual(String(Process.id).utf8)
         else {
@@ -40,19 +40,30 @@ struct CallingProgram {
         }
         // A process of the chain may end at any time; then its children have other parents.
         for _ in 0..<10 {
-            let chain = try chain(from: parent == Process.parent ? parent : Process.parent)
+            let parent = Process.parent
+            let chain = try chain(from: parent)
             guard let owner = chain.last else { throw unknown("the calling process has ended") }
             try refuseMachine(owner.id)
             guard let identity = try identity(of: owner.id) else { continue }
-            let again = try Self.chain(from: Process.parent)
-            if again.map(\.id) == chain.map(\.id), again.map(\.startTime) == chain.map(\.startTime)
-            {
+            if try isStill(chain, from: parent) {
                 return CallingProgram(
                     identity: identity, command: owner.command,
                     between: chain.dropLast().map(\.id))
             }
         }
         throw unknown("the processes that called keep ending")
+    }
+
+    /// Whether the processes that were read are the same as before the owner was identified.
+    private static func isStill(
+        _ chain: [ProcessStatus], from parent: Int32
+    ) throws(Failure) -> Bool {
+        // A process that ends has no children from that moment on. So a parent that is still one has
+        // lived all the while, which proves more than its start time, and costs nothing.
+        if chain.count == 1 { return Process.parent == parent }
+        let again = try Self.chain(from: Process.parent)
+        return again.map(\.id) == chain.map(\.id)
+            && again.map(\.startTime) == chain.map(\.startTime)
     }
 
     /// Every process whose claims the caller may end: the program, and those that act for it, this
@@ -146,7 +157,7 @@ struct CallingProgram {
     /// A container's may well be the program: the inode of the first PID namespace is the kernel's
     /// PROC_PID_INIT_INO.
     private static func refuseMachine(_ process: Int32) throws(Failure) {
-        if process == 1, Process.inode(of: "/proc/self/ns/pid") == 0xefff_fffc {
+        if process == 1, Process.namespace("/proc/self/ns/pid") == 0xefff_fffc {
             throw unknown("the calling process has ended, or is the machine's own (pid 1)")
         }
     }

@@ -10,13 +10,10 @@ package final class Environment {
     package var input: Int32 = 0
     package var output: Int32 = 1
     package var error: Int32 = 2
-    /// The process that called, as `getppid` says.
-    package var parent: Int32
 
     package init(arguments: [[UInt8]], variable: @escaping (StaticString) -> [UInt8]?) {
         self.arguments = arguments
         self.variable = variable
-        parent = Process.parent
     }
 
     /// The value of a variable that is set and not empty.

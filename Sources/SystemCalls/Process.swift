@@ -18,11 +18,20 @@ package enum Process {
         return result == 0 || result == -Int64(EPERM)
     }
 
-    /// The inode behind a path such as `/proc/self/ns/pid`; nil when it cannot be read.
-    package static func inode(of path: FileName) -> UInt64? {
+    /// The inode of a namespace of this process, from a link such as `/proc/self/ns/pid`, whose target
+    /// is `pid:[4026531836]`; nil when it cannot be read.
+    ///
+    /// Following the link instead makes the kernel build an inode: 28 µs where reading it takes 3.
+    package static func namespace(_ path: FileName) -> UInt64? {
+        guard let target = target(of: path), target.last == UInt8(ascii: "]"),
+            let open = target.firstIndex(of: UInt8(ascii: "["))
+        else { return nil }
         var inode: UInt64 = 0
-        let result = unsafe path.withPointer { unsafe csystem_inode_of($0, &inode) }
-        return result == 0 ? inode : nil
+        for byte in target[(open + 1)...].dropLast() {
+            guard UInt8(ascii: "0")...UInt8(ascii: "9") ~= byte else { return nil }
+            inode = inode &* 10 &+ UInt64(byte - UInt8(ascii: "0"))
+        }
+        return inode
     }
 
     /// What a symbolic link says; nil when it cannot be read.

@@ -37,8 +37,6 @@ int64_t csystem_truncate(int32_t file, int64_t size);
 int64_t csystem_sync(int32_t file);
 int64_t csystem_status(int32_t file, struct csystem_status *result);
 int64_t csystem_status_at(int32_t directory, const char *name, struct csystem_status *result);
-/// The inode behind a path, following links: for /proc/self/ns/….
-int64_t csystem_inode_of(const char *path, uint64_t *inode);
 int64_t csystem_file_system(int32_t file, uint64_t *magic, int32_t *is_read_only);
 int64_t csystem_change_mode(int32_t file, uint32_t mode);
 /// Sets the modification time to now.

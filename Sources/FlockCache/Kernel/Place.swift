@@ -21,10 +21,10 @@ struct Place: Equatable, Sendable {
     private static func find() -> Place? {
         guard let text = Process.contents(of: "/proc/sys/kernel/random/boot_id", upTo: 64),
             let boot = BootID(text.prefix(36)),
-            let processNamespace = Process.inode(of: "/proc/self/ns/pid")
+            let processNamespace = Process.namespace("/proc/self/ns/pid")
         else { return nil }
         // Kernels before 5.6 have no time namespaces: everybody is in one.
-        let timeNamespace = Process.inode(of: "/proc/self/ns/time") ?? 0
+        let timeNamespace = Process.namespace("/proc/self/ns/time") ?? 0
         return Place(boot: boot, processNamespace: processNamespace, timeNamespace: timeNamespace)
     }
 }

@@ -109,9 +109,9 @@ package struct ProcessStatus: Sendable {
         self.startTime = startTime
     }
 
-    /// The arguments it was started with, each ended by NUL.
+    /// The arguments it was started with, each ended by NUL; the first 4096 bytes of them.
     package static func commandLine(of process: Int32) -> [UInt8]? {
-        Process.contents(of: procFile("cmdline", of: process), upTo: 64 << 10)
+        Process.contents(of: procFile("cmdline", of: process))
     }
 }
 

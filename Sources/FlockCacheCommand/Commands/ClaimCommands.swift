@@ -250,7 +250,7 @@ private func claimRight(_ invocation: Invocation) throws(Failure) -> ClaimRight 
 /// The owner as named, else the calling program; nil is nobody.
 private func owner(_ invocation: Invocation) throws(Failure) -> CallingProgram? {
     guard let text = invocation.raw(.owner) ?? invocation.environment.setting("FLOCK_CACHE_OWNER")
-    else { return try CallingProgram.find(parent: invocation.environment.parent) }
+    else { return try CallingProgram.find() }
     if text.elementsEqual("none".utf8) { return nil }
     guard let process = UInt64(argument: text) else {
         throw Failure(.configuration, "FLOCK_CACHE_OWNER is no process number: \(shown(text))")
