@@ -40,7 +40,7 @@ MUTANTS = [
         "NAME is not looked at again under the mutex", "Claims/Claiming.swift",
         "guard ready == seenReady else { return nil }",
         "_ = seenReady",
-        ["preempt.py ^claim$"]),
+        ["preempt.py ^take-over$"]),
     Mutant(
         "a shard is not marked while it is changed", "Kernel/HeldShard.swift",
         "marked.changer = Process.id",
@@ -75,12 +75,12 @@ MUTANTS = [
         "a reader looks at NAME once", "Claims/Lookup.swift",
         "for isLast in [false, true] {",
         "for isLast in [false] {",
-        ["preempt.py ^finalize$", "preempt.py ^(claim|abandon|remove)"]),
+        ["preempt.py ^get-pending$"]),
     Mutant(
-        "a generation follows the clock alone", "Kernel/HeldShard.swift",
+        "generations begin again once the files are gone", "Kernel/HeldShard.swift",
         "max(UInt64(clamping: WallClock.microseconds), block.highest + 1, found + 1)",
-        "max(UInt64(clamping: WallClock.microseconds - 3_600_000_000), found + 1)",
-        ["kill.py ^(abandon|remove)"]),
+        "found + 1",
+        ["kill.py ^abandon$"]),
     Mutant(
         "an error after the first write is no error", "Claims/Finalizing.swift",
         "try mine.file.write(section, at: mine.text.count)",

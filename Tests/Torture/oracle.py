@@ -90,7 +90,7 @@ class View:
     """What a store holds.
 
     `keys` maps each key to a pair: its READY side and its PENDING side. The first is None,
-    ("ready", generation, payload) or ("damaged", bytes); the second None, ("torn",) or
+    ("ready", generation, payload) or ("damaged", generation, bytes); the second None, ("torn",) or
     ("claim", generation, owner's pid). A `.pending` that is no claim, because a READY record of no
     lower generation is there, is in `debris` instead.
     """
@@ -124,7 +124,7 @@ class View:
                 section = claim_section(data)
                 ready_generation = int(section[0]["generation"]) if section else 0
                 whole = ready_record(data)
-                ready = ("ready", *whole) if whole else ("damaged", data)
+                ready = ("ready", *whole) if whole else ("damaged", ready_generation, data)
                 self.generations.add(ready_generation)
             if name + PENDING in names:
                 section = claim_section(_contents(os.path.join(path, name + PENDING)))
@@ -150,6 +150,25 @@ class View:
     def stats(self):
         """What `stats` has to print."""
         return f"pending {self.pending}\nready {self.ready}\nbytes {self.bytes}\n".encode()
+
+    def exit_code(self, key, words, live):
+        """How a command on a key has to end, run alone on this store, where those owners live."""
+        ready, claim = self.keys.get(key, (None, None))
+        is_live = claim is not None and claim[0] == "claim" and str(claim[2]) in live
+        generation = int(words[words.index("--generation") + 1]) if "--generation" in words else None
+        has_value = ready is not None and ready[0] == "ready" and "--max-age" not in words
+        if words[0] == "claim":
+            return 1 if has_value else 75 if is_live else 0
+        if words[0] == "finalize":
+            # The claim counts if there is one, else the value, of which only the claim is read.
+            return 0 if generation == (claim or ready or (None, None))[1] else 76
+        if words[0] == "abandon":
+            return 0 if claim is None or claim[1] == generation else 76
+        if words[0] == "remove":
+            return 75 if is_live and "--pending" not in words else 0
+        if words[0] == "get":
+            return 0 if has_value else 65 if ready else 75 if claim else 1
+        return 0
 
     def state(self, key, known):
         """A key's state, with "new" for every generation that is not known from before."""

@@ -2,7 +2,7 @@
 
 The judge is one for all pairs: what both print, both exit codes and the store afterwards must be those
 of one of the two orders, the stopped one first or the rival first. Both orders are run without faults
-for each pair. So there is one winner, no value is lost, a finalize after a take-over is told 76 and
+for each pair, and must end as the files demand. So there is one winner, no value is lost, a finalize after a take-over is told 76 and
 changes nothing, and no reader sees a key absent that is not.
 
 A rival that does not end must be waiting for the mutex, and the stopped one must have it: asked of the
@@ -66,18 +66,28 @@ def outcome(scenario, rival, first, second, store):
 
 
 def orders(scenario, rival):
-    """The outcomes of the two orders, without faults."""
+    """The outcomes of the two orders, without faults; each step ends as the files before it demand."""
+    return in_turn(scenario, rival, True), in_turn(scenario, rival, False)
+
+
+def in_turn(scenario, rival, stopped_first):
     store = scenario.copy()
-    first = torture.run(scenario.arguments(store))
-    second = store.run(*rival.arguments)
-    stopped_first = outcome(scenario, rival, first, second, store)
+    live = {owner.pid for owner in scenario.rig.owners if owner.is_live}
+
+    def step(words):
+        expected = store.view().exit_code(KEY, words, live)
+        done = store.run(*words)
+        check(done.code == expected, f"{words} ended with {done.code}, not {expected}: {done.err}")
+        return done
+
+    first, second = scenario.words(scenario), rival.arguments
+    if stopped_first:
+        results = step(first), step(second)
+    else:
+        results = (step(second), step(first))[::-1]
+    found = outcome(scenario, rival, *results, store)
     store.remove()
-    store = scenario.copy()
-    second = store.run(*rival.arguments)
-    first = torture.run(scenario.arguments(store))
-    rival_first = outcome(scenario, rival, first, second, store)
-    store.remove()
-    return stopped_first, rival_first
+    return found
 
 
 class Stopped:

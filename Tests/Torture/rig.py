@@ -73,6 +73,10 @@ class Owner:
         self.process = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
         self.pid = str(self.process.pid)
 
+    @property
+    def is_live(self):
+        return self.process.returncode is None
+
     def end(self):
         self.process.kill()
         self.process.wait()
@@ -207,9 +211,11 @@ class Rig:
         parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
         parser.add_argument("--jobs", type=int, default=os.cpu_count())
         self.options = parser.parse_args()
+        if not shutil.which("strace"):
+            sys.exit("strace is missing: install it")
         self.command = os.path.abspath(getattr(self.options, argument))
         self.quick, self.random = self.options.quick, random.Random(self.options.seed)
-        self._lock, self._count, self._owners = threading.Lock(), 0, []
+        self._lock, self._count, self.owners = threading.Lock(), 0, []
         self.passed = self.failed = 0
         self._start = time.monotonic()
         self.home = self.stores = tempfile.mkdtemp(prefix="torture-", dir=where)
@@ -224,14 +230,14 @@ class Rig:
             file.write(self.large)
 
     def close(self):
-        for owner in self._owners:
+        for owner in self.owners:
             owner.end()
         shutil.rmtree(self.home, ignore_errors=True)
 
     def new_owner(self):
         owner = Owner()
         with self._lock:
-            self._owners.append(owner)
+            self.owners.append(owner)
         return owner
 
     def path(self, name):

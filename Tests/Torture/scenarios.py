@@ -190,6 +190,11 @@ def everything():
         # The claim goes first, so the value may be seen alone; never the claim alone.
         Scenario("remove-both", _build_both, lambda s: ["remove", "--pending", KEY],
                  between=lambda s: [(s.old_states[KEY][0], None)]),
+        # These change nothing; they are there to be stopped half-way, and to meet errors.
+        Scenario("claim-pending", _build_claimed,
+                 lambda s: ["claim", KEY, "--owner", s.rig.keeper.pid], code=75),
+        Scenario("get-pending", _build_claimed, lambda s: ["get", KEY], code=75),
+        Scenario("get", _build_both, lambda s: ["get", KEY], anew),
         Scenario("get-damaged", _build_damaged, lambda s: ["get", KEY], code=65),
         Scenario("reap", _build_litter, lambda s: ["reap"]),
     ]
