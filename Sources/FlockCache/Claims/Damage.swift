@@ -27,9 +27,12 @@ extension Session {
             if !hasClaim { try directory.unlink(name.pending) }
             try directory.rename(name.ready, to: target, in: kept)
         }
-        // With what size it was counted its file does not tell any more.
-        held.block.counts = try store.count(name.shard, removingDebris: true)
-        held.commit()
+        // With what size it was counted its file does not tell any more. It is set aside whether or not
+        // the others can be counted now: otherwise the mark stays, and the next counts.
+        if let counts = try? store.count(name.shard, removingDebris: true) {
+            held.block.counts = counts
+            held.commit()
+        }
         return "\(store.path)/damaged/\(String(decoding: target.bytes, as: UTF8.self))"
     }
 }
