@@ -88,7 +88,6 @@ static int64_t status_result(int64_t result, const struct stat *from, struct csy
     to->modified = (int64_t)from->st_mtim.tv_sec * 1000000000 + from->st_mtim.tv_nsec;
     to->mode = from->st_mode;
     to->uid = from->st_uid;
-    to->gid = from->st_gid;
     to->links = (uint32_t)from->st_nlink;
     return 0;
 }

@@ -1,5 +1,4 @@
 internal import FlockCache
-internal import SystemCalls
 
 /// What a command gets from outside; tests give their own.
 package final class Environment {

@@ -25,7 +25,6 @@ package struct Errno: Error, Hashable, Sendable {
     package static let readOnly = Errno(code: EROFS)
     package static let isADirectory = Errno(code: EISDIR)
     package static let symbolicLink = Errno(code: ELOOP)
-    package static let timedOut = Errno(code: ETIMEDOUT)
     package static let tooManyFiles = Errno(code: EMFILE)
     package static let tooManyFilesInSystem = Errno(code: ENFILE)
     package static let wouldBlock = Errno(code: EAGAIN)

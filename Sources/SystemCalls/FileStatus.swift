@@ -9,7 +9,7 @@ package struct FileStatus: Sendable {
     package let modified: Int64
     /// Type and permissions.
     package let mode: UInt32
-    package let user, group: UInt32
+    package let user: UInt32
     /// How many names the file has; 0 when it was removed.
     package let links: UInt32
 
@@ -20,11 +20,8 @@ package struct FileStatus: Sendable {
         modified = status.modified
         mode = status.mode
         user = status.uid
-        group = status.gid
         links = status.links
     }
 
     package var isRegular: Bool { mode & UInt32(S_IFMT) == UInt32(S_IFREG) }
-    package var isDirectory: Bool { mode & UInt32(S_IFMT) == UInt32(S_IFDIR) }
-    package var permissions: UInt32 { mode & 0o7777 }
 }

@@ -22,7 +22,7 @@ extern const int32_t csystem_lookup_flags;  // O_CLOEXEC | O_NOFOLLOW | O_NONBLO
 struct csystem_status {
     uint64_t device, inode, size;
     int64_t modified;  // nanoseconds since 1970
-    uint32_t mode, uid, gid, links;
+    uint32_t mode, uid, links;
 };
 
 int64_t csystem_open(int32_t directory, const char *name, int32_t flags, uint32_t mode);

@@ -79,11 +79,9 @@ extension OpenStore {
     func removeFiles(
         of name: EntryName, _ held: inout HeldShard, in directory: Directory
     ) throws(StoreError) -> Bool {
-        let size: Int?
-        let pending: PendingFile
         let generation = try readyGeneration(name, in: directory)
-        pending = try readPending(name, in: directory)
-        size = try attempt("read", file(name.ready, in: name.shard)) { () throws(Errno) in
+        let pending = try readPending(name, in: directory)
+        let size = try attempt("read", file(name.ready, in: name.shard)) { () throws(Errno) in
             try directory.status(of: name.ready)?.size
         }
         let isCounted: Bool

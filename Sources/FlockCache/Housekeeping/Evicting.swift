@@ -22,9 +22,8 @@ extension Session {
                     return WallClock.microseconds - value.finalized > maxAge.clampedMicroseconds
                 } ?? false
             }
-            guard try isOld() else { return true }
+            guard try isOld() else { return }
             try remove(name, .tooOld, from: store, request, in: directory, if: isOld)
-            return true
         }
     }
 
@@ -38,43 +37,39 @@ extension Session {
                 }
                 return status.map { EvictionPlan.Use($0) <= plan.cutoff } ?? false
             }
-            guard try isUnused() else { return true }
+            guard try isUnused() else { return }
             try remove(name, .evicted, from: store, request, in: directory, if: isUnused)
-            return true
         }
     }
 
     /// Removes a value if, under the mutex, the reason still holds and nobody computes it anew.
-    @discardableResult
     private func remove(
         _ name: EntryName, _ reason: Store.Reaped.Reason, from store: OpenStore,
         _ request: ReapRequest, in directory: Directory, if holds: () throws(StoreError) -> Bool
-    ) throws(StoreError) -> Bool {
-        guard let key = EntryName.decode(name.encoded) else { return false }
+    ) throws(StoreError) {
+        guard let key = EntryName.decode(name.encoded) else { return }
         var held = try HeldShard(store, name.shard)
-        guard try holds() else { return false }
+        guard try holds() else { return }
         let generation = try store.readyGeneration(name, in: directory) ?? 0
         if let claim = try store.standingClaim(name, besideReady: generation, in: directory),
             try store.liveHolder(of: claim) != nil
         {
-            return false
+            return
         }
         if !request.dryRun { _ = try store.removeFiles(of: name, &held, in: directory) }
         request.report(Store.Reaped(key: Store.Key(key), reason: reason))
-        return true
     }
 
     private func forEachReady(
-        in store: OpenStore, _ body: (EntryName, Directory) throws(StoreError) -> Bool
+        in store: OpenStore, _ body: (EntryName, Directory) throws(StoreError) -> Void
     ) throws(StoreError) {
         for shard in 0..<Layout.shardCount {
             guard let directory = try store.shardDirectory(shard, making: false) else { continue }
             let names = try HeldShard(store, shard).names(in: directory)
             for (encoded, files) in names.entries where files.hasReady {
-                let goesOn = try unlessPlanted { () throws(StoreError) in
+                _ = try unlessPlanted { () throws(StoreError) -> Void? in
                     try body(EntryName(shard: shard, encoded: encoded), directory)
                 }
-                if goesOn == false { return }
             }
         }
     }

@@ -61,7 +61,7 @@ extension Verb {
     let words = Words(invocation)
     let owner = try claimOwner(invocation, words)
     let wait = invocation.wait(.wait, none: .noWait)
-    let start = WaitNotice(
+    let notice = WaitNotice(
         key: key, limit: wait?.limit, words: words, terminal: invocation.environment.error,
         owner: owner)
     let (maxAge, staleAfter) = (invocation.duration(.maxAge), invocation.duration(.staleAfter))
@@ -72,7 +72,7 @@ extension Verb {
         }
         return try store.session.claim(
             key, for: owner, maxAge: maxAge, staleAfter: staleAfter,
-            waiting: wait.map { $0.limit } ?? .zero, whilePending: start.look)
+            waiting: wait.map { $0.limit } ?? .zero, whilePending: notice.look)
     }
     switch outcome {
     case .won(let generation, let former):
