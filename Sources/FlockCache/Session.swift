@@ -137,10 +137,8 @@ extension OpenStore {
     func sessionID() throws(StoreError) -> UInt64 {
         if let known = withLazy({ $0.session?.id }) { return known }
         let locks = try locksDirectory()
-        let mode = marker.fileMode
         let session = try attempt("lock", lockFile(Layout.sessions(0))) { () throws(Errno) in
-            try SessionLock(
-                in: locks, fileMode: marker.isShared ? mode : nil, defaultMode: mode)
+            try SessionLock(in: locks, marker)
         }
         return withLazy { lazy in
             if let known = lazy.session { return known.id }

@@ -1,4 +1,5 @@
 internal import FlockCache
+internal import SystemCalls
 
 /// The exit codes, and which failure ends with which.
 ///
@@ -40,8 +41,10 @@ package enum ExitCode: Int32, CaseIterable, Sendable {
         }
     }
 
-    /// Out of descriptors, memory or locks: `EMFILE`, `ENFILE`, `ENOMEM`, `ENOLCK`.
-    private static let shortages: Set<Int32> = [24, 23, 12, 37]
+    /// Out of descriptors, memory or locks.
+    private static let shortages: [Errno] = [
+        .tooManyFiles, .tooManyFilesInSystem, .noMemory, .noLocks,
+    ]
 
     init(_ error: StoreError) {
         self =
@@ -57,7 +60,7 @@ package enum ExitCode: Int32, CaseIterable, Sendable {
             case .readOnly: .cannotCreate
             case .noSpace: .inputOutput
             case .inputOutput:
-                error.systemError.map(Self.shortages.contains) == true ? .system : .inputOutput
+                Self.shortages.contains { $0.code == error.systemError } ? .system : .inputOutput
             }
     }
 }

@@ -1,3 +1,5 @@
+internal import FlockCache
+
 // The help, made from the table of commands.
 
 extension Verb {
@@ -81,11 +83,11 @@ let programVersion = "0.1.0"
 @Sendable private func runVersion(_ invocation: Invocation) throws(Failure) -> ExitCode {
     if invocation.has(.json) {
         let members: [JSON.Member] = [
-            .init("version", .text(programVersion)), .init("format", .number(1)),
+            .init("version", .text(programVersion)), .init("format", .number(Marker.version)),
         ]
         try print(JSON.line(members), invocation)
     } else {
-        try print("flock-cache \(programVersion) (store format 1)", invocation)
+        try print("flock-cache \(programVersion) (store format \(Marker.version))", invocation)
     }
     return .yes
 }

@@ -11,13 +11,6 @@ package struct File: ~Copyable, Sendable {
 
     deinit { _ = csystem_close(number) }
 
-    /// Closes the file and says whether that failed; the descriptor is gone either way.
-    package consuming func close() throws(Errno) {
-        let result = csystem_close(number)
-        discard self
-        if result < 0 { throw Errno(code: Int32(-result)) }
-    }
-
     /// Opens a path as the user gave it, following links.
     package static func open(path: FileName) throws(Errno) -> File {
         let number = try call {
@@ -36,11 +29,6 @@ package struct File: ~Copyable, Sendable {
     /// Reads at the file's position; fewer bytes than asked for means the end is near, 0 that it is here.
     package func read(into bytes: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
         try unsafe readDescriptor(number, into: bytes)
-    }
-
-    /// Reads until the buffer is full or the file ends.
-    package func readFully(into bytes: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
-        try unsafe readDescriptorFully(number, into: bytes)
     }
 
     /// Reads at an offset, until the buffer is full or the file ends.
@@ -71,13 +59,9 @@ package struct File: ~Copyable, Sendable {
 
     /// The file's bytes from an offset on, no more than that many.
     package func contents(upTo limit: Int, at offset: Int = 0) throws(Errno) -> [UInt8] {
-        var contents = [UInt8](repeating: 0, count: limit)
-        var span = contents.mutableSpan
-        let count = try unsafe span.withUnsafeMutableBytes { (bytes) throws(Errno) in
+        try unsafe collect(upTo: limit) { (bytes) throws(Errno) in
             try unsafe read(into: bytes, at: offset)
         }
-        contents.removeLast(limit - count)
-        return contents
     }
 
     /// Writes every byte at the file's position.
@@ -106,13 +90,9 @@ package struct File: ~Copyable, Sendable {
 
     /// What one read yields, for files that were written whole by one call.
     package func contentsOnce(upTo limit: Int) throws(Errno) -> [UInt8] {
-        var contents = [UInt8](repeating: 0, count: limit)
-        var span = contents.mutableSpan
-        let count = try unsafe span.withUnsafeMutableBytes { (bytes) throws(Errno) in
+        try unsafe collect(upTo: limit) { (bytes) throws(Errno) in
             try unsafe readOnce(into: bytes, at: 0)
         }
-        contents.removeLast(limit - count)
-        return contents
     }
 
     /// Reads from an offset to the end through a buffer of that size, and returns how much it was.
@@ -165,6 +145,17 @@ package struct File: ~Copyable, Sendable {
     package static func unmap(_ bytes: UnsafeRawBufferPointer) {
         unsafe csystem_unmap(bytes.baseAddress, bytes.count)
     }
+}
+
+/// An array of what a closure reads into a buffer of that size, which says how much it was.
+func collect(
+    upTo limit: Int, _ read: (UnsafeMutableRawBufferPointer) throws(Errno) -> Int
+) throws(Errno) -> [UInt8] {
+    var contents = [UInt8](repeating: 0, count: limit)
+    var span = contents.mutableSpan
+    let count = try unsafe span.withUnsafeMutableBytes(read)
+    contents.removeLast(limit - count)
+    return contents
 }
 
 /// Reads once from a descriptor that is not ours to close, such as standard input.

@@ -43,7 +43,7 @@ package struct LockFile: ~Copyable, Sendable {
         return FileStatus(status)
     }
 
-    /// Reads at an offset until the buffer is full or the file ends.
+    /// Reads at an offset with one call: fewer bytes than asked for when the file ends before.
     package func read(into bytes: UnsafeMutableRawBufferPointer, at offset: Int) throws(Errno)
         -> Int
     {
@@ -55,13 +55,9 @@ package struct LockFile: ~Copyable, Sendable {
 
     /// The file's first bytes, no more than that many.
     package func contents(upTo limit: Int) throws(Errno) -> [UInt8] {
-        var contents = [UInt8](repeating: 0, count: limit)
-        var span = contents.mutableSpan
-        let count = try unsafe span.withUnsafeMutableBytes { (bytes) throws(Errno) in
+        try unsafe collect(upTo: limit) { (bytes) throws(Errno) in
             try unsafe read(into: bytes, at: 0)
         }
-        contents.removeLast(limit - count)
-        return contents
     }
 
     /// Writes every byte at an offset.

@@ -48,16 +48,12 @@ package enum Process {
 
     /// The first bytes of a file of `/proc`; nil when it cannot be read.
     package static func contents(of path: FileName, upTo limit: Int = 4096) -> [UInt8]? {
-        var contents = [UInt8](repeating: 0, count: limit)
-        var span = contents.mutableSpan
         do throws(Errno) {
             let file = try File.open(path: path)
             // One read: the kernel makes such a file's content anew for each.
-            let count = try unsafe span.withUnsafeMutableBytes { (bytes) throws(Errno) in
+            return try unsafe collect(upTo: limit) { (bytes) throws(Errno) in
                 try unsafe file.read(into: bytes)
             }
-            contents.removeLast(limit - count)
-            return contents
         } catch {
             return nil
         }

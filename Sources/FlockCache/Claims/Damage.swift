@@ -33,7 +33,8 @@ extension Session {
             held.block.counts = counts
             held.commit()
         }
-        return "\(store.path)/damaged/\(String(decoding: target.bytes, as: UTF8.self))"
+        return store.file(Layout.damaged, in: nil) + "/"
+            + String(decoding: target.bytes, as: UTF8.self)
     }
 }
 

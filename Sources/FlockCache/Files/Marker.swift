@@ -9,7 +9,8 @@ package struct Marker: Equatable, Sendable {
 
     package init() {}
 
-    static let version = 1
+    /// Of the format that this program reads and writes.
+    package static let version = 1
 
     /// Whether others than the owner may use the store: then permissions are set whatever the umask.
     var isShared: Bool { mode & 0o070 != 0 }

@@ -25,7 +25,7 @@ package struct ReadyFile: Sendable {
     }
 
     /// Records up to this are read with one call; a page of memory, and most values are names.
-    static let smallest = 4096
+    private static let oneRead = 4096
     /// Values beyond this are never held in memory by us, only mapped for who asks.
     static let largestInMemory = 64 << 10
     private static let copyBuffer = 256 << 10
@@ -58,7 +58,7 @@ package struct ReadyFile: Sendable {
         let status = try file.status()
         guard status.isRegular else { return .damaged }
         let found = try withUnsafeTemporaryAllocation(
-            byteCount: min(status.size, smallest), alignment: 8
+            byteCount: min(status.size, oneRead), alignment: 8
         ) { (buffer) throws(Errno) -> Head? in
             let count = try file.read(into: buffer, at: 0)
             let bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count])

@@ -135,17 +135,4 @@ extension Store {
                 age: .microseconds(max(0, WallClock.microseconds - value.finalized)))
         }
     }
-
-    /// How many entries there are.
-    public struct Counts: Hashable, Sendable {
-        /// Claims, torn and stale ones included.
-        public let pending: Int
-        /// Values.
-        public let ready: Int
-        /// The sizes of the READY records' files, heads included.
-        public let bytes: Int
-        /// False when a shard was being changed for longer than a tenth of a second; then its counts
-        /// before that change stand in.
-        public let isExact: Bool
-    }
 }

@@ -10,10 +10,10 @@ final class SessionLock: Sendable {
     private let file: LockFile
 
     /// Takes a byte that nobody has.
-    init(in locks: Directory, fileMode: UInt32?, defaultMode: UInt32) throws(Errno) {
+    init(in locks: Directory, _ marker: Marker) throws(Errno) {
         while true {
             let id = try randomBits() >> 2
-            let file = try Self.open(id, in: locks, fileMode: fileMode, defaultMode: defaultMode)
+            let file = try openOrMake(Layout.sessions(Self.index(id)), in: locks, marker)
             if try file.tryLock(.exclusive, at: Self.offset(id)) {
                 self.id = id
                 self.file = file
@@ -38,20 +38,11 @@ final class SessionLock: Sendable {
 
     private static func index(_ id: UInt64) -> Int { Int(id & 63) }
     private static func offset(_ id: UInt64) -> Int { Int(id >> 6) }
-
-    private static func open(
-        _ id: UInt64, in locks: Directory, fileMode: UInt32?, defaultMode: UInt32
-    ) throws(Errno) -> LockFile {
-        let name = Layout.sessions(index(id))
-        return try openOrMake(name, in: locks, fileMode: fileMode, defaultMode: defaultMode)
-    }
 }
 
-/// Opens a file that carries locks, making it if need be.
-///
-/// `fileMode` is set whatever the umask.
+/// Opens a file that carries locks, making it if need be with the permissions that the marker names.
 func openOrMake(
-    _ name: FileName, in locks: Directory, fileMode: UInt32?, defaultMode: UInt32
+    _ name: FileName, in locks: Directory, _ marker: Marker
 ) throws(Errno) -> LockFile {
     while true {
         do throws(Errno) {
@@ -60,8 +51,8 @@ func openOrMake(
             if error != .noEntry { throw error }
         }
         do throws(Errno) {
-            let file = try locks.openLockFile(name, .createNew(mode: fileMode ?? defaultMode))
-            if let fileMode { try file.changeMode(to: fileMode) }
+            let file = try locks.openLockFile(name, .createNew(mode: marker.fileMode))
+            if marker.isShared { try file.changeMode(to: marker.fileMode) }
             return file
         } catch {
             if error != .exists { throw error }

@@ -49,11 +49,8 @@ final class ShardFile: Sendable {
 
     private static func make(of store: OpenStore) throws(StoreError) -> Opened {
         let locks = try store.locksDirectory()
-        let mode = store.marker.fileMode
         let file = try attempt("make", path(in: store.path)) { () throws(Errno) in
-            try openOrMake(
-                Layout.shards, in: locks, fileMode: store.marker.isShared ? mode : nil,
-                defaultMode: mode)
+            try openOrMake(Layout.shards, in: locks, store.marker)
         }
         return Opened(file: file, isWritable: true)
     }
@@ -163,8 +160,9 @@ final class ShardFile: Sendable {
         try file.contents(upTo: header.count) == header
     }
 
-    /// `flock-cache shards 1`, the device (0 on a network) and the inode of the file, in text, with spaces to 63 bytes
-    /// and a line's end.
+    /// The text `flock-cache shards 1 DEVICE INODE`, spaces up to 63 bytes, and a line's end.
+    ///
+    /// The device is 0 on a network.
     private static func header(device: UInt64, inode: UInt64) -> [UInt8] {
         var header = [UInt8]()
         header.reserveCapacity(64)
