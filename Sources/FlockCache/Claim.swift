@@ -5,8 +5,9 @@ internal import SystemCalls
 ///
 /// Dropped without `finalize`, it is abandoned.
 ///
-/// It is held by this session: it lasts for as long as the process and the `Store` live, and ends with
-/// them however they end. In a forked child a claim of the parent is inert.
+/// It keeps its store open, also when the last `Store` of it has gone. When the process ends, however it
+/// ends, the claim is stale, and the next to ask takes over. In a forked child a claim of the parent is
+/// inert.
 public struct Claim: ~Copyable, Sendable {
     private let ticket: Ticket
 
@@ -22,11 +23,11 @@ public struct Claim: ~Copyable, Sendable {
 
     /// Publishes the value: the key is READY for everybody when this returns.
     ///
-    /// - Parameter bytes: up to 1 GiB.
+    /// - Parameter bytes: up to 1 GiB; none is a value too.
     /// - Returns: the entry as others see it.
     /// - Throws: `.claimLost` when the claim was taken over or removed; nothing has then changed.
-    ///   `.unknownOutcome` when the system failed after the decisive step. After any other error the
-    ///   claim has been abandoned.
+    ///   `.unknownOutcome` when the system failed after the decisive step. After any other error, such
+    ///   as `.noSpace` where the device is full or the value is too large, the claim has been abandoned.
     @discardableResult
     public consuming func finalize(_ bytes: some Collection<UInt8>) throws(StoreError) -> Entry {
         let copy = Array(bytes)
@@ -41,7 +42,10 @@ public struct Claim: ~Copyable, Sendable {
 
     /// Publishes the content of a file without reading it into memory.
     ///
-    /// - Throws: as `finalize(_:)`, and `.inputOutput` when the file cannot be read.
+    /// - Parameter path: of a file of up to 1 GiB; it is read to its end.
+    /// - Returns: the entry as others see it.
+    /// - Throws: as `finalize(_:)`, and when the file cannot be opened or read. `.unknownOutcome` also
+    ///   when the value was published but cannot be read back.
     @discardableResult
     public consuming func finalize(contentsOfFile path: String) throws(StoreError) -> Entry {
         try ticket.settle { (session, right) throws(StoreError) in

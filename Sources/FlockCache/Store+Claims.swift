@@ -12,8 +12,8 @@ extension Store {
     ///     seeing the old value until the new one is there.
     ///   - staleAfter: after this time the claim counts as stale although its holder lives. Without it,
     ///     never.
-    /// - Throws: what the system refuses; `.timedOut` when another process has been stopped in the
-    ///   middle of a change for ten seconds. That the key is taken is no error; nor is a damaged value,
+    /// - Throws: `.invalidKey`; what the system refuses; `.timedOut` when another process has been stopped
+    ///   in the middle of a change for ten seconds. That the key is taken is no error; nor is a damaged value,
     ///   which counts as absent.
     public func claim(
         _ key: Key, maxAge: Duration? = nil, staleAfter: Duration? = nil
@@ -32,7 +32,8 @@ extension Store {
     /// Takes no lock. A key that is READY throughout the call is never reported absent, nor is anything
     /// but a whole value returned.
     ///
-    /// - Throws: what the system refuses.
+    /// - Throws: `.invalidKey`, and what the system refuses. A damaged value is no error: it is set aside
+    ///   and reported through ``Configuration/onDamage``.
     public func entry(for key: Key, maxAge: Duration? = nil) throws(StoreError) -> Entry? {
         try session.entry(for: key, maxAge: maxAge)
     }
@@ -41,6 +42,7 @@ extension Store {
     ///
     /// - Returns: false if there was none, or it is claimed and `evenPending` was not asked for: then
     ///   nothing has changed. A value that is being computed anew counts as claimed.
+    /// - Throws: `.invalidKey`; what the system refuses; `.timedOut` as ``claim(_:maxAge:staleAfter:)``.
     @discardableResult
     public func remove(_ key: Key, evenPending: Bool = false) throws(StoreError) -> Bool {
         if case .removed = try session.remove(key, evenPending: evenPending) { true } else { false }

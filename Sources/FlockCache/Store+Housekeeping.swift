@@ -1,8 +1,10 @@
 extension Store {
     /// Streams the entries: `while let entry = try entries.next()`.
     ///
-    /// - Parameter prefix: only keys that begin with these bytes.
-    /// - Throws: what the system refuses. A store that is not there has no entries.
+    /// - Parameters:
+    ///   - filter: claims, values, or both.
+    ///   - prefix: only keys that begin with these bytes.
+    /// - Throws: nothing yet; ``Entries/next()`` does. A store that is not there has no entries.
     public func entries(
         _ filter: Filter = .all, prefix: Key? = nil
     ) throws(StoreError) -> Entries {
@@ -13,14 +15,21 @@ extension Store {
     ///
     /// Exact for each shard, also after any process was killed at any point, and in a copied store.
     /// After a boot the first call counts the files, about a second per million.
+    ///
+    /// - Throws: what the system refuses. A store that is not there has none. That somebody is in the
+    ///   middle of a change is no error: see ``Counts/isExact``.
     public func counts() throws(StoreError) -> Counts { try session.counts() }
 
     /// Removes what is stale and, within the limits given, what is old.
     ///
     /// Safe to run at any time, also twice at once, and to be killed. What is not provably stale stays.
     ///
-    /// - Parameter dryRun: only says what would be removed.
-    /// - Returns: what was removed.
+    /// - Parameters:
+    ///   - limits: what may go beyond what is stale; by default nothing.
+    ///   - dryRun: only says what would be removed.
+    /// - Returns: what was removed; leftovers that were no entries are not told.
+    /// - Throws: what the system refuses; `.timedOut` when another process has been stopped in the middle
+    ///   of a change for ten seconds. What was removed before stays removed.
     @discardableResult
     public func reap(
         _ limits: ReapLimits = ReapLimits(), dryRun: Bool = false

@@ -24,7 +24,8 @@ public struct Store: Sendable {
     /// store are followed, inside it never.
     ///
     /// - Throws: `.notAStore` when the path is something else, `.incompatibleFormat`,
-    ///   `.unsupportedFileSystem`, `.permissionDenied`. A store that is not there is not an error.
+    ///   `.unsupportedFileSystem`, `.permissionDenied`, and what else the system refuses. A store that
+    ///   is not there is not an error.
     public init(at path: String, configuration: Configuration = Configuration()) throws(StoreError)
     {
         try self.init(path: Array(path.utf8), configuration: configuration)
@@ -38,12 +39,16 @@ public struct Store: Sendable {
     /// How a store behaves; the defaults are those of the command.
     public struct Configuration: Sendable {
         /// What `.standard` means where a wait is asked for.
+        ///
+        /// No call of this version waits for a claim.
         public var wait: Wait = .upTo(.seconds(300))
         /// What an acknowledged change survives.
         ///
         /// A store that was made durable is so for everybody.
         public var durability: Durability = .processCrash
         /// Called once when a wait begins, with the key and who has it.
+        ///
+        /// No call of this version waits for a claim.
         public var onWait: (@Sendable (Key, Holder?) -> Void)?
         /// Called when a damaged record was found: its key, and the path at which it is kept for
         /// inspection, nil where the store could not be written.

@@ -18,7 +18,7 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
         case unknownOutcome
         /// The key is empty or too long.
         case invalidKey
-        /// The directory is not a store, or part of it is missing.
+        /// The directory is not a store, or part of it is missing or is something else.
         case notAStore
         /// The file system is not known to keep the promises.
         case unsupportedFileSystem
@@ -28,7 +28,7 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
         case permissionDenied
         /// The store is on a file system mounted read-only.
         case readOnly
-        /// The device, a quota or a file-size limit is full.
+        /// The device, a quota or a file-size limit is full, or the value has more than 1 GiB.
         case noSpace
         /// Anything else that the system refuses.
         case inputOutput
@@ -72,13 +72,6 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
             text += (isObject ? " " : " at ") + printable(path)
         }
         return text + ": " + reason
-    }
-
-    /// The same error, said of a key.
-    func about(_ key: Store.Key, _ operation: String? = nil) -> StoreError {
-        StoreError(
-            code, operation ?? self.operation, path: path, key: self.key ?? key,
-            systemError: systemError, holder: holder, reason: reason)
     }
 }
 

@@ -94,6 +94,7 @@ private struct ClaimChange {
     let patience: Duration
 
     /// Makes the claim; nil when the key is no longer what it was, and has to be looked up again.
+    ///
     /// `kept` becomes the path at which a damaged value is kept.
     func make(setAside kept: inout String?) throws(StoreError) -> ClaimOutcome? {
         var held = try HeldShard(store, name.shard, patience: patience)

@@ -20,7 +20,7 @@ struct ClaimSection: Equatable, Sendable {
     ///
     /// Longer ones are cut, so that a claim section fits the buffer it is read into.
     static func encode(command: [UInt8]) -> [UInt8] { EntryName.encode(Array(command.prefix(64))) }
-    /// Longer than any claim section: 240 bytes of name, 192 of command, 15 lines.
+    /// Longer than any claim section: 240 bytes of name, 192 of command, 13 lines.
     static let mostBytes = 1024
 
     /// What microseconds reach in 2255.

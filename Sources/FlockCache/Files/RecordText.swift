@@ -114,7 +114,7 @@ struct RecordLines {
     }
 }
 
-/// The number that 16 lower-case hexadecimal digits make.
+/// The number that up to 16 lower-case hexadecimal digits make; nil for anything else.
 func hexadecimalNumber(_ digits: UnsafeBufferPointer<UInt8>) -> UInt64? {
     guard digits.count <= 16 else { return nil }
     var value: UInt64 = 0
@@ -125,7 +125,7 @@ func hexadecimalNumber(_ digits: UnsafeBufferPointer<UInt8>) -> UInt64? {
     return value
 }
 
-/// The 8 digits of a check.
+/// The number that the 8 digits of a check make.
 func checkNumber(_ digits: UnsafeBufferPointer<UInt8>) -> UInt32? {
     guard digits.count == 8 else { return nil }
     return hexadecimalNumber(digits).map { UInt32($0) }
