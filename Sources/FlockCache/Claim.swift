@@ -49,10 +49,7 @@ public struct Claim: ~Copyable, Sendable {
     @discardableResult
     public consuming func finalize(contentsOfFile path: String) throws(StoreError) -> Entry {
         try ticket.settle { (session, right) throws(StoreError) in
-            let file = try attempt("read the value", path) { () throws(Errno) in
-                try File.open(path: FileName(path))
-            }
-            try session.finalize(ticket.key, by: right, .descriptor(file.number))
+            try session.finalize(ticket.key, by: right, contentsOf: Array(path.utf8))
         }
         do throws(StoreError) {
             if let entry = try ticket.session.entry(for: ticket.key, maxAge: nil) { return entry }

@@ -31,6 +31,9 @@ public struct Holder: Hashable, Sendable, CustomStringConvertible {
     /// Whether it lives.
     public let liveness: Liveness
 
+    /// Of a claim that is not whole.
+    static let unknown = Holder(processID: nil, command: nil, since: .zero, liveness: .unknown)
+
     /// A phrase such as "pid 4711 (make), for 12 s".
     public var description: String {
         var text = processID.map { "pid \($0)" } ?? "nobody in particular"

@@ -115,6 +115,7 @@ final class OpenStore: Sendable {
             directory = try openIfThere(Layout.shard(shard), in: entries)
         }
         guard let directory else { return nil }
+        if making && isDurable { try syncWay() }
         guard Self.cachedShards.load(ordering: .relaxed) < Self.mostCachedShards else {
             return directory
         }
@@ -125,6 +126,15 @@ final class OpenStore: Sendable {
             }
         }
         return directory
+    }
+
+    /// Puts the names on the way to a shard on the device: who made them may have been killed before.
+    private func syncWay() throws(StoreError) {
+        try attempt("synchronise", path) { () throws(Errno) in
+            try root.openDirectory(Layout.entries).sync()
+            try root.sync()
+            try root.openDirectory("..").sync()
+        }
     }
 
     /// Lets go of the directories kept open: somebody needs descriptors, or has removed directories.
@@ -162,7 +172,7 @@ final class OpenStore: Sendable {
 
     /// Makes a directory unless it is there.
     func makeDirectory(_ name: FileName, in parent: Directory) throws(StoreError) {
-        try attempt("make the directory", "\(path)/…/\(Self.text(name))") { () throws(Errno) in
+        try attempt("make the directory", "\(path)/\(Self.text(name))") { () throws(Errno) in
             do throws(Errno) {
                 try parent.makeDirectory(name, mode: marker.directoryMode)
             } catch {

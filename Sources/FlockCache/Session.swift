@@ -133,6 +133,26 @@ extension OpenStore {
         }
     }
 
+    /// The same for who only reads: nil where nothing was ever written, so that looking at an empty
+    /// store does not write to it.
+    func shardFileForReading() throws(StoreError) -> ShardFile? {
+        if let known = withLazy({ $0.shardFile }) { return known }
+        let isEmpty = try attempt("read", path) { () throws(Errno) in
+            if try root.status(of: Layout.shardsPath) != nil { return false }
+            var isEmpty = true
+            do throws(Errno) {
+                try root.openDirectory(Layout.entries).forEachName { _ in
+                    isEmpty = false
+                    return false
+                }
+            } catch {
+                if error != .noEntry { throw error }
+            }
+            return isEmpty
+        }
+        return isEmpty ? nil : try shardFile()
+    }
+
     /// The number by which this session shows that it lives; its byte is locked from now on.
     func sessionID() throws(StoreError) -> UInt64 {
         if let known = withLazy({ $0.session?.id }) { return known }

@@ -72,8 +72,7 @@ extension Session {
                 let standing = try store.standing(of: claim)
                 return .pending(store.holder(of: claim, standing: standing))
             case .torn:
-                return .pending(
-                    Holder(processID: nil, command: nil, since: .zero, liveness: .unknown))
+                return .pending(.unknown)
             case .damaged:
                 if try setAside(name, key, in: store) { return .damaged }
             case .absent:

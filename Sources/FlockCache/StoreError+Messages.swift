@@ -127,6 +127,14 @@ extension StoreError {
             reason: "waited \(duration.spoken): \(who)")
     }
 
+    static func noGenerationLeft(_ path: String) -> StoreError {
+        StoreError(
+            .inputOutput, "claim", path: path,
+            reason:
+                "the generations of this key's shard are used up: a clock was beyond the year 2255, "
+                + "or somebody wrote a record by hand; begin with a new store")
+    }
+
     static func claimLost(_ operation: String, _ key: Store.Key, holder: Holder?) -> StoreError {
         StoreError(
             .claimLost, operation, key: key, holder: holder,

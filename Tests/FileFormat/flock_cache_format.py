@@ -65,7 +65,7 @@ def parse_claim(data):
                 raise Damaged("the claim's check fails")
             if fields.get("flock-cache") != "1":
                 raise Damaged("not of format 1")
-            if int(fields["generation"]) > 2**53:
+            if int(fields["generation"]) >= 2**53:
                 raise Damaged("no such generation")
             return fields, end + 1
         fields[name] = value

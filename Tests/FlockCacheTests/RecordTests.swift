@@ -45,7 +45,8 @@ import TestSupport
     @Test func theLongestClaimSectionFitsItsBuffer() {
         let stamp = Stamp(wall: .max, boot: .max)
         let section = ClaimSection(
-            name: EntryName.encode([UInt8](repeating: 0, count: 80)), generation: 1 << 53,
+            name: EntryName.encode([UInt8](repeating: 0, count: 80)),
+            generation: ClaimSection.mostGeneration,
             holder: .process(ProcessIdentity(id: .max, descriptorInode: .max, startTime: .max)),
             processID: .max,
             command: ClaimSection.encode(command: [UInt8](repeating: 0, count: 1000)),
@@ -252,4 +253,32 @@ private final class Reports: @unchecked Sendable {
     }
 
     var all: [String] { lines }
+}
+
+@Suite struct OneJudgementTests {
+    /// A record whose value's check holds although its claim section is not as this program writes it:
+    /// whoever reads the value and whoever claims the key anew must agree that it is whole.
+    @Test(arguments: ["an unknown line", "a wrong check of the claim"])
+    func aRecordThatCanBeReadCanBeComputedAnew(_ oddity: String) throws {
+        let directory = TemporaryDirectory()
+        let store = try Store(at: directory("store"))
+        #expect(try store.claimAndFinalize("key", "value".utf8).isWon)
+        let path = try file(of: "key", in: directory("store"))
+        let record = try #require(contents(of: path))
+        let text = String(decoding: record, as: UTF8.self)
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+        let check = try #require(lines.firstIndex { $0.hasPrefix("check: ") })
+        var claim = Array(lines[..<check])
+        if oddity == "an unknown line" { claim.append("mood: fine") }
+        claim.append("check: 00000000")
+        let claimText = Array((claim.joined(separator: "\n") + "\n").utf8)
+        var payload = Checksum()
+        Array("value".utf8).withUnsafeBytes { payload.update($0) }
+        let head = ValueSection(finalized: WallClock.microseconds, payloadLength: 5)
+            .head(behind: claimText, payload: payload)
+        write(claimText + head + Array("value".utf8), to: path)
+
+        #expect(try store.entry(for: "key")?.value.elementsEqual("value".utf8) == true)
+        if case .won = try store.claim("key", maxAge: .zero) {} else { Issue.record("not won") }
+    }
 }

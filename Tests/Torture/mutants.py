@@ -58,8 +58,9 @@ MUTANTS = [
         ["kill.py ^claim$"]),
     Mutant(
         "NAME is unlinked before NAME.pending", "Claims/Removing.swift",
-        "try directory.unlink(name.pending)\n            _ = try directory.unlink(name.ready)",
-        "_ = try directory.unlink(name.ready)\n            try directory.unlink(name.pending)",
+        "if case .none = pending {} else { try directory.unlink(name.pending) }",
+        "if size != nil { try directory.unlink(name.ready) }\n"
+        "            if case .none = pending {} else { try directory.unlink(name.pending) }",
         ["kill.py ^remove-both$"]),
     Mutant(
         "what an earlier finalize left is not cut off", "Claims/Finalizing.swift",
@@ -73,8 +74,8 @@ MUTANTS = [
         ["preempt.py ^finalize-large$"]),
     Mutant(
         "a reader looks at NAME once", "Claims/Lookup.swift",
-        "for isLast in [false, true] {",
-        "for isLast in [false] {",
+        "guard looksAgain else { return .absent }",
+        "guard looksAgain && name.shard < 0 else { return .absent }",
         ["preempt.py ^get-pending$"]),
     Mutant(
         "generations begin again once the files are gone", "Kernel/HeldShard.swift",

@@ -129,7 +129,7 @@ private struct ClaimChange {
     private func create(
         _ held: inout HeldShard, ready: Store.Generation?, in directory: Directory
     ) throws(StoreError) -> ClaimOutcome? {
-        let generation = held.nextGeneration(above: ready ?? 0)
+        let generation = try held.nextGeneration(above: ready ?? 0)
         let text = try section(generation).text
         try held.begin(generation: generation)
         do throws(Errno) {
@@ -165,7 +165,7 @@ private struct ClaimChange {
         _ held: inout HeldShard, ready: Store.Generation?, _ former: Holder?,
         after generation: Store.Generation = 0, wasCounted: Bool, in directory: Directory
     ) throws(StoreError) -> ClaimOutcome {
-        let next = held.nextGeneration(above: max(generation, ready ?? 0))
+        let next = try held.nextGeneration(above: max(generation, ready ?? 0))
         let text = try section(next).text
         let temporary = try store.temporaryName()
         try held.begin(generation: next)

@@ -50,6 +50,23 @@ extension Session {
             }
         }
     }
+
+    /// The same with the content of a file, read from a path as the user gave it.
+    @discardableResult
+    package func finalize(
+        _ key: Store.Key, by right: ClaimRight, contentsOf path: [UInt8]
+    ) throws(StoreError) -> Store.Generation {
+        guard !path.contains(0) else { throw .unreadableValue(.noEntry, key) }
+        let open = { () throws(StoreError) -> File in
+            do throws(Errno) {
+                return try File.open(path: FileName(path))
+            } catch {
+                throw .unreadableValue(error, key)
+            }
+        }
+        let file = try open()
+        return try finalize(key, by: right, .descriptor(file.number))
+    }
 }
 
 /// The two ways of publishing: append to the claim's file and rename it, 15 µs on ext4 where replacing

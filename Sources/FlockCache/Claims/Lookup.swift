@@ -88,7 +88,8 @@ extension OpenStore {
     ) throws(StoreError) -> Store.Generation? {
         try withRecord(name.ready, of: name, in: directory) { (file) throws(Errno) in
             guard try file.status().isRegular else { return 0 }
-            return try ClaimSection.read(file)?.generation ?? 0
+            // The same judgement as of who reads the value: otherwise they could wait for each other.
+            return try ReadyFile.readHeads(file)?.claim.generation ?? 0
         }
     }
 

@@ -27,7 +27,7 @@ struct ClaimSection: Equatable, Sendable {
     ///
     /// Nothing higher was written by this program, and counting on from there would come to no
     /// good.
-    static let mostGeneration: Store.Generation = 1 << 53
+    static let mostGeneration: Store.Generation = 1 << 53 - 1
 
     /// The text, its own check last.
     var text: [UInt8] {
@@ -116,7 +116,9 @@ struct ClaimHead {
         let start = lines.offset + 5
         guard lines.next(named: "key") != nil else { return nil }
         name = start..<(lines.offset - 1)
-        guard let generation = lines.next(named: "generation").flatMap(decimal) else { return nil }
+        guard let generation = lines.next(named: "generation").flatMap(decimal),
+            generation <= ClaimSection.mostGeneration
+        else { return nil }
         self.generation = generation
         while lines.next(named: "check") == nil {
             guard lines.skip() else { return nil }

@@ -134,14 +134,14 @@ package struct ReadyFile: Sendable {
     /// The two heads of a record, without looking at the payload; nil if they are not whole.
     static func readHeads(
         _ file: borrowing File
-    ) throws(Errno) -> (claim: ClaimSection, value: ValueSection)? {
+    ) throws(Errno) -> (claim: ClaimHead, value: ValueSection)? {
         try withUnsafeTemporaryAllocation(
             byteCount: ClaimSection.mostBytes + ValueSection.headLength, alignment: 8
         ) { (buffer) throws(Errno) in
             let count = try file.read(into: buffer, at: 0)
             let bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count])
-            guard let (claim, length) = ClaimSection.parse(bytes),
-                let (value, _) = ValueSection.parse(bytes, behind: length)
+            guard let claim = ClaimHead(bytes),
+                let (value, _) = ValueSection.parse(bytes, behind: claim.length)
             else { return nil }
             return (claim, value)
         }

@@ -102,13 +102,13 @@ extension Session {
     /// at under its mutex, all of them for a tenth of a second together; beyond that its last known
     /// counts are used.
     package func counts() throws(StoreError) -> Store.Counts {
-        guard let store = try existing() else {
+        guard let store = try existing(), let file = try store.shardFileForReading() else {
             return Store.Counts(pending: 0, ready: 0, bytes: 0, isExact: true)
         }
         var sum = ShardCounts()
         var isExact = true
         let boot = try store.place().boot
-        let blocks = try store.shardFile().readAll()
+        let blocks = try file.readAll()
         let deadline = BootTime.now.advanced(by: .milliseconds(100))
         for (shard, block) in blocks.enumerated() {
             if let block, block.changer == 0, block.boot == boot {

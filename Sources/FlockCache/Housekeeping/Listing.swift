@@ -27,7 +27,7 @@ extension Store {
         ///
         /// A key being computed anew is listed as both, in a row.
         public let state: State
-        /// The generation of the claim.
+        /// The generation of the claim; 0 for one that a killed process left half-written.
         public let generation: Generation
         /// How long ago it was claimed, or published.
         public let age: Duration
@@ -101,19 +101,33 @@ extension Store {
             var ready = try summarizeReady(name, in: store, directory)
             let pending = try store.readPending(name, in: directory)
             if ready == nil { ready = try summarizeReady(name, in: store, directory) }
-            if case .whole(let claim) = pending, filter != .ready,
-                claim.generation > ready?.generation ?? 0
-            {
-                let standing = try store.standing(of: claim)
-                let holder = store.holder(of: claim, standing: standing)
-                following = Summary(
-                    key: Key(EntryName.decode(claim.name) ?? claim.name), state: .pending(holder),
-                    generation: claim.generation,
-                    age: holder.since)
+            if filter != .ready {
+                following = try summarizeClaim(pending, name, beside: ready, in: store)
             }
             if let ready, filter != .pending { return ready }
             defer { following = nil }
             return following
+        }
+
+        private func summarizeClaim(
+            _ pending: OpenStore.PendingFile, _ name: EntryName, beside ready: Summary?,
+            in store: OpenStore
+        ) throws(StoreError) -> Summary? {
+            let key = Key(EntryName.decode(name.encoded) ?? [])
+            switch pending {
+            case .none: return nil
+            case .torn:
+                // Counted as a claim, and so listed as one; of whom and since when it does not say.
+                guard ready == nil else { return nil }
+                return Summary(key: key, state: .pending(.unknown), generation: 0, age: .zero)
+            case .whole(let claim):
+                guard claim.generation > ready?.generation ?? 0 else { return nil }
+                let standing = try store.standing(of: claim)
+                let holder = store.holder(of: claim, standing: standing)
+                return Summary(
+                    key: key, state: .pending(holder), generation: claim.generation,
+                    age: holder.since)
+            }
         }
 
         private func summarizeReady(
@@ -129,7 +143,7 @@ extension Store {
                 return nil
             }
             return Summary(
-                key: Key(EntryName.decode(claim.name) ?? claim.name),
+                key: Key(EntryName.decode(name.encoded) ?? []),
                 state: .ready(size: value.payloadLength),
                 generation: claim.generation,
                 age: .microseconds(max(0, WallClock.microseconds - value.finalized)))

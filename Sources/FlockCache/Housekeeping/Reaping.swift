@@ -66,9 +66,9 @@ extension Session {
     /// under the mutex before it is removed, and the mutex is held for one entry at a time. Shards that
     /// have nothing pending and nothing being written are not looked at.
     package func reap(_ request: ReapRequest) throws(StoreError) {
-        guard let store = try existing() else { return }
+        guard let store = try existing(), let file = try store.shardFileForReading() else { return }
         let boot = try store.place().boot
-        for (shard, block) in try store.shardFile().readAll().enumerated() {
+        for (shard, block) in try file.readAll().enumerated() {
             if let block, block.changer == 0, block.boot == boot,
                 block.counts.pending == 0 && block.counts.temporaries == 0
             {

@@ -48,8 +48,14 @@ struct HeldShard: ~Copyable {
     }
 
     /// A generation higher than any given in this shard, and than one found in a record.
-    func nextGeneration(above found: Store.Generation = 0) -> Store.Generation {
-        max(UInt64(clamping: WallClock.microseconds), block.highest + 1, found + 1)
+    ///
+    /// - Throws: `.inputOutput` when there is none below 2^53.
+    func nextGeneration(
+        above found: Store.Generation = 0
+    ) throws(StoreError) -> Store.Generation {
+        let next = max(UInt64(clamping: WallClock.microseconds), block.highest + 1, found + 1)
+        guard next <= ClaimSection.mostGeneration else { throw .noGenerationLeft(store.path) }
+        return next
     }
 
     /// Marks the shard as being changed.

@@ -53,7 +53,8 @@ struct ArgumentParser {
         if let verb = verbs.first(where: { $0.name.utf8.elementsEqual(name) }) { return verb }
         throw .usage(
             "there is no command '\(shown(name))'"
-                + suggestion(for: name, among: verbs.map(\.name), prefix: ""))
+                + suggestion(for: name, among: verbs.map(\.name), prefix: "")
+                + "; flock-cache help lists them")
     }
 
     private func long(
@@ -114,7 +115,9 @@ struct ArgumentParser {
             throw .usage("\(verb.name) needs \(missing). Try: flock-cache help \(verb.name)")
         }
         if operands.count > most {
-            throw .usage("\(verb.name) does not take '\(shown(operands[most]))' as well")
+            throw .usage(
+                "\(verb.name) does not take '\(shown(operands[most]))' as well; quote what belongs "
+                    + "together, and see flock-cache help \(verb.name)")
         }
     }
 
@@ -123,6 +126,10 @@ struct ArgumentParser {
     ) -> Failure {
         let near = suggestion(for: name, among: options.map(\.name), prefix: "--")
         guard let verb else {
+            // What other programs take as an option.
+            if verbs.contains(where: { $0.name.utf8.elementsEqual(name) }) {
+                return .usage("\(spelled) is a command here: flock-cache \(shown(name))")
+            }
             return .usage("there is no option \(spelled) before a command\(near)")
         }
         return .usage("\(verb.name) has no option \(spelled)\(near)")

@@ -200,17 +200,8 @@ private func finalize(
             try store.session.finalize(key, by: right, .descriptor(invocation.environment.input))
         }
     }
-    let file = try open(path)
     return try failing { () throws(StoreError) in
-        try store.session.finalize(key, by: right, .descriptor(file.number))
-    }
-}
-
-private func open(_ path: [UInt8]) throws(Failure) -> File {
-    do throws(Errno) {
-        return try File.open(path: FileName(path))
-    } catch {
-        throw Failure(.inputOutput, "cannot read the value from \(shown(path)): \(error.message)")
+        try store.session.finalize(key, by: right, contentsOf: path)
     }
 }
 
