@@ -93,8 +93,9 @@ public struct Store: Sendable {
     /// The command blocks signals here, so that a change it made is always reported.
     package nonisolated(unsafe) static var beforeChange: (@Sendable () -> Void)?
 
-    /// Runs when nothing has to be reported yet although something was changed: before a large
-    /// value is read, which may take as long as its writer likes.
+    /// Runs when nothing has to be reported (yet) although a change was begun: where a rival's claim
+    /// was found after all, and before a large value is read, which may take as long as its writer
+    /// likes.
     ///
     /// The command lets signals through again.
     package nonisolated(unsafe) static var betweenChanges: (@Sendable () -> Void)?

@@ -151,6 +151,8 @@ private struct ClaimChange {
         } catch {
             if error == .exists {
                 held.commit()
+                // Nothing was changed: a wait may follow, and a signal is to end it.
+                Store.betweenChanges?()
                 return nil
             }
             throw StoreError(error, "claim", path: store.path, key: key)
