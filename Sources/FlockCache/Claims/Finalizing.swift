@@ -7,11 +7,16 @@ package enum ClaimRight: Sendable {
     /// One of the processes that the caller is, or anybody if nobody owns it.
     case owner([ProcessIdentity])
 
-    func covers(_ claim: ClaimSection) -> Bool {
+    /// A process's identity says who it is only where it lives: another boot, machine or PID
+    /// namespace may have one with the same numbers.
+    func covers(_ claim: ClaimSection, at here: Place) -> Bool {
         switch (self, claim.holder) {
         case (.generation(let generation), _): claim.generation == generation
         case (.owner, .nobody): true
-        case (.owner(let owners), .process(let process)): owners.contains(process)
+        case (.owner(let owners), .process(let process)):
+            claim.place.boot == here.boot
+                && claim.place.processNamespace == here.processNamespace
+                && owners.contains(process)
         case (.owner, _): false
         }
     }
@@ -233,11 +238,13 @@ private struct FinalizeChange {
             return (claim, PendingClaim(file: file, text: text, generation: claim.generation))
         }
         if case (let claim, let mine)?? = pending, claim.generation > ready?.generation ?? 0 {
-            if right.covers(claim) { return .mine(mine) }
+            if right.covers(claim, at: try store.place()) { return .mine(mine) }
             let standing = try store.standing(of: claim)
             throw .claimLost("finalize", key, holder: store.holder(of: claim, standing: standing))
         }
-        guard let ready, right.covers(ready) else { throw .claimLost("finalize", key, holder: nil) }
+        guard let ready, right.covers(ready, at: try store.place()) else {
+            throw .claimLost("finalize", key, holder: nil)
+        }
         return .done(ready.generation)
     }
 

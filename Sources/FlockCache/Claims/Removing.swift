@@ -30,7 +30,7 @@ extension Session {
             }
             let ready = try store.readyGeneration(name, in: directory)
             if let ready, claim.generation <= ready { return false }
-            guard right.covers(claim) else {
+            guard right.covers(claim, at: try store.place()) else {
                 guard case .generation = right else { return false }
                 let standing = try store.standing(of: claim)
                 throw .claimLost(
