@@ -47,11 +47,17 @@ extension Session {
         let name = try EntryName(key)
         // A claim there is none to finalize makes no store.
         guard try existing() != nil else { throw .claimLost("finalize", key, holder: nil) }
+        var wasRead = false
         return try withStore { (store) throws(StoreError) in
             let change = FinalizeChange(store: store, name: name, key: key, right: right)
             switch source {
             case .bytes(let bytes): return try change.publish(bytes, followedBy: nil)
-            case .descriptor(let number): return try change.publish(readingFrom: number)
+            case .descriptor(let number):
+                // A descriptor is read once. The store was removed and made anew since, and the claim
+                // went with it; what the descriptor has left is not the value.
+                guard !wasRead else { throw .claimLost("finalize", key, holder: nil) }
+                wasRead = true
+                return try change.publish(readingFrom: number)
             }
         }
     }
