@@ -86,6 +86,14 @@ final class OpenStore: Sendable {
     /// Whether the store's directory has been removed.
     var isGone: Bool { (try? root.status())?.links == 0 }
 
+    /// Whether the store was removed, or emptied and perhaps made anew in the same directory.
+    var isRemoved: Bool {
+        if isGone { return true }
+        if let locks = withLazy({ $0.locks }), (try? locks.status())?.links == 0 { return true }
+        guard let file = withLazy({ $0.shardFile }) else { return false }
+        return (try? file.isLinked()) == false
+    }
+
     /// Where this process is.
     func place() throws(StoreError) -> Place {
         let known = withLazy { lazy in
@@ -135,6 +143,21 @@ final class OpenStore: Sendable {
             try root.sync()
             try root.openDirectory("..").sync()
         }
+    }
+
+    /// Lets go of a shard's directory if it was removed; whoever looked into it looks again.
+    func forgetIfRemoved(_ shard: Int) -> Bool {
+        guard let known = withLazy({ $0.shards[shard] }), (try? known.status())?.links == 0
+        else { return false }
+        forgetDirectories()
+        return true
+    }
+
+    /// The directory of a shard as it is now, for what goes through all of them; nil when there is
+    /// none.
+    func shardDirectoryNow(_ shard: Int) throws(StoreError) -> Directory? {
+        _ = forgetIfRemoved(shard)
+        return try shardDirectory(shard, making: false)
     }
 
     /// Lets go of the directories kept open: somebody needs descriptors, or has removed directories.

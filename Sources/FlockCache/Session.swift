@@ -34,6 +34,14 @@ package final class Session: Sendable {
     /// The store, for reading; nil when there is none.
     func existing() throws(StoreError) -> OpenStore? { try open(making: nil) }
 
+    /// The store as it is now, for what goes through the whole of it; nil when there is none.
+    func existingNow() throws(StoreError) -> OpenStore? {
+        guard let store = try existing() else { return nil }
+        guard store.isRemoved else { return store }
+        forget(store)
+        return try existing()
+    }
+
     /// The store, for writing; made if need be.
     func forWriting() throws(StoreError) -> OpenStore {
         guard let store = try open(making: newMarker) else { throw .replaced(path) }
@@ -54,8 +62,10 @@ package final class Session: Sendable {
     }
 
     /// Runs a closure with the store, again with a fresh one while it is being removed and made anew.
+    ///
+    /// - Parameter shard: the one that is used; its directory alone may have been removed.
     func withStore<R: ~Copyable>(
-        _ body: (OpenStore) throws(StoreError) -> R
+        _ shard: Int, _ body: (OpenStore) throws(StoreError) -> R
     ) throws(StoreError) -> R {
         for _ in 0..<5 {
             let store = try forWriting()
@@ -64,7 +74,9 @@ package final class Session: Sendable {
             } catch {
                 // `rm -r` takes a store apart from below: what is missing may be the first sign.
                 let isMissing = error.code == .notAStore || error.systemError == Errno.noEntry.code
-                guard isMissing, store.isOutdated(at: name) else { throw error }
+                guard isMissing else { throw error }
+                if store.forgetIfRemoved(shard), !store.isRemoved { continue }
+                guard store.isOutdated(at: name) else { throw error }
                 store.forgetDirectories()
                 forget(store)
             }
@@ -111,15 +123,10 @@ package final class Session: Sendable {
 extension OpenStore {
     /// Whether the path now leads elsewhere, or to a directory whose parts are not those open here.
     func isOutdated(at name: FileName) -> Bool {
-        guard !isGone, let status = try? root.status(),
+        guard !isRemoved, let status = try? root.status(),
             let now = try? Directory.open(path: name).status()
         else { return true }
-        if now.device != status.device || now.inode != status.inode { return true }
-        // The same directory, but perhaps emptied and made a store again.
-        guard let linked = try? withLazy({ $0.shardFile })?.isLinked() else {
-            return false
-        }
-        return !linked
+        return now.device != status.device || now.inode != status.inode
     }
 
     /// The file of mutexes and blocks, opened when first needed.

@@ -76,7 +76,8 @@ extension Session {
             case .damaged:
                 if try setAside(name, key, in: store) { return .damaged }
             case .absent:
-                guard store.isGone else { return .absent }
+                if store.forgetIfRemoved(name.shard), !store.isRemoved { continue }
+                guard store.isRemoved else { return .absent }
                 // Removed under us, and perhaps made anew.
                 forget(store)
                 guard let fresh = try existing() else { return .absent }

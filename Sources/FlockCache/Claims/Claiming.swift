@@ -35,7 +35,7 @@ extension Session {
         patience: Duration = ShardMutex.patience
     ) throws(StoreError) -> ClaimOutcome {
         let name = try EntryName(key)
-        return try withStore { (store) throws(StoreError) in
+        return try withStore(name.shard) { (store) throws(StoreError) in
             while true {
                 let found = try store.lookUp(name, key, maxAge: maxAge, looksAgain: false)
                 var seen: Store.Generation?

@@ -48,7 +48,7 @@ extension Session {
         // A claim there is none to finalize makes no store.
         guard try existing() != nil else { throw .claimLost("finalize", key, holder: nil) }
         var wasRead = false
-        return try withStore { (store) throws(StoreError) in
+        return try withStore(name.shard) { (store) throws(StoreError) in
             let change = FinalizeChange(store: store, name: name, key: key, right: right)
             switch source {
             case .bytes(let bytes): return try change.publish(bytes, followedBy: nil)

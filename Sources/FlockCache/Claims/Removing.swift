@@ -21,7 +21,7 @@ extension Session {
     package func abandon(_ key: Store.Key, by right: ClaimRight) throws(StoreError) -> Bool {
         let name = try EntryName(key)
         guard try existing() != nil else { return false }
-        return try withStore { (store) throws(StoreError) in
+        return try withStore(name.shard) { (store) throws(StoreError) in
             guard try store.shardDirectory(name.shard, making: false) != nil else { return false }
             var held = try HeldShard(store, name.shard)
             let directory = try held.directory()
@@ -53,7 +53,7 @@ extension Session {
     package func remove(_ key: Store.Key, evenPending: Bool) throws(StoreError) -> RemoveOutcome {
         let name = try EntryName(key)
         guard try existing() != nil else { return .absent }
-        return try withStore { (store) throws(StoreError) in
+        return try withStore(name.shard) { (store) throws(StoreError) in
             guard try store.shardDirectory(name.shard, making: false) != nil else { return .absent }
             var held = try HeldShard(store, name.shard)
             let directory = try held.directory()

@@ -102,7 +102,7 @@ extension Session {
     /// at under its mutex, all of them for a tenth of a second together; beyond that its last known
     /// counts are used.
     package func counts() throws(StoreError) -> Store.Counts {
-        guard let store = try existing(), let file = try store.shardFileForReading() else {
+        guard let store = try existingNow(), let file = try store.shardFileForReading() else {
             return Store.Counts(pending: 0, ready: 0, bytes: 0, isExact: true)
         }
         var sum = ShardCounts()

@@ -64,7 +64,7 @@ extension Session {
         in store: OpenStore, _ body: (EntryName, Directory) throws(StoreError) -> Void
     ) throws(StoreError) {
         for shard in 0..<Layout.shardCount {
-            guard let directory = try store.shardDirectory(shard, making: false) else { continue }
+            guard let directory = try store.shardDirectoryNow(shard) else { continue }
             let names = try HeldShard(store, shard).names(in: directory)
             for (encoded, files) in names.entries where files.hasReady {
                 _ = try unlessPlanted { () throws(StoreError) -> Void? in
@@ -102,7 +102,7 @@ private struct EvictionPlan {
     init?(_ store: OpenStore, _ limits: Store.ReapLimits) throws(StoreError) {
         var found: [(use: Use, size: Int)] = []
         for shard in 0..<Layout.shardCount {
-            guard let directory = try store.shardDirectory(shard, making: false) else { continue }
+            guard let directory = try store.shardDirectoryNow(shard) else { continue }
             let names = try HeldShard(store, shard).names(in: directory)
             for (encoded, files) in names.entries where files.hasReady {
                 let name = EntryName(shard: shard, encoded: encoded)

@@ -61,7 +61,9 @@ extension Store {
                 following = nil
                 return summary
             }
-            guard let store = try session.existing() else { return nil }
+            let isFirst = nextShard == 0
+            guard let store = try isFirst ? session.existingNow() : session.existing()
+            else { return nil }
             while true {
                 while let name = names.popLast() {
                     let summary: Summary?
@@ -83,7 +85,7 @@ extension Store {
         }
 
         private func readNames(in store: OpenStore) throws(StoreError) -> [[UInt8]] {
-            guard let directory = try store.shardDirectory(shard, making: false) else { return [] }
+            guard let directory = try store.shardDirectoryNow(shard) else { return [] }
             // Held only while the names are read.
             let held = try HeldShard(store, shard)
             let names = try held.store.names(in: directory, of: shard)

@@ -66,7 +66,9 @@ extension Session {
     /// under the mutex before it is removed, and the mutex is held for one entry at a time. Shards that
     /// have nothing pending and nothing being written are not looked at.
     package func reap(_ request: ReapRequest) throws(StoreError) {
-        guard let store = try existing(), let file = try store.shardFileForReading() else { return }
+        guard let store = try existingNow(), let file = try store.shardFileForReading() else {
+            return
+        }
         let boot = try store.place().boot
         for (shard, block) in try file.readAll().enumerated() {
             if let block, block.changer == 0, block.boot == boot,
@@ -82,7 +84,7 @@ extension Session {
     private func reapShard(
         _ shard: Int, of store: OpenStore, _ request: ReapRequest
     ) throws(StoreError) {
-        guard let directory = try store.shardDirectory(shard, making: false) else { return }
+        guard let directory = try store.shardDirectoryNow(shard) else { return }
         let names = try HeldShard(store, shard).names(in: directory)
         for (encoded, files) in names.entries where files.hasPending {
             let name = EntryName(shard: shard, encoded: encoded)
