@@ -64,6 +64,12 @@ struct HeldShard: ~Copyable {
             throw StoreError(
                 store.isReadOnly ? .readOnly : .noPermission, "change the store", path: store.path)
         }
+        // Nobody could read such a claim: all would take it for torn, and win.
+        guard generation <= ClaimSection.mostGeneration else {
+            throw StoreError(
+                .inputOutput, "change the store", path: store.path,
+                reason: "no generations are left; is the clock right?")
+        }
         Store.beforeChange?()
         var marked = block
         marked.changer = Process.id

@@ -19,6 +19,8 @@ struct ShardBlock: Equatable, Sendable {
     var boot = BootID.none
 
     static let byteCount = 64
+    /// More than any disk holds, and the sum of all shards fits.
+    private static let mostCount: UInt64 = 1 << 54
 
     init() {}
 
@@ -31,11 +33,15 @@ struct ShardBlock: Equatable, Sendable {
         guard UInt32(first >> 32) == Self.check(bytes) else { return nil }
         changer = Int32(truncatingIfNeeded: first)
         highest = word(8)
-        guard highest <= ClaimSection.mostGeneration else { return nil }
-        counts.pending = Int(clamping: word(16))
-        counts.ready = Int(clamping: word(24))
-        counts.temporaries = Int(clamping: word(32))
-        counts.bytes = Int(clamping: word(40))
+        // Nothing higher was written by this program; counting on from there would overflow, and no
+        // reader takes a generation beyond.
+        guard highest < ClaimSection.mostGeneration,
+            [16, 24, 32, 40].allSatisfy({ word($0) <= Self.mostCount })
+        else { return nil }
+        counts.pending = Int(word(16))
+        counts.ready = Int(word(24))
+        counts.temporaries = Int(word(32))
+        counts.bytes = Int(word(40))
         boot = BootID(high: word(48), low: word(56))
     }
 
