@@ -69,7 +69,6 @@ extension OpenStore {
 /// A program's name as a record has it, as text for people.
 private func text(ofCommand encoded: [UInt8]) -> String? {
     if encoded.isEmpty { return nil }
-    // What needed no encoding is plain ASCII.
-    if !encoded.contains(UInt8(ascii: "%")) { return String(decoding: encoded, as: UTF8.self) }
+    // Also where it needed no decoding: another user may have written the record.
     return printable(String(decoding: EntryName.decode(encoded) ?? encoded, as: UTF8.self))
 }

@@ -44,7 +44,7 @@ struct ValueSection: Equatable, Sendable {
             let check = lines.next(named: "value-check").flatMap(checkNumber),
             lines.offset == headLength,
             let time = decimal(finalized).flatMap(Int64.init(exactly:)),
-            let count = decimal(length).flatMap(Int.init(exactly:))
+            let count = decimal(length).flatMap(Int.init(exactly:)), count <= largestPayload
         else { return nil }
         return (ValueSection(finalized: time, payloadLength: count), check)
     }

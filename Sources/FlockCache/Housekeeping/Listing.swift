@@ -140,7 +140,7 @@ extension Store {
                 try file.status().isRegular ? try ReadyFile.readHeads(file) : nil
             }
             guard let heads = found else { return nil }
-            guard let (claim, value) = heads else {
+            guard let (claim, value) = heads, claim.name.elementsEqual(name.encoded) else {
                 session.configuration.onDamage?(Key(EntryName.decode(name.encoded) ?? []), nil)
                 return nil
             }
