@@ -6,7 +6,7 @@ extension Session {
     /// It looks again from time to time: after a millisecond first, after a twentieth of a second in
     /// the long run, so that the death of a holder is noticed without being told.
     ///
-    /// Somebody else's change is waited for no longer than for the claim itself, but for a second at
+    /// Somebody else's change is waited for no longer than what is left of the wait, but for a second at
     /// least: changes take microseconds, and a busy machine is no stopped process.
     ///
     /// - Parameter whilePending: called at each look that found somebody else, with how long the wait
@@ -17,18 +17,22 @@ extension Session {
         waiting: Duration?, whilePending: (Holder, Duration) -> Void
     ) throws(StoreError) -> ClaimOutcome {
         let start = BootTime.now
-        let patience = waiting.map { min(ShardMutex.patience, max(.seconds(1), $0)) }
         let deadline = waiting.map { start.advanced(by: $0) } ?? BootTime(nanoseconds: .max)
         var pause = Pause(shortest: 1_000_000, longest: 50_000_000, yields: 0)
         while true {
             let outcome = try claim(
                 key, for: owner, maxAge: maxAge, staleAfter: staleAfter,
-                patience: patience ?? ShardMutex.patience)
+                patience: patience(until: deadline))
             guard case .pending(let holder) = outcome else { return outcome }
             let now = BootTime.now
             guard now < deadline else { return outcome }
             whilePending(holder, .nanoseconds(now.nanoseconds - start.nanoseconds))
             pause.next(until: deadline)
         }
+    }
+
+    private func patience(until deadline: BootTime) -> Duration {
+        let left = Duration.nanoseconds(deadline.nanoseconds - BootTime.now.nanoseconds)
+        return min(ShardMutex.patience, max(.seconds(1), left))
     }
 }
