@@ -31,5 +31,8 @@ package enum Command {
     package static func prepareProcess() {
         Process.openStandardDescriptors()
         Process.ignoreWriteSignals()
+        // All modes are explicit. In a shared store a file that was made under an umask, and whose
+        // maker was killed before setting its mode, would keep everybody else out.
+        Process.clearFileModeMask()
     }
 }

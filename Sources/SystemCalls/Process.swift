@@ -62,6 +62,11 @@ package enum Process {
     /// Makes a closed pipe and a file over the size limit come back as errors instead of signals.
     package static func ignoreWriteSignals() { csystem_ignore_write_signals() }
 
+    /// Lets files be made with exactly the permissions asked for.
+    ///
+    /// For a process of our own: what it executes inherits it.
+    package static func clearFileModeMask() { _ = umask(0) }
+
     /// Blocks TERM, INT and HUP in this thread until `unblockTermination`.
     package static func blockTermination() { csystem_block_termination(1) }
     package static func unblockTermination() { csystem_block_termination(0) }
