@@ -1,6 +1,7 @@
 internal import SystemCalls
 
-/// The bytes of a READY entry; large ones are mapped, not read into memory.
+/// The bytes of a READY entry; large ones are mapped, not read into memory, where nobody else can
+/// write their file.
 ///
 /// They do not change, whatever becomes of the entry.
 public struct Value: RandomAccessCollection, Sendable {

@@ -17,10 +17,13 @@ package struct ReadyFile: Sendable {
     private final class LargeFile: Sendable {
         let file: File
         let size: Int
+        /// Whether nobody else can cut the file: reading a map beyond its end would kill the process.
+        let isOurs: Bool
 
-        init(_ file: consuming File, size: Int) {
+        init(_ file: consuming File, _ status: FileStatus) {
             self.file = file
-            self.size = size
+            size = status.size
+            isOurs = status.user == Process.user && status.mode & 0o022 == 0
         }
     }
 
@@ -76,7 +79,7 @@ package struct ReadyFile: Sendable {
                 content = .bytes(
                     try file.contents(upTo: head.section.payloadLength, at: head.end))
             } else {
-                content = .file(LargeFile(file, size: status.size))
+                content = .file(LargeFile(file, status))
             }
         }
         let ready = ReadyFile(
@@ -156,12 +159,16 @@ package struct ReadyFile: Sendable {
         case .bytes(let bytes): value = Value(bytes)
         case .file(let large):
             let start = large.size - valueLength
-            if let mapping = Value.Mapping(large.file, size: large.size, payloadAt: start) {
+            if large.isOurs,
+                let mapping = Value.Mapping(large.file, size: large.size, payloadAt: start)
+            {
                 value = Value(mapping)
             } else {
                 value = Value(
                     try attempt("read the value of \(key)", nil) { () throws(Errno) in
-                        try large.file.contents(upTo: valueLength, at: start)
+                        let bytes = try large.file.contents(upTo: valueLength, at: start)
+                        guard bytes.count == valueLength else { throw .inputOutput }
+                        return bytes
                     })
             }
         }
@@ -177,7 +184,9 @@ package struct ReadyFile: Sendable {
             try bytes.span.withUnsafeBytes { (bytes) throws(Errno) in try body(bytes) }
         case .file(let large):
             let start = large.size - valueLength
-            _ = try large.file.forEachPiece(from: start, upTo: Self.copyBuffer, body)
+            let count = try large.file.forEachPiece(from: start, upTo: Self.copyBuffer, body)
+            // Somebody has changed the file since it was found whole.
+            guard count == valueLength else { throw .inputOutput }
         }
     }
 }
