@@ -115,7 +115,8 @@ extension OpenStore {
             return try body(try openRecord(file, in: directory, access))
         } catch {
             if error == .noEntry { return nil }
-            throw StoreError(error, "read", path: self.file(file, in: name.shard))
+            throw StoreError(
+                error, StoreError.readingRecord, path: self.file(file, in: name.shard))
         }
     }
 
@@ -132,17 +133,29 @@ extension OpenStore {
     }
 }
 
-/// What goes through the whole store goes on where something else was put in the place of a record:
-/// nil.
+/// What goes through the whole store goes on where something else was put in the place of a record,
+/// or where it cannot be opened: nil.
 ///
 /// Whoever asks for that key is told.
 func unlessPlanted<R>(_ body: () throws(StoreError) -> R?) throws(StoreError) -> R? {
     do throws(StoreError) {
         return try body()
     } catch {
-        guard error.code == .notAStore else { throw error }
+        guard error.isOfOneRecord else { throw error }
         return nil
     }
+}
+
+extension StoreError {
+    /// Whether the trouble is with one record: something else is in its place, its permissions keep
+    /// us out, or its owner has a lease on it (`fcntl(2)`).
+    var isOfOneRecord: Bool {
+        let isClosedToUs =
+            systemError == Errno.noPermission.code || systemError == Errno.wouldBlock.code
+        return code == .notAStore || operation == Self.readingRecord && isClosedToUs
+    }
+
+    fileprivate static let readingRecord = "read"
 }
 
 extension ClaimSection {

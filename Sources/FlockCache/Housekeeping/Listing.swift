@@ -71,7 +71,7 @@ extension Store {
                         summary = try summarize(name, in: store)
                     } catch {
                         // Something else was put in the place of a record; the others are listed.
-                        guard error.code == .notAStore else { throw error }
+                        guard error.isOfOneRecord else { throw error }
                         session.configuration.onDamage?(Key(EntryName.decode(name) ?? []), nil)
                         continue
                     }
