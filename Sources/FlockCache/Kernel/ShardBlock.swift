@@ -35,9 +35,8 @@ struct ShardBlock: Equatable, Sendable {
         highest = word(8)
         // Nothing higher was written by this program; counting on from there would overflow, and no
         // reader takes a generation beyond.
-        guard highest < ClaimSection.mostGeneration,
-            [16, 24, 32, 40].allSatisfy({ word($0) <= Self.mostCount })
-        else { return nil }
+        let most = max(max(word(16), word(24)), max(word(32), word(40)))
+        guard highest <= ClaimSection.mostGeneration, most <= Self.mostCount else { return nil }
         counts.pending = Int(word(16))
         counts.ready = Int(word(24))
         counts.temporaries = Int(word(32))
