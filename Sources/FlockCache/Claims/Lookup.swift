@@ -89,7 +89,7 @@ extension OpenStore {
         try withRecord(name.ready, of: name, in: directory) { (file) throws(Errno) in
             guard try file.status().isRegular else { return 0 }
             // The same judgement as of who reads the value: otherwise they could wait for each other.
-            return try ReadyFile.readHeads(file)?.claim.generation ?? 0
+            return try ReadyFile.readHeads(file, of: name)?.claim.generation ?? 0
         }
     }
 

@@ -136,7 +136,7 @@ package struct ReadyFile: Sendable {
 
     /// The two heads of a record, without looking at the payload; nil if they are not whole.
     static func readHeads(
-        _ file: borrowing File
+        _ file: borrowing File, of name: EntryName
     ) throws(Errno) -> (claim: ClaimHead, value: ValueSection)? {
         try withUnsafeTemporaryAllocation(
             byteCount: ClaimSection.mostBytes + ValueSection.headLength, alignment: 8
@@ -144,7 +144,8 @@ package struct ReadyFile: Sendable {
             let count = try file.read(into: buffer, at: 0)
             let bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count])
             guard let claim = ClaimHead(bytes),
-                let (value, _) = ValueSection.parse(bytes, behind: claim.length)
+                let (value, _) = ValueSection.parse(bytes, behind: claim.length),
+                bytes[claim.name].elementsEqual(name.encoded)
             else { return nil }
             return (claim, value)
         }

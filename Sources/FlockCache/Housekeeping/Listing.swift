@@ -137,10 +137,10 @@ extension Store {
         ) throws(StoreError) -> Summary? {
             let found = try store.withRecord(name.ready, of: name, in: directory) {
                 (file) throws(Errno) in
-                try file.status().isRegular ? try ReadyFile.readHeads(file) : nil
+                try file.status().isRegular ? try ReadyFile.readHeads(file, of: name) : nil
             }
             guard let heads = found else { return nil }
-            guard let (claim, value) = heads, claim.name.elementsEqual(name.encoded) else {
+            guard let (claim, value) = heads else {
                 session.configuration.onDamage?(Key(EntryName.decode(name.encoded) ?? []), nil)
                 return nil
             }
