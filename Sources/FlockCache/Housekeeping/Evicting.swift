@@ -18,7 +18,9 @@ extension Session {
         try forEachReady(in: store) { (name, directory) throws(StoreError) in
             let isOld = { () throws(StoreError) -> Bool in
                 try store.withRecord(name.ready, of: name, in: directory) { (file) throws(Errno) in
-                    guard let (_, value) = try ReadyFile.readHeads(file, of: name) else { return false }
+                    guard let (_, value) = try ReadyFile.readHeads(file, of: name) else {
+                        return false
+                    }
                     return WallClock.microseconds - value.finalized > maxAge.clampedMicroseconds
                 } ?? false
             }
