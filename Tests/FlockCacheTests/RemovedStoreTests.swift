@@ -48,4 +48,18 @@ import Testing
         #expect(try session.claimAndFinalize("key", "new".utf8).isWon)
         #expect(try Store(at: path).bytes(of: "key") == Array("new".utf8))
     }
+
+    /// What a killed maker left goes, what a maker may still be about to link stays.
+    @Test func markersThatKilledMakersLeftAreReapedAfterAnHour() throws {
+        let session = try Store(at: path)
+        #expect(try session.claimAndFinalize("key", "value".utf8).isWon)
+        write(Array("flock-cache 1\n".utf8), to: path + "/.flock-cache-old")
+        write(Array("flock-cache 1\n".utf8), to: path + "/.flock-cache-new")
+        _ = run("touch", ["-d", "2 hours ago", path + "/.flock-cache-old"], environment: [:])
+        #expect(try session.reap(dryRun: true).isEmpty)
+        #expect(names(in: path).contains(".flock-cache-old"))
+        #expect(try session.reap().isEmpty)
+        #expect(!names(in: path).contains(".flock-cache-old"))
+        #expect(names(in: path).contains(".flock-cache-new"))
+    }
 }

@@ -143,8 +143,12 @@ private struct FinalizeChange {
                 try directory.rename(name.pending, to: name.ready)
                 held.block.counts.bytes += mine.text.count + section.count - (former ?? 0)
             } catch {
-                try mine.file.truncate(to: mine.text.count)
-                held.commit()
+                // A network file system may report a rename that happened as failed; then the file is a
+                // value by now, and must not be cut. The mark stays.
+                if try directory.status(of: name.pending) != nil {
+                    try mine.file.truncate(to: mine.text.count)
+                    held.commit()
+                }
                 throw error
             }
         }

@@ -152,7 +152,8 @@ extension StoreError {
     var isOfOneRecord: Bool {
         let isClosedToUs =
             systemError == Errno.noPermission.code || systemError == Errno.wouldBlock.code
-        return code == .notAStore || operation == Self.readingRecord && isClosedToUs
+        return (code == .notAStore && systemError != nil)
+            || operation == Self.readingRecord && isClosedToUs
     }
 
     fileprivate static let readingRecord = "read"

@@ -78,7 +78,26 @@ extension Session {
             }
             try reapShard(shard, of: store, request)
         }
+        if !request.dryRun { try sweepMarkers(of: store) }
         try evict(from: store, request)
+    }
+
+    /// Removes markers that killed makers left under their private names. Making one takes
+    /// microseconds; an hour is for makers that were stopped.
+    private func sweepMarkers(of store: OpenStore) throws(StoreError) {
+        try attempt("reap", store.path) { () throws(Errno) in
+            var leftovers: [FileName] = []
+            try store.root.forEachName { name in
+                if name.starts(with: Layout.markerPrefix) { leftovers.append(FileName(name)) }
+                return true
+            }
+            for name in leftovers {
+                guard let status = try store.root.status(of: name), status.isRegular,
+                    WallClock.nanoseconds - status.modified > 3_600_000_000_000
+                else { continue }
+                try store.root.unlink(name)
+            }
+        }
     }
 
     private func reapShard(
