@@ -111,12 +111,14 @@ extension OpenStore {
         _ file: FileName, of name: EntryName, in directory: Directory,
         _ access: Directory.Access = .read, _ body: (consuming File) throws(Errno) -> R
     ) throws(StoreError) -> R? {
+        var operation = StoreError.openingRecord
         do throws(Errno) {
-            return try body(try openRecord(file, in: directory, access))
+            let record = try openRecord(file, in: directory, access)
+            operation = "read"
+            return try body(record)
         } catch {
             if error == .noEntry { return nil }
-            throw StoreError(
-                error, StoreError.readingRecord, path: self.file(file, in: name.shard))
+            throw StoreError(error, operation, path: self.file(file, in: name.shard))
         }
     }
 
@@ -137,26 +139,33 @@ extension OpenStore {
 /// or where it cannot be opened: nil.
 ///
 /// Whoever asks for that key is told.
-func unlessPlanted<R>(_ body: () throws(StoreError) -> R?) throws(StoreError) -> R? {
+///
+/// - Parameter closedToo: false for who counts, because a record that is there must be counted right.
+func unlessPlanted<R>(
+    closedToo: Bool = true, _ body: () throws(StoreError) -> R?
+) throws(StoreError) -> R? {
     do throws(StoreError) {
         return try body()
     } catch {
-        guard error.isOfOneRecord else { throw error }
+        guard error.isPlanted || closedToo && error.isClosedRecord else { throw error }
         return nil
     }
 }
 
 extension StoreError {
-    /// Whether the trouble is with one record: something else is in its place, its permissions keep
-    /// us out, or its owner has a lease on it (`fcntl(2)`).
-    var isOfOneRecord: Bool {
-        let isClosedToUs =
-            systemError == Errno.noPermission.code || systemError == Errno.wouldBlock.code
-        return (code == .notAStore && systemError != nil)
-            || operation == Self.readingRecord && isClosedToUs
+    /// Whether something else was put in the place of a record.
+    fileprivate var isPlanted: Bool { code == .notAStore && systemError != nil }
+
+    /// Whether a record's permissions keep us out, or its owner has a lease on it (`fcntl(2)`).
+    fileprivate var isClosedRecord: Bool {
+        operation == Self.openingRecord
+            && (systemError == Errno.noPermission.code || systemError == Errno.wouldBlock.code)
     }
 
-    fileprivate static let readingRecord = "read"
+    /// Whether the trouble is with one record, and others can be gone on with.
+    var isOfOneRecord: Bool { isPlanted || isClosedRecord }
+
+    fileprivate static let openingRecord = "open the record"
 }
 
 extension ClaimSection {

@@ -80,7 +80,7 @@ extension OpenStore {
                 }
             }
             guard files.hasPending else { continue }
-            let isDebris = try unlessPlanted { () throws(StoreError) in
+            let isDebris = try unlessPlanted(closedToo: false) { () throws(StoreError) in
                 guard let ready = try readyGeneration(name, in: directory) else { return false }
                 return try standingClaim(name, besideReady: ready, in: directory) == nil
             }

@@ -82,8 +82,9 @@ extension Session {
         try evict(from: store, request)
     }
 
-    /// Removes markers that killed makers left under their private names. Making one takes
-    /// microseconds; an hour is for makers that were stopped.
+    /// Removes markers that killed makers left under their private names.
+    ///
+    /// Making one takes microseconds; an hour is for makers that were stopped.
     private func sweepMarkers(of store: OpenStore) throws(StoreError) {
         try attempt("reap", store.path) { () throws(Errno) in
             var leftovers: [FileName] = []
