@@ -77,6 +77,7 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
 
 /// Text with what a terminal would obey made visible.
 package func printable(_ text: String) -> String {
+    if text.utf8.allSatisfy({ 0x20...0x7e ~= $0 }) { return text }
     var result = ""
     for scalar in text.unicodeScalars {
         switch scalar.value {
