@@ -85,6 +85,7 @@ static int64_t status_result(int64_t result, const struct stat *from, struct csy
     to->device = (uint64_t)from->st_dev;
     to->inode = (uint64_t)from->st_ino;
     to->size = (uint64_t)from->st_size;
+    to->allocated = (uint64_t)from->st_blocks * 512;
     to->modified = (int64_t)from->st_mtim.tv_sec * 1000000000 + from->st_mtim.tv_nsec;
     to->mode = from->st_mode;
     to->uid = from->st_uid;

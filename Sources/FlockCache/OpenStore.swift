@@ -16,6 +16,8 @@ final class OpenStore: Sendable {
     /// Elsewhere a foreign boot id proves nothing: it may be another machine's.
     let isLocal: Bool
     let isReadOnly: Bool
+    /// Whether its file system can carry a board.
+    let mapsBoard: Bool
     let epoch: UInt32
     /// One for each shard, and one for `lazy`.
     let mutexes = ThreadMutexes(count: Layout.shardCount + 1)
@@ -28,6 +30,7 @@ final class OpenStore: Sendable {
         var shardFile: ShardFile?
         var session: SessionLock?
         var temporaries = 0
+        var board: Board?
     }
 
     private nonisolated(unsafe) var lazy = Lazy()
@@ -46,7 +49,7 @@ final class OpenStore: Sendable {
 
     private init(
         path: String, root: Directory, marker: Marker, isDurable: Bool, isLocal: Bool,
-        isReadOnly: Bool
+        isReadOnly: Bool, mapsBoard: Bool
     ) {
         self.path = path
         self.root = root
@@ -54,6 +57,7 @@ final class OpenStore: Sendable {
         self.isDurable = isDurable
         self.isLocal = isLocal
         self.isReadOnly = isReadOnly
+        self.mapsBoard = mapsBoard
         epoch = ForkEpoch.current
     }
 
@@ -80,7 +84,8 @@ final class OpenStore: Sendable {
         return OpenStore(
             path: path, root: root, marker: marker,
             isDurable: marker.isDurable || configuration.durability == .powerLoss,
-            isLocal: kind.trust == .local, isReadOnly: isReadOnly)
+            isLocal: kind.trust == .local, isReadOnly: isReadOnly,
+            mapsBoard: kind.mapsBoard)
     }
 
     /// Whether the store's directory has been removed.

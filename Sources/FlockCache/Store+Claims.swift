@@ -20,11 +20,7 @@ extension Store {
     ) throws(StoreError) -> ClaimResult {
         let outcome = try session.claim(
             key, for: .session, maxAge: maxAge, staleAfter: staleAfter)
-        switch outcome {
-        case .won(let generation, _): return .won(Claim(session, key, generation))
-        case .ready(let ready): return .ready(try ready.entry())
-        case .pending(let holder): return .pending(holder)
-        }
+        return try ClaimResult(outcome, of: key, in: session)
     }
 
     /// Returns the entry of a READY key, or nil: absent, claimed, older than `maxAge`, or damaged.

@@ -38,17 +38,15 @@ public struct Store: Sendable {
 
     /// How a store behaves; the defaults are those of the command.
     public struct Configuration: Sendable {
-        /// What `.standard` means where a wait is asked for.
-        ///
-        /// No call of this version waits for a claim.
-        public var wait: Wait = .upTo(.seconds(300))
+        /// What `.standard` means where a call may wait.
+        public var wait: Wait = .upTo(Self.standardWait)
         /// What an acknowledged change survives.
         ///
         /// A store that was made durable is so for everybody.
         public var durability: Durability = .processCrash
         /// Called once when a wait begins, with the key and who has it.
         ///
-        /// No call of this version waits for a claim.
+        /// On the thread or task that waits; a wait that would end at once is none.
         public var onWait: (@Sendable (Key, Holder?) -> Void)?
         /// Called when a damaged record was found: its key, and the path at which it is kept for
         /// inspection, nil where the store could not be written.
@@ -58,6 +56,8 @@ public struct Store: Sendable {
         /// File systems that cannot be known to keep the promises, accepted at the caller's own risk:
         /// names as in the error's text, such as `9p` and `fuse`.
         public var allowedFileSystems: [String] = []
+
+        static let standardWait = Duration.seconds(300)
 
         /// What an acknowledged change survives.
         public enum Durability: Sendable {

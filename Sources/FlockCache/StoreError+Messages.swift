@@ -127,6 +127,12 @@ extension StoreError {
             reason: "waited \(duration.spoken): \(who)")
     }
 
+    static func waitEnded(_ key: Store.Key, _ holder: Holder) -> StoreError {
+        StoreError(
+            .timedOut, "get the value of", key: key, holder: holder,
+            reason: "the wait ended while \(holder) was at it; allow more time, or look at that process")
+    }
+
     static func noGenerationLeft(_ path: String) -> StoreError {
         StoreError(
             .inputOutput, "claim", path: path,

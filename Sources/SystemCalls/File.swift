@@ -116,6 +116,11 @@ package struct File: ~Copyable, Sendable {
         _ = try call { csystem_truncate(number, Int64(size)) }
     }
 
+    /// Reserves blocks for a new file of that size, so that writing to it later needs none.
+    package func allocate(_ size: Int) throws(Errno) {
+        _ = try call { csystem_allocate(number, Int64(size)) }
+    }
+
     /// Returns when the file's bytes are on the device.
     ///
     /// A failure must not be tried again on this descriptor: the kernel has then forgotten both the

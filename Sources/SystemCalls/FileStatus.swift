@@ -5,6 +5,8 @@ internal import Glibc
 package struct FileStatus: Sendable {
     package let device, inode: UInt64
     package let size: Int
+    /// Bytes that the device has reserved for it.
+    package let allocated: Int
     /// Nanoseconds since 1970.
     package let modified: Int64
     /// Type and permissions.
@@ -17,6 +19,7 @@ package struct FileStatus: Sendable {
         device = status.device
         inode = status.inode
         size = Int(status.size)
+        allocated = Int(status.allocated)
         modified = status.modified
         mode = status.mode
         user = status.uid

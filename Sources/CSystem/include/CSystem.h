@@ -21,6 +21,7 @@ extern const int32_t csystem_lookup_flags;  // O_CLOEXEC | O_NOFOLLOW | O_NONBLO
 
 struct csystem_status {
     uint64_t device, inode, size;
+    uint64_t allocated;  // bytes
     int64_t modified;  // nanoseconds since 1970
     uint32_t mode, uid, links;
 };
@@ -77,6 +78,25 @@ void csystem_release_forks(void);
 /// 0, or -ETIMEDOUT at the boot-clock time `deadline` (ns). The word is 0 when nobody holds it.
 int64_t csystem_mutex_lock(uint32_t *word, int64_t deadline);
 void csystem_mutex_unlock(uint32_t *word);
+
+// MARK: Memory that processes share, and waiting for it to change
+
+/// A shared mapping for reading and writing of a file's first bytes; NULL on failure.
+void *csystem_map_shared(int32_t file, size_t count);
+/// Reserves blocks for a file's first `size` bytes, which it has from then on.
+int64_t csystem_allocate(int32_t file, int64_t size);
+uint32_t csystem_load32(const uint32_t *word);
+void csystem_increment32(uint32_t *word);
+/// A load that nothing before it can be put off behind, and a store that nothing after it can be
+/// drawn before.
+int64_t csystem_load64(const int64_t *word);
+void csystem_store64(int64_t *word, int64_t value);
+/// 0 when woken by a wake that has one of the bits, or when the word is not `expected`; -ETIMEDOUT at
+/// the boot-clock time `deadline` (ns).
+int64_t csystem_futex_wait(uint32_t *word, uint32_t expected, uint32_t bits, int64_t deadline);
+void csystem_futex_wake(uint32_t *word, int32_t count, uint32_t bits);
+/// Starts a detached thread that no signal is delivered to.
+int64_t csystem_start_thread(void *(*body)(void *), void *argument);
 
 // MARK: Processes, time, chance
 

@@ -154,7 +154,7 @@ private struct FinalizeChange {
         }
         held.block.counts.pending -= 1
         held.block.counts.ready += former == nil ? 1 : 0
-        held.commit()
+        held.commit(ending: name)
         try store.syncAfter("finalize", key, in: directory)
         return mine.generation
     }
@@ -210,7 +210,7 @@ private struct FinalizeChange {
             held.block.counts.pending -= 1
             held.block.counts.ready += former == nil ? 1 : 0
             held.block.counts.bytes += record.size - (former ?? 0)
-            held.commit()
+            held.commit(ending: name)
         }
         try store.syncAfter("finalize", key, in: directory)
         return record.temporary.generation

@@ -41,7 +41,7 @@ extension Session {
                 _ = try directory.unlink(name.pending)
             }
             held.block.counts.pending -= 1
-            held.commit()
+            held.commit(ending: name)
             try store.syncAfter("abandon", key, in: directory)
             return true
         }
@@ -103,7 +103,7 @@ extension OpenStore {
             held.block.counts.ready -= 1
             held.block.counts.bytes -= size
         }
-        held.commit()
+        held.commit(ending: name)
         return true
     }
 }

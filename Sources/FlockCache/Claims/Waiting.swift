@@ -1,37 +1,144 @@
 internal import SystemCalls
 
+/// One thread's wait for a key to become READY or absent, or its holder to die.
+///
+/// On the board where there is one: whoever changes the key wakes those who wait for it. Otherwise, and
+/// for what nobody can tell of, such as a death, by looking again from time to time.
+struct KeyWait: ~Copyable {
+    private let name: EntryName
+    private let deadline: BootTime
+    private var pause = Pause(shortest: 1_000_000, longest: 50_000_000, yields: 0)
+    private var board: Board?
+    private var seen: UInt32 = 0
+
+    init(_ name: EntryName, until deadline: BootTime) {
+        self.name = name
+        self.deadline = deadline
+    }
+
+    /// Says that this thread waits; look at the key after this, and then `sleep`.
+    mutating func announce(_ session: Session) throws(StoreError) {
+        board = try session.existing()?.boardForWaiting()
+        if let board { seen = board.announce(.keys(name.shard)) }
+    }
+
+    /// Sleeps until the key may have changed.
+    mutating func sleep() {
+        guard let board else { return pause.next(until: deadline) }
+        let look = BootTime.now.advanced(by: .nanoseconds(Self.nextLook()))
+        board.wait(.keys(name.shard), seen, bits: name.wakeBits, until: min(deadline, look))
+    }
+
+    /// How long after the last look a waiter that nobody wakes looks again, in nanoseconds: so that a
+    /// holder's death is noticed within 50 ms.
+    ///
+    /// 20 looks a second of about 20 µs are 0.04 % of a core. With jitter, so that those who were woken
+    /// together do not go on together.
+    static func nextLook() -> Int64 { Int64.random(in: 40_000_000...50_000_000) }
+}
+
+/// What waiting for a key comes to.
+package enum WaitOutcome: Sendable {
+    case ready(ReadyFile)
+    /// Absent or given up; or its claim is stale, and nobody has taken it over.
+    case absent
+    /// The wait ended before the claim did.
+    case pending(Holder)
+    /// It was damaged, and has been set aside if that was possible.
+    case damaged
+}
+
 extension Session {
     /// Claims a key, waiting for the end of a PENDING at most that long; nil waits without end.
-    ///
-    /// It looks again from time to time: after a millisecond first, after a twentieth of a second in
-    /// the long run, so that the death of a holder is noticed without being told.
     ///
     /// Somebody else's change is waited for no longer than what is left of the wait, but for a second at
     /// least: changes take microseconds, and a busy machine is no stopped process.
     ///
-    /// - Parameter whilePending: called at each look that found somebody else, with how long the wait
-    ///   has been going on.
+    /// - Parameters:
+    ///   - maxAge: counts from when this was called: what is published after that is fresh enough.
+    ///   - whilePending: called at each look that found somebody else, with how long the wait has been
+    ///     going on.
     /// - Returns: `.pending` when the wait ended first.
     package func claim(
         _ key: Store.Key, for owner: ClaimOwner, maxAge: Duration?, staleAfter: Duration?,
         waiting: Duration?, whilePending: (Holder, Duration) -> Void
     ) throws(StoreError) -> ClaimOutcome {
-        let start = BootTime.now
-        let deadline = waiting.map { start.advanced(by: $0) } ?? BootTime(nanoseconds: .max)
-        var pause = Pause(shortest: 1_000_000, longest: 50_000_000, yields: 0)
+        let span = WaitSpan(waiting)
+        var wait: KeyWait?
         while true {
             let outcome = try claim(
-                key, for: owner, maxAge: maxAge, staleAfter: staleAfter,
-                patience: patience(until: deadline))
-            guard case .pending(let holder) = outcome else { return outcome }
-            let now = BootTime.now
-            guard now < deadline else { return outcome }
-            whilePending(holder, .nanoseconds(now.nanoseconds - start.nanoseconds))
-            pause.next(until: deadline)
+                key, for: owner, maxAge: maxAge.map { $0 + span.elapsed }, staleAfter: staleAfter,
+                patience: span.patience)
+            guard case .pending(let holder) = outcome, !span.isOver else { return outcome }
+            whilePending(holder, span.elapsed)
+            if wait == nil {
+                wait = KeyWait(try EntryName(key), until: span.deadline)
+            } else {
+                wait?.sleep()
+            }
+            try wait?.announce(self)
         }
     }
 
-    private func patience(until deadline: BootTime) -> Duration {
+    /// Waits until a key is READY, at most that long; nil waits without end.
+    ///
+    /// Never takes a claim over. A stale one that nobody has taken over within a second counts as absent.
+    ///
+    /// - Parameter alsoAbsent: goes on waiting where nobody has the key, for somebody to begin.
+    package func wait(
+        for key: Store.Key, waiting: Duration?, alsoAbsent: Bool,
+        whilePending: (Holder, Duration) -> Void
+    ) throws(StoreError) -> WaitOutcome {
+        let span = WaitSpan(waiting)
+        var wait = KeyWait(try EntryName(key), until: span.deadline)
+        var isAnnounced = false
+        var staleSince: BootTime?
+        while true {
+            let holder: Holder
+            switch try get(key, maxAge: nil) {
+            case .ready(let ready): return .ready(ready)
+            case .damaged: return .damaged
+            case .absent:
+                guard alsoAbsent else { return .absent }
+                staleSince = nil
+                holder = .unknown
+            case .pending(let found):
+                // A torn claim has no holder that could be asked whether it lives.
+                let isStale = found.liveness == .dead || found == .unknown
+                let since = isStale ? staleSince ?? BootTime.now : nil
+                staleSince = since
+                let isLeft = since.map { $0.advanced(by: Self.succession) < BootTime.now } ?? false
+                if isLeft && !alsoAbsent { return .absent }
+                holder = found
+            }
+            guard !span.isOver else { return .pending(holder) }
+            whilePending(holder, span.elapsed)
+            if isAnnounced { wait.sleep() }
+            try wait.announce(self)
+            isAnnounced = true
+        }
+    }
+
+    /// How long a claim whose holder has died waits for somebody to take it over: those who wait for it
+    /// look twenty times in that time.
+    private static let succession = Duration.seconds(1)
+}
+
+/// From when a call began to wait to when it is to end.
+struct WaitSpan {
+    let start = BootTime.now
+    let deadline: BootTime
+
+    /// nil is without end.
+    init(_ limit: Duration?) {
+        deadline = limit.map { [start] in start.advanced(by: $0) } ?? BootTime(nanoseconds: .max)
+    }
+
+    var elapsed: Duration { .nanoseconds(BootTime.now.nanoseconds - start.nanoseconds) }
+    var isOver: Bool { BootTime.now >= deadline }
+
+    /// How long to wait for somebody else's change meanwhile.
+    var patience: Duration {
         let left = Duration.nanoseconds(deadline.nanoseconds - BootTime.now.nanoseconds)
         return min(ShardMutex.patience, max(.seconds(1), left))
     }

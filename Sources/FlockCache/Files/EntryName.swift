@@ -31,11 +31,14 @@ struct EntryName: Hashable, Sendable {
 
     static let pendingSuffix = Array(".pending".utf8)
 
-    /// The low 8 bits of FNV-1a 64.
-    static func shard(of key: [UInt8]) -> Int {
+    /// The low 8 bits of the hash.
+    static func shard(of key: [UInt8]) -> Int { Int(hash(of: key) & 0xff) }
+
+    /// FNV-1a 64.
+    static func hash(of key: [UInt8]) -> UInt64 {
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
         for byte in key { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-        return Int(hash & 0xff)
+        return hash
     }
 
     /// The key as a file name: what is not harmless everywhere is percent-encoded, so that no key

@@ -6,6 +6,17 @@ struct FileSystemKind: Equatable {
     let name: String
     let trust: Trust
 
+    /// Whether a file of it can be mapped for sharing without harm.
+    ///
+    /// Not on a network, whose hosts share no memory, and not on btrfs: when it was full, every page of a
+    /// preallocated map faulted. The others have not been tried.
+    var mapsBoard: Bool {
+        switch name {
+        case "ext4", "xfs", "tmpfs", "overlayfs": true
+        default: false
+        }
+    }
+
     enum Trust {
         /// Local, known to keep the promises.
         case local

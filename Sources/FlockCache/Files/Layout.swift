@@ -5,7 +5,8 @@ internal import SystemCalls
 /// `docs/reference/file-format.md` is their description for other programs.
 enum Layout {
     static let marker: FileName = "flock-cache"
-    /// A marker being made; such names do not count as content of a directory.
+    static let board: FileName = "board"
+    /// A marker or board being made; such names do not count as content of a directory.
     static let markerPrefix = Array(".flock-cache-".utf8)
 
     static let entries: FileName = "entries"

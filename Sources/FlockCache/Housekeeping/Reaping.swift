@@ -147,7 +147,7 @@ extension Session {
                 _ = try directory.unlink(name.pending)
             }
             if isClaim { held.block.counts.pending -= 1 }
-            held.commit()
+            held.commit(ending: name)
         }
         // What a killed finalize left beside a value is no entry: it goes without a word.
         return isClaim ? reason : nil

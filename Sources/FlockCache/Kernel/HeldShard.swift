@@ -7,7 +7,7 @@ internal import SystemCalls
 /// the last, so that whoever is killed in between leaves a mark, and the next counts anew. A change
 /// that throws half-way leaves the same mark.
 struct HeldShard: ~Copyable {
-    private let mutex: ShardMutex
+    private var mutex: ShardMutex
     /// The counts as they are, and after `begin` as the change makes them.
     var block: ShardBlock
 
@@ -74,7 +74,10 @@ struct HeldShard: ~Copyable {
     }
 
     /// Says what the change made of the counts.
-    mutating func commit() {
+    ///
+    /// - Parameter name: of a key whose claim the change has ended: who waits for it is to look.
+    mutating func commit(ending name: EntryName? = nil) {
+        mutex.ended = name
         // The change itself has happened. Where this fails the mark stays, and the next counts anew.
         try? mutex.write(block)
     }

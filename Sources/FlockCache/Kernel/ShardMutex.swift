@@ -8,6 +8,8 @@ struct ShardMutex: ~Copyable {
     let store: OpenStore
     let shard: Int
     let file: ShardFile
+    /// The key whose claim has ended under this mutex; its waiters are woken when it is free.
+    var ended: EntryName?
 
     /// How long a change waits for somebody else's: they take microseconds, so this long means a
     /// stopped process.
@@ -20,13 +22,7 @@ struct ShardMutex: ~Copyable {
             throw Self.stuck(store, shard, file, patience)
         }
         do throws(StoreError) {
-            var pause = Pause()
-            while try !file.tryLock(shard) {
-                guard BootTime.now < deadline else {
-                    throw Self.stuck(store, shard, file, patience)
-                }
-                pause.next(until: deadline)
-            }
+            try Self.lock(store, shard, file, until: deadline, patience)
         } catch {
             store.mutexes.unlock(shard)
             throw error
@@ -34,11 +30,35 @@ struct ShardMutex: ~Copyable {
         self.store = store
         self.shard = shard
         self.file = file
+        ended = nil
     }
 
     deinit {
         file.unlock(shard)
         store.mutexes.unlock(shard)
+        store.knownBoard?.wake(.mutex(shard), most: 1, bits: .max)
+        if let ended { store.tellWaiters(of: ended) }
+    }
+
+    /// Takes the lock between processes by trying; in between it sleeps, on the board where there is
+    /// one, so that whoever releases it ends the sleep.
+    private static func lock(
+        _ store: OpenStore, _ shard: Int, _ file: ShardFile, until deadline: BootTime,
+        _ patience: Duration
+    ) throws(StoreError) {
+        var pause = Pause()
+        var board: Board?
+        while true {
+            let seen = board?.announce(.mutex(shard)) ?? 0
+            if try file.tryLock(shard) { return }
+            guard BootTime.now < deadline else { throw stuck(store, shard, file, patience) }
+            if let board {
+                board.wait(.mutex(shard), seen, bits: .max, until: pause.nextEnd(until: deadline))
+            } else {
+                pause.next(until: deadline)
+                if !pause.yields { board = store.boardForWaking() }
+            }
+        }
     }
 
     borrowing func write(_ block: ShardBlock) throws(StoreError) {
@@ -62,7 +82,7 @@ struct ShardMutex: ~Copyable {
 struct Pause {
     private var nanoseconds: Int64
     private let longest: Int64
-    private var yields: Int
+    private var yieldsLeft: Int
 
     /// A shard mutex is held for 10 to 40 µs, so the first looks only let others run.
     ///
@@ -70,19 +90,27 @@ struct Pause {
     init(shortest: Int64 = 20_000, longest: Int64 = 5_000_000, yields: Int = 4) {
         nanoseconds = shortest
         self.longest = longest
-        self.yields = yields
+        yieldsLeft = yields
     }
 
-    /// One pause, with jitter so that those who began together do not go on together.
+    /// Whether the next pause only lets others run.
+    var yields: Bool { yieldsLeft > 0 }
+
+    /// One pause.
     mutating func next(until deadline: BootTime) {
-        if yields > 0 {
-            yields -= 1
+        if yieldsLeft > 0 {
+            yieldsLeft -= 1
             yieldProcessor()
             return
         }
-        let left = deadline.nanoseconds - BootTime.now.nanoseconds
+        let end = nextEnd(until: deadline)
+        sleep(nanoseconds: max(1, end.nanoseconds - BootTime.now.nanoseconds))
+    }
+
+    /// When the next pause ends, with jitter so that those who began together do not go on together.
+    mutating func nextEnd(until deadline: BootTime) -> BootTime {
         let jittered = nanoseconds / 2 + Int64.random(in: 0...nanoseconds)
-        sleep(nanoseconds: max(1, min(jittered, left)))
         nanoseconds = min(nanoseconds * 2, longest)
+        return min(deadline, BootTime.now.advanced(by: .nanoseconds(jittered)))
     }
 }

@@ -1,0 +1,84 @@
+#include "CSystem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+// MARK: Memory that processes share
+
+void *csystem_map_shared(int32_t file, size_t count) {
+    void *bytes = mmap(NULL, count, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    return bytes == MAP_FAILED ? NULL : bytes;
+}
+
+int64_t csystem_allocate(int32_t file, int64_t size) {
+    // Never posix_fallocate, which glibc emulates by writing where the file system has no such call.
+    return fallocate(file, 0, 0, size) == 0 ? 0 : -errno;
+}
+
+uint32_t csystem_load32(const uint32_t *word) {
+    return atomic_load((const _Atomic uint32_t *)word);
+}
+
+void csystem_increment32(uint32_t *word) { atomic_fetch_add((_Atomic uint32_t *)word, 1); }
+
+int64_t csystem_load64(const int64_t *word) {
+    // What was done before, by a system call too, is seen by whoever stores after this load.
+    atomic_thread_fence(memory_order_seq_cst);
+    return atomic_load((const _Atomic int64_t *)word);
+}
+
+void csystem_store64(int64_t *word, int64_t value) {
+    atomic_store((_Atomic int64_t *)word, value);
+    atomic_thread_fence(memory_order_seq_cst);
+}
+
+// MARK: Futexes
+
+static struct timespec timespec(int64_t nanoseconds) {
+    return (struct timespec){nanoseconds / 1000000000, nanoseconds % 1000000000};
+}
+
+int64_t csystem_futex_wait(uint32_t *word, uint32_t expected, uint32_t bits, int64_t deadline) {
+    // The kernel counts such waits on CLOCK_MONOTONIC, which stands still through suspend; so what is
+    // left is computed once, and the end of every wait of ours is near.
+    struct timespec now;
+    int64_t left = deadline - csystem_boot_time();
+    if (left <= 0) return -ETIMEDOUT;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t start = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    struct timespec end = timespec(start > INT64_MAX - left ? INT64_MAX : start + left);
+    for (;;) {
+        if (syscall(SYS_futex, word, FUTEX_WAIT_BITSET, expected, &end, NULL, bits) == 0) return 0;
+        if (errno == EAGAIN) return 0;  // the word has changed already
+        if (errno != EINTR) return -errno;
+    }
+}
+
+void csystem_futex_wake(uint32_t *word, int32_t count, uint32_t bits) {
+    syscall(SYS_futex, word, FUTEX_WAKE_BITSET, count, NULL, NULL, bits);
+}
+
+// MARK: A thread of our own
+
+int64_t csystem_start_thread(void *(*body)(void *), void *argument) {
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    // The program's signals are for its own threads.
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_t thread;
+    int result = pthread_create(&thread, &attributes, body, argument);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return -result;
+}

@@ -1,0 +1,86 @@
+internal import Synchronization
+internal import SystemCalls
+
+/// The board: memory that all processes of a store share, by which they wake one another.
+///
+/// Hints only. Nothing on it decides who wins or what is counted: every sleep on it ends by itself, and
+/// whoever wakes looks at the files. So it may be lost, be deleted, hold nonsense, or not be there at all,
+/// and the store is as correct as before, only slower to wake.
+///
+/// "Somebody waits" is a time that waiters renew before they sleep, not a count, which a killed one would
+/// leave behind. The order that loses no wake-up: a waiter renews the time, reads the word, looks at the
+/// files, sleeps while the word is the same; a waker changes the files, reads the time, changes the word.
+final class Board: Sendable {
+    private let memory: SharedMemory
+    /// Kept open to see whether it is still the one that others find.
+    private let file: File
+    /// When that was last seen, in nanoseconds of the boot clock.
+    private let seenLinked: Atomic<Int64>
+
+    init?(_ file: consuming File) {
+        guard let memory = SharedMemory(file, count: BoardFile.byteCount) else { return nil }
+        self.memory = memory
+        self.file = file
+        seenLinked = Atomic(BootTime.now.nanoseconds)
+    }
+
+    /// Whether others still find this board; looked at once a second at most.
+    ///
+    /// A board may be deleted while it is in use, and those who come later make another.
+    var isCurrent: Bool {
+        let now = BootTime.now.nanoseconds
+        guard now - seenLinked.load(ordering: .relaxed) > 1_000_000_000 else { return true }
+        guard let status = try? file.status(), status.links > 0 else { return false }
+        seenLinked.store(now, ordering: .relaxed)
+        return true
+    }
+
+    // MARK: Words
+
+    /// What can be waited for: a word, and the time until which somebody waits for it.
+    struct Word {
+        fileprivate let offset: Int
+
+        /// A key of a shard becomes READY or absent.
+        static func keys(_ shard: Int) -> Word { Word(offset: BoardFile.shard(shard)) }
+        /// A shard's mutex becomes free.
+        static func mutex(_ shard: Int) -> Word { Word(offset: BoardFile.shard(shard) + 16) }
+        /// Any key becomes READY or absent: for those who wait for many at once.
+        static let anyKey = Word(offset: BoardFile.anyKey)
+    }
+
+    /// Renewed to that long from now by everyone about to sleep, which ends sooner: so that it stands
+    /// for as long as somebody waits, and no longer than this after a waiter was killed.
+    private static let announcement = Duration.milliseconds(100)
+
+    /// Says that somebody waits, and returns what the word is.
+    ///
+    /// Look at what is waited for after this, and then `wait`.
+    func announce(_ word: Word) -> UInt32 {
+        memory.setTime(BootTime.now.advanced(by: Self.announcement), at: word.offset + 8)
+        return memory.word(at: word.offset)
+    }
+
+    /// Waits until the word has changed since `announce`, or the time has come.
+    func wait(_ word: Word, _ seen: UInt32, bits: UInt32, until deadline: BootTime) {
+        memory.wait(at: word.offset, while: seen, bits: bits, until: deadline)
+    }
+
+    /// Wakes those who wait, if anybody does; call it after the change.
+    ///
+    /// A time that lies far ahead is another boot's, another time namespace's, or nonsense; whoever
+    /// waits writes a right one.
+    func wake(_ word: Word, most: Int32 = .max, bits: UInt32) {
+        guard memory.time(at: word.offset + 8) > BootTime.now else { return }
+        memory.wake(most, at: word.offset, bits: bits)
+    }
+}
+
+extension EntryName {
+    /// The bit that those who wait for this key wait for, of 32: so that what happens to one key of a
+    /// shard wakes few who wait for another.
+    var wakeBits: UInt32 {
+        let hash = Self.hash(of: Self.decode(Array(encoded)) ?? Array(encoded))
+        return 1 << UInt32(truncatingIfNeeded: hash >> 8 & 31)
+    }
+}

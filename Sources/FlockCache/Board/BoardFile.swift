@@ -1,0 +1,141 @@
+internal import SystemCalls
+
+/// The file of the board: its layout, and how it is made and found.
+///
+/// It is made whole under a private name, with all its blocks, and then linked: whoever finds it can map
+/// it without meeting a hole, whose first use on a full disk would end the process. The header names the
+/// file it was written in, because a copy has holes.
+enum BoardFile {
+    /// A page for the header, 64 bytes for each shard, and 64 for each of 4096 slots of locks.
+    static let byteCount = slots + 4096 * 64
+    static func shard(_ index: Int) -> Int { 4096 + index * 64 }
+    private static let slots = shard(Layout.shardCount)
+    /// In the header's page.
+    static let anyKey = 64
+
+    private static let version: UInt64 = 1
+
+    /// Opens the board of a store; nil where there is none to be had, and waits poll.
+    ///
+    /// - Parameter making: for whoever is about to wait. Where nobody ever waited nobody needs it.
+    static func open(of store: OpenStore, making: Bool) -> Board? {
+        guard store.mapsBoard, !store.isReadOnly else { return nil }
+        // Twice more: somebody may make or replace it at the same moment.
+        for _ in 0..<3 {
+            do throws(Errno) {
+                switch try find(in: store.root) {
+                case .usable(let board): return board
+                case .notForUs: return nil
+                case .none: guard making, try make(in: store, replacing: false) else { return nil }
+                case .useless: guard making, try make(in: store, replacing: true) else { return nil }
+                }
+            } catch {
+                // No space, no permission, no such call: what the board is for works without it.
+                return nil
+            }
+        }
+        return nil
+    }
+
+    private enum Found {
+        case none
+        case usable(Board)
+        /// Of a later version of this program, which others use; or it cannot be mapped.
+        case notForUs
+        /// Of an earlier version, a copy, cut, or not a board.
+        case useless
+    }
+
+    private static func find(in root: Directory) throws(Errno) -> Found {
+        let file: File
+        do throws(Errno) {
+            file = try root.open(Layout.board, .readWrite)
+        } catch {
+            if error == .noEntry { return .none }
+            throw error
+        }
+        let status = try file.status()
+        guard status.isRegular else { return .useless }
+        let text = try file.contents(upTo: 64)
+        if let version = version(of: text), version > self.version { return .notForUs }
+        guard text == header(of: status), status.size == byteCount,
+            status.allocated >= byteCount
+        else { return .useless }
+        return Board(file).map { .usable($0) } ?? .notForUs
+    }
+
+    /// Makes the board; true when there is one to be found now.
+    private static func make(in store: OpenStore, replacing: Bool) throws(Errno) -> Bool {
+        let root = store.root
+        let name = FileName(Layout.markerPrefix + hexadecimal(try randomBits(), digits: 16))
+        let file = try root.open(name, .createNew(mode: store.marker.fileMode))
+        do throws(Errno) {
+            if store.marker.isShared { try file.changeMode(to: store.marker.fileMode) }
+            try file.allocate(byteCount)
+            try file.write(header(of: try file.status()), at: 0)
+            if replacing {
+                try root.rename(name, to: Layout.board)
+                return true
+            }
+            do throws(Errno) {
+                try root.link(name, as: Layout.board)
+            } catch {
+                if error != .exists { throw error }
+            }
+        } catch {
+            _ = try? root.unlink(name)
+            throw error
+        }
+        try root.unlink(name)
+        return true
+    }
+
+    /// The text `flock-cache board 1 DEVICE INODE`, spaces up to 63 bytes, and a line's end.
+    private static func header(of status: FileStatus) -> [UInt8] {
+        var header = title + Array("\(version) \(status.device) \(status.inode)".utf8)
+        while header.count < 63 { header.append(UInt8(ascii: " ")) }
+        header.append(UInt8(ascii: "\n"))
+        return header
+    }
+
+    private static func version(of header: [UInt8]) -> UInt64? {
+        guard header.starts(with: title) else { return nil }
+        let digits = header.dropFirst(title.count).prefix { $0 != UInt8(ascii: " ") }
+        return UInt64(String(decoding: digits, as: UTF8.self))
+    }
+
+    private static let title = Array("flock-cache board ".utf8)
+}
+
+extension OpenStore {
+    /// The board for who is about to wait; nil where waits poll.
+    func boardForWaiting() -> Board? { board(making: true) }
+
+    /// The board for who has something to tell; nil where nobody ever waited.
+    func boardForWaking() -> Board? { board(making: false) }
+
+    /// The board if this process has it mapped.
+    var knownBoard: Board? { withLazy { $0.board } }
+
+    private func board(making: Bool) -> Board? {
+        if let known = knownBoard {
+            if known.isCurrent { return known }
+            withLazy { lazy in
+                if lazy.board === known { lazy.board = nil }
+            }
+        }
+        guard let fresh = BoardFile.open(of: self, making: making) else { return nil }
+        return withLazy { lazy in
+            if let known = lazy.board { return known }
+            lazy.board = fresh
+            return fresh
+        }
+    }
+
+    /// Wakes those who wait for a key; call it when the change is made and the mutex free.
+    func tellWaiters(of name: EntryName) {
+        guard let board = boardForWaking() else { return }
+        board.wake(.keys(name.shard), bits: name.wakeBits)
+        board.wake(.anyKey, bits: .max)
+    }
+}

@@ -1,0 +1,90 @@
+extension Store {
+    /// Wins the key, or returns its entry; where somebody else is at it, waits for the end of that.
+    ///
+    /// As ``claim(_:maxAge:staleAfter:)``, and what is free is taken at once. It waits without looking
+    /// again and again: whoever finalizes or abandons the key wakes those who wait for it, and the death
+    /// of a holder, which nobody tells of, is noticed within 50 ms. Then exactly one of those who wait
+    /// wins, and the others go on waiting for that one.
+    ///
+    /// - Parameters:
+    ///   - maxAge: counts from when this was called: what is published after that is fresh enough.
+    ///   - wait: how long at most, by a clock that runs through suspend. It never ends early.
+    /// - Returns: `.pending` when the wait ended first.
+    /// - Throws: as ``claim(_:maxAge:staleAfter:)``.
+    @available(*, noasync, message: "Use 'try await'.")
+    public func claim(
+        _ key: Key, maxAge: Duration? = nil, staleAfter: Duration? = nil, wait: Wait
+    ) throws(StoreError) -> ClaimResult {
+        var notice = WaitNotice(session.configuration, key)
+        let outcome = try session.claim(
+            key, for: .session, maxAge: maxAge, staleAfter: staleAfter,
+            waiting: limit(of: wait), whilePending: { holder, _ in notice.tell(holder) })
+        return try ClaimResult(outcome, of: key, in: session)
+    }
+
+    /// Returns the value of a key, computed once across threads and processes.
+    ///
+    /// Of all that ask at once one runs its closure; the others wait, and get the value that it returned.
+    /// If the closure throws, or its process dies, exactly one of those who wait runs its own. The closure
+    /// runs without a lock of any kind; a call for the same key inside it would wait for itself.
+    ///
+    /// - Parameters:
+    ///   - maxAge: a value that was published longer before this call is computed anew; until that is
+    ///     done, others read the old one.
+    ///   - wait: how long to wait for others at most; the closure's own time does not count.
+    ///   - compute: returns up to 1 GiB.
+    /// - Throws: what the closure throws, the claim being given up; `.timedOut` when the wait ended while
+    ///   somebody else was at it; `.claimLost` when the claim was removed under the closure; what the
+    ///   system refuses.
+    @available(*, noasync, message: "Use 'try await'.")
+    public func value<B: Collection<UInt8>>(
+        for key: Key, maxAge: Duration? = nil, wait: Wait = .standard, compute: () throws -> B
+    ) throws -> Value {
+        switch try claim(key, maxAge: maxAge, wait: wait) {
+        case .ready(let entry): return entry.value
+        case .pending(let holder): throw StoreError.waitEnded(key, holder)
+        // Where this throws the claim is dropped, and with that given up.
+        case .won(let claim): return try claim.finalize(try compute()).value
+        }
+    }
+
+    /// How long a wait may take; nil is without end.
+    func limit(of wait: Wait) -> Duration? {
+        switch wait {
+        case .upTo(let limit): limit
+        case .forever: nil
+        case .standard:
+            switch session.configuration.wait {
+            case .upTo(let limit): limit
+            case .forever: nil
+            case .standard: Configuration.standardWait
+            }
+        }
+    }
+}
+
+extension ClaimResult {
+    init(_ outcome: ClaimOutcome, of key: Store.Key, in session: Session) throws(StoreError) {
+        switch outcome {
+        case .won(let generation, _): self = .won(Claim(session, key, generation))
+        case .ready(let ready): self = .ready(try ready.entry())
+        case .pending(let holder): self = .pending(holder)
+        }
+    }
+}
+
+/// Tells a program once that a wait has begun.
+struct WaitNotice {
+    private let key: Store.Key
+    private var listener: (@Sendable (Store.Key, Holder?) -> Void)?
+
+    init(_ configuration: Store.Configuration, _ key: Store.Key) {
+        self.key = key
+        listener = configuration.onWait
+    }
+
+    mutating func tell(_ holder: Holder) {
+        listener?(key, holder)
+        listener = nil
+    }
+}
