@@ -31,6 +31,7 @@ final class OpenStore: Sendable {
         var session: SessionLock?
         var temporaries = 0
         var board: Board?
+        var waitingTasks: WaitingTasks?
     }
 
     private nonisolated(unsafe) var lazy = Lazy()

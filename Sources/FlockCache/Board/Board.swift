@@ -66,6 +66,12 @@ final class Board: Sendable {
         memory.wait(at: word.offset, while: seen, bits: bits, until: deadline)
     }
 
+    /// What the word is.
+    func look(_ word: Word) -> UInt32 { memory.word(at: word.offset) }
+
+    /// Changes a word and wakes those who wait for it with one of the bits.
+    func call(_ word: Word, bits: UInt32) { memory.wake(.max, at: word.offset, bits: bits) }
+
     /// Wakes those who wait, if anybody does; call it after the change.
     ///
     /// A time that lies far ahead is another boot's, another time namespace's, or nonsense; whoever

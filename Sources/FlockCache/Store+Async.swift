@@ -1,0 +1,85 @@
+#if Async
+
+// The same waits for tasks. None of them blocks the thread that its task runs on: what waits is a thread
+// of the session's own, one however many tasks wait.
+
+extension Store {
+    /// Wins the key, or returns its entry; where somebody else is at it, waits for the end of that.
+    ///
+    /// As the form for threads, without blocking one.
+    ///
+    /// - Throws: as the form for threads, and `CancellationError` when the task is cancelled before it
+    ///   has an answer; nothing is then left behind.
+    nonisolated(nonsending)
+        public func claim(
+            _ key: Key, maxAge: Duration? = nil, staleAfter: Duration? = nil, wait: Wait
+        ) async throws -> ClaimResult
+    {
+        let span = WaitSpan(limit(of: wait))
+        var notice = WaitNotice(session.configuration, key)
+        var ticket: WaitingTasks.Ticket?
+        defer { ticket?.giveBack() }
+        while true {
+            try Task.checkCancellation()
+            let outcome = try session.tryClaim(
+                key, maxAge: maxAge.map { $0 + span.elapsed }, staleAfter: staleAfter, span: span)
+            if let outcome {
+                guard case .pending(let holder) = outcome, !span.isOver else {
+                    return try ClaimResult(outcome, of: key, in: session)
+                }
+                notice.tell(holder)
+            }
+            if let drawn = ticket { await Self.wait(with: drawn) }
+            ticket = try session.drawTicket(
+                for: key, until: span.deadline, forChange: outcome != nil)
+        }
+    }
+
+    /// Waits until a ticket is over or the task is cancelled.
+    nonisolated(nonsending) private static func wait(with ticket: WaitingTasks.Ticket) async {
+        await withTaskCancellationHandler {
+            await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
+                ticket.wait { continuation.resume() }
+            }
+        } onCancel: {
+            ticket.giveBack()
+        }
+    }
+
+    /// Returns the value of a key, computed once across tasks, threads and processes.
+    ///
+    /// As the form for threads, without blocking one; the closure runs as it would be called here.
+    ///
+    /// - Throws: as the form for threads, and `CancellationError` when the task is cancelled while it
+    ///   waits for somebody else.
+    nonisolated(nonsending)
+        public func value<B: Collection<UInt8>>(
+            for key: Key, maxAge: Duration? = nil, wait: Wait = .standard, compute: () throws -> B
+        ) async throws -> Value
+    {
+        switch try await claim(key, maxAge: maxAge, wait: wait) {
+        case .ready(let entry): return entry.value
+        case .pending(let holder): throw StoreError.waitEnded(key, holder)
+        case .won(let claim): return try claim.finalize(try compute()).value
+        }
+    }
+
+    /// Returns the value of a key, computed once across tasks, threads and processes by an asynchronous
+    /// closure.
+    ///
+    /// As the form with a synchronous closure.
+    nonisolated(nonsending)
+        public func value<B: Collection<UInt8>>(
+            for key: Key, maxAge: Duration? = nil, wait: Wait = .standard,
+            compute: nonisolated(nonsending) () async throws -> B
+        ) async throws -> Value
+    {
+        switch try await claim(key, maxAge: maxAge, wait: wait) {
+        case .ready(let entry): return entry.value
+        case .pending(let holder): throw StoreError.waitEnded(key, holder)
+        case .won(let claim): return try claim.finalize(try await compute()).value
+        }
+    }
+}
+
+#endif
