@@ -130,7 +130,7 @@ extension StoreError {
     static func waitEnded(_ key: Store.Key, _ holder: Holder) -> StoreError {
         StoreError(
             .timedOut, "get the value of", key: key, holder: holder,
-            reason: "the wait ended while \(holder) was at it; allow more time, or look at that process")
+            reason: "the wait ended while \(holder) was at it; allow more time, or look at it")
     }
 
     static func noGenerationLeft(_ path: String) -> StoreError {

@@ -26,8 +26,10 @@ enum BoardFile {
                 switch try find(in: store.root) {
                 case .usable(let board): return board
                 case .notForUs: return nil
-                case .none: guard making, try make(in: store, replacing: false) else { return nil }
-                case .useless: guard making, try make(in: store, replacing: true) else { return nil }
+                case .none:
+                    guard making, try make(in: store, replacing: false) else { return nil }
+                case .useless:
+                    guard making, try make(in: store, replacing: true) else { return nil }
                 }
             } catch {
                 // No space, no permission, no such call: what the board is for works without it.
