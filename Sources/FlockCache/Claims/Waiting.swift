@@ -42,8 +42,8 @@ package enum WaitOutcome: Sendable {
     case ready(ReadyFile)
     /// Absent or given up; or its claim is stale, and nobody has taken it over.
     case absent
-    /// The wait ended before the claim did.
-    case pending(Holder)
+    /// The wait ended before; nil where nobody has the key.
+    case timedOut(Holder?)
     /// It was damaged, and has been set aside if that was possible.
     case damaged
 }
@@ -84,24 +84,27 @@ extension Session {
     ///
     /// Never takes a claim over. A stale one that nobody has taken over within a second counts as absent.
     ///
-    /// - Parameter alsoAbsent: goes on waiting where nobody has the key, for somebody to begin.
+    /// - Parameters:
+    ///   - alsoAbsent: goes on waiting where nobody has the key, for somebody to begin.
+    ///   - whileWaiting: called at each look, with who has the key and how long the wait has been going
+    ///     on.
     package func wait(
         for key: Store.Key, waiting: Duration?, alsoAbsent: Bool,
-        whilePending: (Holder, Duration) -> Void
+        whileWaiting: (Holder?, Duration) -> Void
     ) throws(StoreError) -> WaitOutcome {
         let span = WaitSpan(waiting)
         var wait = KeyWait(try EntryName(key), until: span.deadline)
         var isAnnounced = false
         var staleSince: BootTime?
         while true {
-            let holder: Holder
+            let holder: Holder?
             switch try get(key, maxAge: nil) {
             case .ready(let ready): return .ready(ready)
             case .damaged: return .damaged
             case .absent:
                 guard alsoAbsent else { return .absent }
                 staleSince = nil
-                holder = .unknown
+                holder = nil
             case .pending(let found):
                 // A torn claim has no holder that could be asked whether it lives.
                 let isStale = found.liveness == .dead || found == .unknown
@@ -111,8 +114,8 @@ extension Session {
                 if isLeft && !alsoAbsent { return .absent }
                 holder = found
             }
-            guard !span.isOver else { return .pending(holder) }
-            whilePending(holder, span.elapsed)
+            guard !span.isOver else { return .timedOut(holder) }
+            whileWaiting(holder, span.elapsed)
             if isAnnounced { wait.sleep() }
             try wait.announce(self)
             isAnnounced = true

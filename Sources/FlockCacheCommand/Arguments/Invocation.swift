@@ -34,6 +34,19 @@ final class Invocation {
         if raw.elementsEqual("forever".utf8) { return .forever }
         return Duration(argument: raw).flatMap { $0 == .zero ? nil : .upTo($0) }
     }
+
+    /// The same for a command that waits unless told otherwise: what FLOCK_CACHE_WAIT says, else five
+    /// minutes.
+    func waitByDefault() throws(Failure) -> WaitArgument? {
+        if has(.wait) || has(.noWait) { return wait(.wait, none: .noWait) }
+        guard let text = environment.setting("FLOCK_CACHE_WAIT") else { return .upTo(.seconds(300)) }
+        if text.elementsEqual("forever".utf8) { return .forever }
+        guard let limit = Duration(argument: text) else {
+            throw Failure(
+                .configuration, "FLOCK_CACHE_WAIT is neither a duration nor 'forever': \(shown(text))")
+        }
+        return limit == .zero ? nil : .upTo(limit)
+    }
 }
 
 enum WaitArgument {

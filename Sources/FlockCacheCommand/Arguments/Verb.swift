@@ -77,6 +77,9 @@ extension Option {
     /// Stand with every command, before or after its name.
     static let everywhere = [store, json, quiet, verbose, help]
 
+    static let wait = Option(
+        name: "wait", short: "w", value: .wait, help: "wait at most D for the end of a PENDING")
+    static let noWait = Option(name: "no-wait", short: "n", help: "do not wait")
     static let maxAge = Option(
         name: "max-age", value: .duration, help: "a value older than D does not count")
     static let generation = Option(

@@ -2,9 +2,6 @@ internal import FlockCache
 internal import SystemCalls
 
 extension Option {
-    fileprivate static let wait = Option(
-        name: "wait", short: "w", value: .wait, help: "wait at most D for the end of a PENDING")
-    fileprivate static let noWait = Option(name: "no-wait", short: "n", help: "do not wait")
     fileprivate static let staleAfter = Option(
         name: "stale-after", value: .duration,
         help: "the claim may be taken over after D although its owner lives")
@@ -247,36 +244,4 @@ private func owner(_ invocation: Invocation) throws(Failure) -> CallingProgram? 
         throw Failure(.configuration, "FLOCK_CACHE_OWNER is no process number: \(shown(text))")
     }
     return try CallingProgram.named(process)
-}
-
-// MARK: Telling of a wait
-
-/// Says what is waited for, once: after a second on a terminal, after ten without one.
-private final class WaitNotice {
-    private let key: Store.Key
-    private let limit: Duration?
-    private let words: Words
-    private let terminal: Int32
-    private let ownProcess: Int32?
-    private var hasSpoken = false
-
-    init(
-        key: Store.Key, limit: Duration?, words: Words, terminal: Int32, owner: ClaimOwner
-    ) {
-        self.key = key
-        self.limit = limit
-        self.words = words
-        self.terminal = terminal
-        ownProcess = if case .process(let identity, _) = owner { identity.id } else { nil }
-    }
-
-    func look(_ holder: Holder, _ elapsed: Duration) {
-        guard !hasSpoken, elapsed >= .seconds(1) else { return }
-        guard elapsed >= .seconds(10) || Process.isTerminal(terminal) else { return }
-        hasSpoken = true
-        let until = limit.map { "for \(($0 - elapsed).spoken) more" } ?? "for as long as it takes"
-        let isOwn = ownProcess != nil && holder.processID == ownProcess
-        let note = isOwn ? "; that is the calling program itself" : ""
-        words.say("waiting for \(key): \(holder) is at it\(note); waiting \(until)")
-    }
 }

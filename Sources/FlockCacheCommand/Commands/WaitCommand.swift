@@ -1,0 +1,44 @@
+internal import FlockCache
+
+extension Option {
+    fileprivate static let alsoAbsent = Option(
+        name: "also-absent", help: "where nobody has the key, wait for somebody to begin")
+}
+
+extension Verb {
+    static let wait = Verb(
+        name: "wait", summary: "Wait until a key is READY, and print its value.",
+        operands: ["KEY"], options: [.wait, .noWait, .alsoAbsent],
+        detail: """
+            Exit 0 with the value; 1 when the key is absent, was given up, or its owner died and
+            nobody took over within a second; 65 when the value was damaged; 124 when the wait ended
+            (after 300 s, what FLOCK_CACHE_WAIT says, or -w), 75 with -n. It never takes over.
+            """,
+        example: "flock-cache wait -w 10m -- \"$hash\"",
+        run: runWait)
+}
+
+@Sendable private func runWait(_ invocation: Invocation) throws(Failure) -> ExitCode {
+    let store = try invocation.openStore()
+    let key = invocation.key()
+    let words = Words(invocation)
+    let wait = try invocation.waitByDefault()
+    let notice = WaitNotice(
+        key: key, limit: wait?.limit, words: words, terminal: invocation.environment.error,
+        owner: nil)
+    let outcome = try failing { () throws(StoreError) in
+        try store.session.wait(
+            for: key, waiting: wait.map { $0.limit } ?? .zero,
+            alsoAbsent: invocation.has(.alsoAbsent), whileWaiting: notice.look)
+    }
+    switch outcome {
+    case .ready(let ready):
+        try report(ready, of: key, invocation)
+        return .yes
+    case .absent: return .no
+    case .damaged: return .damaged
+    case .timedOut(let holder):
+        words.say(holder.map { "\(key) is being done by \($0)" } ?? "nobody has begun \(key)")
+        return wait == nil ? .notNow : .timedOut
+    }
+}

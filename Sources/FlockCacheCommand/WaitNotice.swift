@@ -1,0 +1,34 @@
+internal import FlockCache
+internal import SystemCalls
+
+/// Says what is waited for, once: after a second on a terminal, after ten without one.
+final class WaitNotice {
+    private let key: Store.Key
+    private let limit: Duration?
+    private let words: Words
+    private let terminal: Int32
+    private let ownProcess: Int32?
+    private var hasSpoken = false
+
+    init(
+        key: Store.Key, limit: Duration?, words: Words, terminal: Int32, owner: ClaimOwner?
+    ) {
+        self.key = key
+        self.limit = limit
+        self.words = words
+        self.terminal = terminal
+        ownProcess = if case .process(let identity, _) = owner { identity.id } else { nil }
+    }
+
+    /// Is told of each look: who has the key, nil for nobody, and how long the wait has been going on.
+    func look(_ holder: Holder?, _ elapsed: Duration) {
+        guard !hasSpoken, elapsed >= .seconds(1) else { return }
+        guard elapsed >= .seconds(10) || Process.isTerminal(terminal) else { return }
+        hasSpoken = true
+        let until = limit.map { "for \(($0 - elapsed).spoken) more" } ?? "for as long as it takes"
+        let who = holder.map { "\($0) is at it" } ?? "nobody has begun"
+        let isOwn = ownProcess != nil && holder?.processID == ownProcess
+        let note = isOwn ? "; that is the calling program itself" : ""
+        words.say("waiting for \(key): \(who)\(note); waiting \(until)")
+    }
+}
