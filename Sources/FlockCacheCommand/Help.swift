@@ -16,7 +16,8 @@ extension Verb {
 
     /// All commands, in the order in which they are explained.
     static let all: [Verb] = [
-        .claim, .finalize, .abandon, .get, .wait, .remove, .list, .stats, .reap, .initialize, .helpVerb,
+        .claim, .finalize, .abandon, .get, .wait, .remove, .list, .stats, .reap, .initialize,
+        .helpVerb,
         .version,
     ]
 

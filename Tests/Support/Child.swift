@@ -56,8 +56,13 @@ package final class Child: @unchecked Sendable {
         let variables = environment.map { strdup("\($0.key)=\($0.value)") }
         defer { (words + variables).forEach { free($0) } }
         var process: pid_t = 0
-        let result = posix_spawnp(
-            &process, path, &actions, &attributes, words + [nil], variables + [nil])
+        var result: Int32
+        repeat {
+            // A script that a test has just written is busy while a child forked meanwhile, which has
+            // its descriptor, has not executed yet.
+            result = posix_spawnp(
+                &process, path, &actions, &attributes, words + [nil], variables + [nil])
+        } while result == ETXTBSY
         for descriptor in [input.read, output.write, error.write] { close(descriptor) }
         guard result == 0 else { fatalError("cannot start \(path): errno \(result)") }
         id = process

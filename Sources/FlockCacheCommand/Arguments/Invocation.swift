@@ -39,11 +39,14 @@ final class Invocation {
     /// minutes.
     func waitByDefault() throws(Failure) -> WaitArgument? {
         if has(.wait) || has(.noWait) { return wait(.wait, none: .noWait) }
-        guard let text = environment.setting("FLOCK_CACHE_WAIT") else { return .upTo(.seconds(300)) }
+        guard let text = environment.setting("FLOCK_CACHE_WAIT") else {
+            return .upTo(.seconds(300))
+        }
         if text.elementsEqual("forever".utf8) { return .forever }
         guard let limit = Duration(argument: text) else {
             throw Failure(
-                .configuration, "FLOCK_CACHE_WAIT is neither a duration nor 'forever': \(shown(text))")
+                .configuration,
+                "FLOCK_CACHE_WAIT is neither a duration nor 'forever': \(shown(text))")
         }
         return limit == .zero ? nil : .upTo(limit)
     }
