@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
@@ -68,13 +69,16 @@ int64_t csystem_random(void *bytes, size_t count) {
     return result < 0 ? -errno : result;
 }
 
+// MARK: Signals
+
+static _Thread_local sigset_t mask_before;
+static _Thread_local int32_t blocks_termination;
+
 void csystem_block_termination(int32_t blocked) {
-    static _Thread_local sigset_t before;
-    static _Thread_local int32_t is_blocked;
-    if (blocked == is_blocked) return;
-    is_blocked = blocked;
+    if (blocked == blocks_termination) return;
+    blocks_termination = blocked;
     if (!blocked) {
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        pthread_sigmask(SIG_SETMASK, &mask_before, NULL);
         return;
     }
     sigset_t signals;
@@ -82,12 +86,31 @@ void csystem_block_termination(int32_t blocked) {
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &signals, &before);
+    pthread_sigmask(SIG_BLOCK, &signals, &mask_before);
 }
 
-void csystem_ignore_write_signals(void) {
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN);
+int64_t csystem_catch_signals(void) {
+    static const int forwarded[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH};
+    sigset_t signals;
+    sigemptyset(&signals);
+    for (size_t i = 0; i < sizeof forwarded / sizeof *forwarded; i++) {
+        sigaddset(&signals, forwarded[i]);
+        // They stay blocked when changes no longer block termination.
+        sigaddset(&mask_before, forwarded[i]);
+    }
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    int file = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    return file < 0 ? -errno : file;
 }
+
+int64_t csystem_next_signal(int32_t file, int32_t *from_kernel) {
+    struct signalfd_siginfo info;
+    ssize_t count = read(file, &info, sizeof info);
+    if (count < 0) return errno == EAGAIN ? 0 : -errno;
+    *from_kernel = info.ssi_code == SI_KERNEL;
+    return (int64_t)info.ssi_signo;
+}
+
+int32_t csystem_is_session_leader(void) { return getsid(0) == getpid(); }
 
 const char *csystem_message(int32_t error) { return strerror(error); }

@@ -17,12 +17,24 @@ package enum Command {
                 Store.beforeChange = { Process.blockTermination() }
                 Store.betweenChanges = { Process.unblockTermination() }
                 defer { Process.unblockTermination() }
-                return try verb.run(invocation).rawValue
+                return try run(verb, invocation)
             }
         } catch {
-            if error.isClosedPipe && error.code == .inputOutput { return ExitCode.yes.rawValue }
+            if error.isClosedPipe { return ExitCode.yes.rawValue }
             words.fail(error)
             return error.code.rawValue
+        }
+    }
+
+    private static func run(_ verb: Verb, _ invocation: Invocation) throws(Failure) -> Int32 {
+        switch verb.action {
+        case .plain(let body): return try body(invocation).rawValue
+        case .running(let body):
+            do throws(Failure) {
+                return try body(invocation)
+            } catch {
+                throw error.asOwnFailure
+            }
         }
     }
 
@@ -30,9 +42,8 @@ package enum Command {
     /// limit is an error rather than a death.
     package static func prepareProcess() {
         Process.openStandardDescriptors()
-        Process.ignoreWriteSignals()
         // All modes are explicit. In a shared store a file that was made under an umask, and whose
         // maker was killed before setting its mode, would keep everybody else out.
-        Process.clearFileModeMask()
+        Process.prepare()
     }
 }

@@ -20,6 +20,9 @@ package enum ExitCode: Int32, CaseIterable, Sendable {
     case noPermission = 77
     case configuration = 78
     case timedOut = 124
+    case ownFailure = 125
+    case notExecutable = 126
+    case notFound = 127
 
     package var meaning: String {
         switch self {
@@ -38,6 +41,9 @@ package enum ExitCode: Int32, CaseIterable, Sendable {
         case .noPermission: "no permission"
         case .configuration: "bad configuration, or the owner cannot be told: use --owner"
         case .timedOut: "the wait ended, or a change was stuck behind a stopped process"
+        case .ownFailure: "of commands that run a COMMAND: a failure of their own, of any kind"
+        case .notExecutable: "COMMAND cannot be executed"
+        case .notFound: "COMMAND is not found"
         }
     }
 
@@ -79,6 +85,16 @@ struct Failure: Error {
     }
 
     init(_ error: StoreError) { self.init(ExitCode(error), error.description) }
+
+    /// The same as a command has it that runs a COMMAND: apart from what COMMAND may end with, as far as
+    /// that is possible.
+    var asOwnFailure: Failure {
+        let kept: [ExitCode] = [
+            .notNow, .lost, .timedOut, .ownFailure, .notExecutable, .notFound,
+        ]
+        return Failure(
+            kept.contains(code) ? code : .ownFailure, message, isClosedPipe: isClosedPipe)
+    }
 
     static func usage(_ message: String) -> Failure { Failure(.usage, message) }
 }

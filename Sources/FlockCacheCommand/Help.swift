@@ -16,7 +16,7 @@ extension Verb {
 
     /// All commands, in the order in which they are explained.
     static let all: [Verb] = [
-        .claim, .finalize, .abandon, .get, .wait, .remove, .list, .stats, .reap, .initialize,
+        .claim, .finalize, .abandon, .get, .wait, .run, .remove, .list, .stats, .reap, .initialize,
         .helpVerb,
         .version,
     ]
@@ -27,7 +27,8 @@ extension Verb {
             let name = option.short.map { "-\($0)" } ?? "--\(option.name)"
             return "[" + name + (option.value.map { " " + $0.placeholder } ?? "") + "]"
         }
-        return (["flock-cache", name] + options + operands).joined(separator: " ")
+        let command = takesCommand ? ["[--]", "COMMAND…"] : []
+        return (["flock-cache", name] + options + operands + command).joined(separator: " ")
     }
 
     var helpText: String {

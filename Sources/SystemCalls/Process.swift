@@ -46,6 +46,14 @@ package enum Process {
         }
     }
 
+    /// The path of the working directory; nil when it cannot be told.
+    package static var workingDirectory: [UInt8]? {
+        guard let path = target(of: "/proc/self/cwd"), path.first == UInt8(ascii: "/") else {
+            return nil
+        }
+        return path
+    }
+
     /// The first bytes of a file of `/proc`; nil when it cannot be read.
     package static func contents(of path: FileName, upTo limit: Int = 4096) -> [UInt8]? {
         do throws(Errno) {
@@ -59,13 +67,23 @@ package enum Process {
         }
     }
 
-    /// Makes a closed pipe and a file over the size limit come back as errors instead of signals.
-    package static func ignoreWriteSignals() { csystem_ignore_write_signals() }
-
-    /// Lets files be made with exactly the permissions asked for.
+    /// Makes a closed pipe and a file over the size limit come back as errors instead of signals, and
+    /// lets files be made with exactly the permissions asked for.
     ///
-    /// For a process of our own: what it executes inherits it.
-    package static func clearFileModeMask() { _ = umask(0) }
+    /// For a process of our own. A command that it runs begins as it was started itself.
+    package static func prepare() { csystem_prepare_process() }
+
+    /// The variables of this process, each as `NAME=VALUE`.
+    package static var environment: [[UInt8]] {
+        var variables: [[UInt8]] = []
+        while let variable = unsafe csystem_environment_at(variables.count) {
+            let count = unsafe strlen(variable)
+            unsafe variable.withMemoryRebound(to: UInt8.self, capacity: count) {
+                unsafe variables.append([UInt8](UnsafeBufferPointer(start: $0, count: count)))
+            }
+        }
+        return variables
+    }
 
     /// Blocks TERM, INT and HUP in this thread until `unblockTermination`.
     package static func blockTermination() { csystem_block_termination(1) }
@@ -106,5 +124,10 @@ package struct ProcessDescriptor: ~Copyable {
     /// Whether all of the process's threads have ended.
     package func hasExited() throws(Errno) -> Bool {
         try call { csystem_pidfd_has_exited(file.number) } == 1
+    }
+
+    /// Waits for that, no longer than so.
+    package func waitForExit(upTo limit: Duration) throws(Errno) {
+        _ = try waitForAny([(file.number, false)], upTo: limit)
     }
 }

@@ -118,9 +118,38 @@ void csystem_yield(void);
 int64_t csystem_random(void *bytes, size_t count);
 /// Blocks TERM, INT and HUP in this thread (1) or restores what was (0).
 void csystem_block_termination(int32_t blocked);
-/// Ignores PIPE and XFSZ, so that they come back as EPIPE and EFBIG.
-void csystem_ignore_write_signals(void);
+/// Blocks the signals that are passed on to a command, and returns a descriptor that yields them.
+int64_t csystem_catch_signals(void);
+/// The next such signal, 0 for none; and whether the kernel sent it, as for a terminal, not a process.
+int64_t csystem_next_signal(int32_t file, int32_t *from_kernel);
+int32_t csystem_is_session_leader(void);
 const char *csystem_message(int32_t error);
+
+// MARK: Commands
+
+/// Ignores PIPE and XFSZ, so that they come back as EPIPE and EFBIG, and takes no bits from the modes
+/// of what is made; remembers what was before, for the commands that are run.
+void csystem_prepare_process(void);
+
+struct csystem_child {
+    char *const *arguments;    // NULL-ended; the first is looked for in PATH
+    char *const *environment;  // NULL-ended
+    int32_t output;            // its standard output, or -1 for ours
+};
+
+/// Starts a command as this process was started: signals, file creation mask. It is killed when the
+/// calling thread ends. The result is its process, or why it could not be executed.
+int64_t csystem_spawn(const struct csystem_child *child);
+/// Waits for its end: its exit code, or 128 and the signal that ended it.
+int64_t csystem_wait_child(int32_t process);
+int64_t csystem_pipe(int32_t ends[2]);
+/// How many bytes can be read from a pipe now.
+int64_t csystem_readable_bytes(int32_t file);
+/// Bits of those up to 8 files that can be read, or written where that is asked for; also such as have
+/// failed. `limit` in ns, or negative for none.
+int64_t csystem_poll(const int32_t *files, const int32_t *writing, size_t count, int64_t limit);
+/// A variable as NAME=VALUE; NULL after the last.
+const char *csystem_environment_at(size_t index);
 
 // MARK: Checks
 

@@ -44,22 +44,20 @@ extension Session {
     package func finalize(
         _ key: Store.Key, by right: ClaimRight, _ source: ValueSource
     ) throws(StoreError) -> Store.Generation {
-        let name = try EntryName(key)
-        // A claim there is none to finalize makes no store.
-        guard try existing() != nil else { throw .claimLost("finalize", key, holder: nil) }
-        var wasRead = false
-        return try withStore(name.shard) { (store) throws(StoreError) in
-            let change = FinalizeChange(store: store, name: name, key: key, right: right)
-            switch source {
-            case .bytes(let bytes): return try change.publish(bytes, followedBy: nil)
-            case .descriptor(let number):
-                // A descriptor is read once. The store was removed and made anew since, and the claim
-                // went with it; what the descriptor has left is not the value.
-                guard !wasRead else { throw .claimLost("finalize", key, holder: nil) }
-                wasRead = true
-                return try change.publish(readingFrom: number)
+        if case .bytes(let bytes) = source, bytes.count <= ReadyFile.largestInMemory {
+            let name = try EntryName(key)
+            // A claim there is none to finalize makes no store.
+            guard try existing() != nil else { throw .claimLost("finalize", key, holder: nil) }
+            return try withStore(name.shard) { (store) throws(StoreError) in
+                try FinalizeChange(store: store, name: name, key: key, right: right).append(bytes)
             }
         }
+        let writer = try ValueWriter(for: key, by: right, in: self)
+        switch source {
+        case .bytes(let bytes): try writer.append(bytes)
+        case .descriptor(let number): try writer.append(readingFrom: number)
+        }
+        return try writer.publish()
     }
 
     /// The same with the content of a file, read from a path as the user gave it.
@@ -82,46 +80,16 @@ extension Session {
 
 /// The two ways of publishing: append to the claim's file and rename it, 15 µs on ext4 where replacing
 /// an existing file takes 53 µs; or, for large values, a file of its own.
-private struct FinalizeChange {
+struct FinalizeChange {
     let store: OpenStore
     let name: EntryName
     let key: Store.Key
     let right: ClaimRight
 
-    func publish(readingFrom number: Int32) throws(StoreError) -> Store.Generation {
-        let buffer = UnsafeMutableRawBufferPointer.allocate(
-            byteCount: ReadyFile.largestInMemory + 1, alignment: 8)
-        defer { buffer.deallocate() }
-        let count: Int
-        do throws(Errno) {
-            count = try readDescriptorFully(number, into: buffer)
-        } catch {
-            throw .unreadableValue(error, key)
-        }
-        let first = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count])
-        return try publish(first, followedBy: count == buffer.count ? number : nil)
-    }
-
-    func publish(
-        _ first: UnsafeRawBufferPointer, followedBy number: Int32?
-    ) throws(StoreError) -> Store.Generation {
-        if number == nil && first.count <= ReadyFile.largestInMemory { return try append(first) }
-        guard let temporary = try begin() else { return try inPlace() }
-        var record = LargeRecord(store: store, key: key, temporary)
-        do throws(StoreError) {
-            try record.write(first, followedBy: number)
-            return try replace(by: record)
-        } catch {
-            // Also where the claim was lost meanwhile: the first reason is the one to tell. What
-            // cannot be removed now the reaper removes.
-            try? discard(record.temporary.name)
-            throw error
-        }
-    }
-
     // MARK: Small values
 
-    private func append(_ value: UnsafeRawBufferPointer) throws(StoreError) -> Store.Generation {
+    /// Publishes a value that is appended to the claim's own file.
+    func append(_ value: UnsafeRawBufferPointer) throws(StoreError) -> Store.Generation {
         var held = try HeldShard(store, name.shard)
         let directory = try held.directory()
         let mine: PendingClaim
@@ -162,7 +130,7 @@ private struct FinalizeChange {
     // MARK: Large values
 
     /// Makes the file that a large value is written to; nil when it is READY already.
-    private func begin() throws(StoreError) -> LargeRecord.Temporary? {
+    func begin() throws(StoreError) -> LargeRecord? {
         let temporary = try store.temporaryName()
         var held = try HeldShard(store, name.shard)
         let directory = try held.directory()
@@ -176,20 +144,21 @@ private struct FinalizeChange {
         held.block.counts.temporaries += 1
         held.commit()
         Store.betweenChanges?()
-        return LargeRecord.Temporary(
-            name: temporary, file: file, claim: mine.text, generation: mine.generation)
+        return LargeRecord(
+            store: store, key: key, name: temporary, file: file, claim: mine.text,
+            generation: mine.generation)
     }
 
     /// Puts the written file in the place of the claim.
-    private func replace(by record: borrowing LargeRecord) throws(StoreError) -> Store.Generation {
+    func replace(by record: LargeRecord) throws(StoreError) -> Store.Generation {
         var held = try HeldShard(store, name.shard)
         let directory = try held.directory()
         switch try state(in: directory) {
         case .done(let generation):
-            try discard(record.temporary.name, &held, in: directory)
+            try discard(record.name, &held, in: directory)
             return generation
         case .mine(let mine):
-            guard mine.generation == record.temporary.generation else {
+            guard mine.generation == record.generation else {
                 throw .claimLost("finalize", key, holder: nil)
             }
         }
@@ -197,7 +166,7 @@ private struct FinalizeChange {
         try held.begin()
         try attempt("finalize \(key)", store.path) { () throws(Errno) in
             do throws(Errno) {
-                try directory.rename(record.temporary.name, to: name.ready)
+                try directory.rename(record.name, to: name.ready)
             } catch {
                 held.commit()
                 throw error
@@ -213,10 +182,11 @@ private struct FinalizeChange {
             held.commit(ending: name)
         }
         try store.syncAfter("finalize", key, in: directory)
-        return record.temporary.generation
+        return record.generation
     }
 
-    private func discard(_ temporary: FileName) throws(StoreError) {
+    /// Removes the file of a value that will not be published.
+    func discard(_ temporary: FileName) throws(StoreError) {
         var held = try HeldShard(store, name.shard)
         try discard(temporary, &held, in: try held.directory())
     }
@@ -258,7 +228,8 @@ private struct FinalizeChange {
         return .done(ready.generation)
     }
 
-    private func inPlace() throws(StoreError) -> Store.Generation {
+    /// The generation of what is READY by the same right.
+    func inPlace() throws(StoreError) -> Store.Generation {
         let held = try HeldShard(store, name.shard)
         guard case .done(let generation) = try state(in: try held.directory()) else {
             throw .claimLost("finalize", key, holder: nil)

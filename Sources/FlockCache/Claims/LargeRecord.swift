@@ -1,67 +1,50 @@
 internal import SystemCalls
 
 /// A READY record being written to a file of its own, for values that are not held in memory.
-struct LargeRecord: ~Copyable {
-    struct Temporary: ~Copyable {
-        let name: FileName
-        let file: File
-        /// The text of the claim that the value is for.
-        let claim: [UInt8]
-        let generation: Store.Generation
-    }
+final class LargeRecord {
+    private let store: OpenStore
+    private let key: Store.Key
+    let name: FileName
+    private let file: File
+    /// The text of the claim that the value is for.
+    private let claim: [UInt8]
+    let generation: Store.Generation
+    private var length = 0
+    private var checksum = Checksum()
 
-    let store: OpenStore
-    let key: Store.Key
-    let temporary: Temporary
-    private(set) var length = 0
-
-    init(store: OpenStore, key: Store.Key, _ temporary: consuming Temporary) {
+    init(
+        store: OpenStore, key: Store.Key, name: FileName, file: consuming File, claim: [UInt8],
+        generation: Store.Generation
+    ) {
         self.store = store
         self.key = key
-        self.temporary = temporary
+        self.name = name
+        self.file = file
+        self.claim = claim
+        self.generation = generation
     }
 
-    private var payloadStart: Int { temporary.claim.count + ValueSection.headLength }
+    private var payloadStart: Int { claim.count + ValueSection.headLength }
 
     /// The size of the finished file.
     var size: Int { payloadStart + length }
 
-    /// Writes bytes, and behind them what a descriptor yields; the head last, when the length is known.
-    mutating func write(
-        _ first: UnsafeRawBufferPointer, followedBy number: Int32?
-    ) throws(StoreError) {
-        var checksum = Checksum()
-        try append(first, &checksum)
-        if let number {
-            let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 << 10, alignment: 8)
-            defer { buffer.deallocate() }
-            while true {
-                let count: Int
-                do throws(Errno) {
-                    count = try readDescriptor(number, into: buffer)
-                } catch {
-                    throw .unreadableValue(error, key)
-                }
-                if count == 0 { break }
-                try append(UnsafeRawBufferPointer(rebasing: buffer[..<count]), &checksum)
-            }
-        }
-        let head = ValueSection(finalized: WallClock.microseconds, payloadLength: length)
-            .head(behind: temporary.claim, payload: checksum)
-        try attempt("write the value of \(key)", store.path) { () throws(Errno) in
-            try temporary.file.write(temporary.claim + head, at: 0)
-            if store.isDurable { try temporary.file.sync() }
-        }
-    }
-
-    private mutating func append(
-        _ bytes: UnsafeRawBufferPointer, _ checksum: inout Checksum
-    ) throws(StoreError) {
+    func append(_ bytes: UnsafeRawBufferPointer) throws(StoreError) {
         guard length + bytes.count <= ValueSection.largestPayload else { throw .valueTooLarge(key) }
         checksum.update(bytes)
         try attempt("write the value of \(key)", store.path) { () throws(Errno) in
-            try temporary.file.write(bytes, at: payloadStart + length)
+            try file.write(bytes, at: payloadStart + length)
         }
         length += bytes.count
+    }
+
+    /// Writes the head, now that length and check are known.
+    func finish() throws(StoreError) {
+        let head = ValueSection(finalized: WallClock.microseconds, payloadLength: length)
+            .head(behind: claim, payload: checksum)
+        try attempt("write the value of \(key)", store.path) { () throws(Errno) in
+            try file.write(claim + head, at: 0)
+            if store.isDurable { try file.sync() }
+        }
     }
 }

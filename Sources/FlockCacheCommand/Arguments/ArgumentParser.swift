@@ -11,10 +11,21 @@ struct ArgumentParser {
     }
 
     /// What the options of a command line are and where its operands begin is settled in one pass:
-    /// `--opt value`, `--opt=value`, `-w5`, `-w 5`, `-nq`, and `--` ends the options.
+    /// `--opt value`, `--opt=value`, `-w5`, `-w 5`, `-nq`, and `--` ends the options. Of a verb that runs
+    /// a COMMAND, what stands behind its operands is COMMAND's, `--` before it or not.
     func parse(_ arguments: [[UInt8]], _ environment: Environment) throws(Failure) -> Result {
-        let invocation = Invocation(environment)
         var verb: Verb?
+        do throws(Failure) {
+            return try parse(arguments, environment, &verb)
+        } catch {
+            throw verb?.takesCommand == true ? error.asOwnFailure : error
+        }
+    }
+
+    private func parse(
+        _ arguments: [[UInt8]], _ environment: Environment, _ verb: inout Verb?
+    ) throws(Failure) -> Result {
+        let invocation = Invocation(environment)
         var wantsHelp = false
         var index = 0
         var onlyOperands = false
@@ -22,13 +33,20 @@ struct ArgumentParser {
             let argument = arguments[index]
             index += 1
             let isOption = !onlyOperands && argument.count > 1 && argument[0] == hyphen
+            let isEnd = argument.elementsEqual("--".utf8)
+            if let verb, verb.takesCommand, invocation.operands.count == verb.operands.count,
+                isEnd || !isOption
+            {
+                invocation.command = Array(arguments[(isEnd ? index : index - 1)...])
+                break
+            }
             if !isOption {
                 if verb == nil {
                     verb = try find(argument)
                 } else {
                     invocation.operands.append(argument)
                 }
-            } else if argument.elementsEqual("--".utf8) {
+            } else if isEnd {
                 onlyOperands = true
             } else {
                 let options = (verb?.options ?? []) + Option.everywhere
@@ -46,6 +64,9 @@ struct ArgumentParser {
             throw .usage("which command? Try: flock-cache help")
         }
         try checkOperands(invocation.operands, of: verb)
+        if verb.takesCommand && invocation.command.isEmpty {
+            throw .usage("\(verb.name) needs a COMMAND. Try: flock-cache help \(verb.name)")
+        }
         return .run(verb, invocation)
     }
 
@@ -151,6 +172,7 @@ extension OptionValue {
         case .owner: value.elementsEqual("none".utf8) || UInt64(argument: value) != nil
         case .path, .bytes: true
         case .mode: UInt32(String(decoding: value, as: UTF8.self), radix: 8) != nil
+        case .exitCode: UInt64(argument: value).map { 1...255 ~= $0 } ?? false
         }
     }
 
@@ -165,6 +187,7 @@ extension OptionValue {
         case .path: "a path"
         case .bytes: "text"
         case .mode: "permissions in octal: 0700, 0750 or 0770"
+        case .exitCode: "an exit code, 1 to 255"
         }
     }
 }

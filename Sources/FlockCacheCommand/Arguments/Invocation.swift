@@ -4,6 +4,8 @@ internal import FlockCache
 final class Invocation {
     let environment: Environment
     var operands: [[UInt8]] = []
+    /// A COMMAND to run, and its arguments.
+    var command: [[UInt8]] = []
     private var givenNames: [String] = []
     private var givenValues: [[UInt8]] = []
 

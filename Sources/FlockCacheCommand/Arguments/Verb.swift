@@ -11,11 +11,34 @@ final class Verb: Sendable {
     /// What the command prints and how it ends, in a few lines.
     let detail: String
     let example: String
-    let run: @Sendable (Invocation) throws(Failure) -> ExitCode
+    let action: Action
 
-    init(
+    enum Action: Sendable {
+        case plain(@Sendable (Invocation) throws(Failure) -> ExitCode)
+        /// Runs a COMMAND, which stands behind the operands, and passes its exit code on.
+        case running(@Sendable (Invocation) throws(Failure) -> Int32)
+    }
+
+    var takesCommand: Bool { if case .running = action { true } else { false } }
+
+    convenience init(
         name: String, summary: String, operands: [String], options: [Option], detail: String,
         example: String, run: @escaping @Sendable (Invocation) throws(Failure) -> ExitCode
+    ) {
+        self.init(name, summary, operands, options, detail, example, .plain(run))
+    }
+
+    /// One that runs a COMMAND.
+    convenience init(
+        name: String, summary: String, operands: [String], options: [Option], detail: String,
+        example: String, runCommand: @escaping @Sendable (Invocation) throws(Failure) -> Int32
+    ) {
+        self.init(name, summary, operands, options, detail, example, .running(runCommand))
+    }
+
+    private init(
+        _ name: String, _ summary: String, _ operands: [String], _ options: [Option],
+        _ detail: String, _ example: String, _ action: Action
     ) {
         self.name = name
         self.summary = summary
@@ -23,7 +46,7 @@ final class Verb: Sendable {
         self.options = options
         self.detail = detail
         self.example = example
-        self.run = run
+        self.action = action
     }
 }
 
@@ -47,7 +70,7 @@ enum OptionValue: Sendable {
     case duration
     /// A duration or `forever`.
     case wait
-    case size, count, generation, owner, path, bytes, mode
+    case size, count, generation, owner, path, bytes, mode, exitCode
 
     var placeholder: String {
         switch self {
@@ -60,6 +83,7 @@ enum OptionValue: Sendable {
         case .path: "PATH"
         case .bytes: "TEXT"
         case .mode: "MODE"
+        case .exitCode: "CODE"
         }
     }
 }

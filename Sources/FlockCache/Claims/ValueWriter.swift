@@ -1,0 +1,131 @@
+internal import SystemCalls
+
+/// A value on its way into the store: kept in memory while it is small, written to a file of its own
+/// when it grows.
+///
+/// Used by one thread. What `append` or `publish` throws is the end of it, and nothing is left behind.
+package final class ValueWriter {
+    private let session: Session
+    private let key: Store.Key
+    private let name: EntryName
+    private let right: ClaimRight
+    private var small: [UInt8] = []
+    private var state = State.small
+
+    private enum State {
+        case small
+        case large(FinalizeChange, LargeRecord)
+        /// It is READY from the same claim already; what comes is the same value.
+        case done(FinalizeChange)
+        case failed
+    }
+
+    /// Begins a value for a claim.
+    ///
+    /// - Throws: `.invalidKey`; `.claimLost` where there is no store, and makes none.
+    package init(
+        for key: Store.Key, by right: ClaimRight, in session: Session
+    ) throws(StoreError) {
+        name = try EntryName(key)
+        guard try session.existing() != nil else {
+            throw .claimLost("finalize", key, holder: nil)
+        }
+        self.session = session
+        self.key = key
+        self.right = right
+    }
+
+    deinit { discard() }
+
+    /// Takes more of the value.
+    package func append(_ bytes: UnsafeRawBufferPointer) throws(StoreError) {
+        if case .small = state {
+            guard small.count + bytes.count > ReadyFile.largestInMemory else {
+                return small.append(contentsOf: bytes)
+            }
+            try begin()
+        }
+        guard case .large(_, let record) = state else { return }
+        do throws(StoreError) {
+            try record.append(bytes)
+        } catch {
+            discard()
+            throw error
+        }
+    }
+
+    /// Takes all that a descriptor yields.
+    func append(readingFrom number: Int32) throws(StoreError) {
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 8)
+        defer { buffer.deallocate() }
+        while true {
+            let count: Int
+            do throws(Errno) {
+                count = try readDescriptor(number, into: buffer)
+            } catch {
+                discard()
+                throw .unreadableValue(error, key)
+            }
+            if count == 0 { return }
+            try append(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+        }
+    }
+
+    /// Publishes what was taken, and returns the generation of the claim.
+    package func publish() throws(StoreError) -> Store.Generation {
+        defer { state = .failed }
+        switch state {
+        case .failed: throw .claimLost("finalize", key, holder: nil)
+        case .done(let change): return try change.inPlace()
+        case .small:
+            let value = small
+            return try session.withStore(name.shard) { (store) throws(StoreError) in
+                try value.span.withUnsafeBytes { (bytes) throws(StoreError) in
+                    try change(in: store).append(bytes)
+                }
+            }
+        case .large(let change, let record):
+            do throws(StoreError) {
+                try record.finish()
+                return try change.replace(by: record)
+            } catch {
+                discard()
+                throw error
+            }
+        }
+    }
+
+    /// Forgets the value.
+    package func discard() {
+        // Also where the claim was lost meanwhile: what cannot be removed now the reaper removes.
+        if case .large(let change, let record) = state { try? change.discard(record.name) }
+        state = .failed
+    }
+
+    private func begin() throws(StoreError) {
+        do throws(StoreError) {
+            state = try session.withStore(name.shard) { (store) throws(StoreError) -> State in
+                let change = change(in: store)
+                return try change.begin().map { .large(change, $0) } ?? .done(change)
+            }
+        } catch {
+            state = .failed
+            throw error
+        }
+        if case .large(_, let record) = state {
+            do throws(StoreError) {
+                try small.span.withUnsafeBytes { (bytes) throws(StoreError) in
+                    try record.append(bytes)
+                }
+            } catch {
+                discard()
+                throw error
+            }
+        }
+        small = []
+    }
+
+    private func change(in store: OpenStore) -> FinalizeChange {
+        FinalizeChange(store: store, name: name, key: key, right: right)
+    }
+}
