@@ -10,7 +10,8 @@ struct ArgumentParser {
         case help(Verb?)
     }
 
-    /// What the options of a command line are and where its operands begin is settled in one pass:
+    /// Settles in one pass what the options of a command line are and where its operands begin.
+    ///
     /// `--opt value`, `--opt=value`, `-w5`, `-w 5`, `-nq`, and `--` ends the options. Of a verb that runs
     /// a COMMAND, what stands behind its operands is COMMAND's, `--` before it or not.
     func parse(_ arguments: [[UInt8]], _ environment: Environment) throws(Failure) -> Result {
