@@ -3,7 +3,7 @@ extension Store {
     ///
     /// As ``claim(_:maxAge:staleAfter:)``, and what is free is taken at once. It waits without looking
     /// again and again: whoever finalizes or abandons the key wakes those who wait for it, and the death
-    /// of a holder, which nobody tells of, is noticed within 50 ms. Then exactly one of those who wait
+    /// of a holder, which nobody tells of, is noticed in a tenth of a second. Then exactly one of those who wait
     /// wins, and the others go on waiting for that one.
     ///
     /// - Parameters:

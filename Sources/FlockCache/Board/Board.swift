@@ -51,7 +51,7 @@ final class Board: Sendable {
 
     /// Renewed to that long from now by everyone about to sleep, which ends sooner: so that it stands
     /// for as long as somebody waits, and no longer than this after a waiter was killed.
-    private static let announcement = Duration.milliseconds(100)
+    private static let announcement = Duration.milliseconds(200)
 
     /// Says that somebody waits, and returns what the word is.
     ///

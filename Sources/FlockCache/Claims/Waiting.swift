@@ -30,11 +30,11 @@ struct KeyWait: ~Copyable {
     }
 
     /// How long after the last look a waiter that nobody wakes looks again, in nanoseconds: so that a
-    /// holder's death is noticed within 50 ms.
+    /// holder's death is noticed within a tenth of a second.
     ///
-    /// 20 looks a second of about 20 µs are 0.04 % of a core. With jitter, so that those who were woken
-    /// together do not go on together.
-    static func nextLook() -> Int64 { Int64.random(in: 40_000_000...50_000_000) }
+    /// A look from an idle processor costs 0.14 ms, most of it for waking up: measured 0.33 % of a core with
+    /// 45 ms, 0.17 % with this. With jitter, so that those who were woken together do not go on together.
+    static func nextLook() -> Int64 { 75_000_000 + BootTime.now.nanoseconds % 20_000_000 }
 }
 
 /// What waiting for a key comes to.
