@@ -30,9 +30,12 @@ public struct Holder: Hashable, Sendable, CustomStringConvertible {
     public let since: Duration
     /// Whether it lives.
     public let liveness: Liveness
+    /// Its session, where it is one.
+    package let session: UInt64?
 
     /// Of a claim that is not whole.
-    static let unknown = Holder(processID: nil, command: nil, since: .zero, liveness: .unknown)
+    static let unknown = Holder(
+        processID: nil, command: nil, since: .zero, liveness: .unknown, session: nil)
 
     /// A phrase such as "pid 4711 (make), for 12 s".
     public var description: String {

@@ -55,6 +55,9 @@ package final class Session: Sendable {
         return store.marker
     }
 
+    /// The number by which this session shows that it lives.
+    package func id() throws(StoreError) -> UInt64 { try forWriting().sessionID() }
+
     private var newMarker: Marker {
         var marker = Marker()
         marker.isDurable = configuration.durability == .powerLoss

@@ -127,6 +127,12 @@ extension StoreError {
             reason: "waited \(duration.spoken): \(who)")
     }
 
+    package static func waitsForItself(_ key: Store.Key, _ holder: Holder) -> StoreError {
+        StoreError(
+            .wouldDeadlock, "wait for", key: key, holder: holder,
+            reason: "\(holder) is computing it, and this is a part of that; it would wait for itself")
+    }
+
     static func waitEnded(_ key: Store.Key, _ holder: Holder) -> StoreError {
         StoreError(
             .timedOut, "get the value of", key: key, holder: holder,

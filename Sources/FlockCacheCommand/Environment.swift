@@ -15,6 +15,27 @@ package final class Environment {
         self.variable = variable
     }
 
+    /// The sessions of those `run` that this command is a part of, outermost first.
+    ///
+    /// `FLOCK_CACHE_HELD` has an entry `claim/SESSION` for each, parted by spaces; other entries are passed
+    /// on.
+    var heldSessions: [UInt64] {
+        guard let text = setting("FLOCK_CACHE_HELD") else { return [] }
+        return text.split(separator: UInt8(ascii: " ")).compactMap { entry in
+            guard entry.starts(with: Self.claimEntry) else { return nil }
+            let digits = String(decoding: entry.dropFirst(Self.claimEntry.count), as: UTF8.self)
+            return UInt64(digits, radix: 16)
+        }
+    }
+
+    /// What `FLOCK_CACHE_HELD` is for a COMMAND that runs for a session's claim.
+    func held(with session: UInt64) -> [UInt8] {
+        let entry = Self.claimEntry + Array(String(session, radix: 16).utf8)
+        return (setting("FLOCK_CACHE_HELD").map { $0 + [UInt8(ascii: " ")] } ?? []) + entry
+    }
+
+    private static let claimEntry = Array("claim/".utf8)
+
     /// The value of a variable that is set and not empty.
     func setting(_ name: StaticString) -> [UInt8]? {
         variable(name).flatMap { $0.isEmpty ? nil : $0 }

@@ -1,29 +1,33 @@
 internal import FlockCache
 internal import SystemCalls
 
-/// Says what is waited for, once: after a second on a terminal, after ten without one.
+/// Says what is waited for, once: after a second on a terminal, after ten without one; and ends a wait
+/// that could never end.
 final class WaitNotice {
     private let key: Store.Key
     private let limit: Duration?
     private let words: Words
-    private let terminal: Int32
+    private let environment: Environment
     private let ownProcess: Int32?
     private var hasSpoken = false
 
-    init(
-        key: Store.Key, limit: Duration?, words: Words, terminal: Int32, owner: ClaimOwner?
-    ) {
+    init(_ invocation: Invocation, _ key: Store.Key, limit: Duration?, owner: ClaimOwner? = nil) {
         self.key = key
         self.limit = limit
-        self.words = words
-        self.terminal = terminal
+        words = Words(invocation)
+        environment = invocation.environment
         ownProcess = if case .process(let identity, _) = owner { identity.id } else { nil }
     }
 
     /// Is told of each look: who has the key, nil for nobody, and how long the wait has been going on.
-    func look(_ holder: Holder?, _ elapsed: Duration) {
+    ///
+    /// - Throws: `.wouldDeadlock` where it is whoever runs this command.
+    func look(_ holder: Holder?, _ elapsed: Duration) throws(StoreError) {
+        if let holder, let session = holder.session, environment.heldSessions.contains(session) {
+            throw .waitsForItself(key, holder)
+        }
         guard !hasSpoken, elapsed >= .seconds(1) else { return }
-        guard elapsed >= .seconds(10) || Process.isTerminal(terminal) else { return }
+        guard elapsed >= .seconds(10) || Process.isTerminal(environment.error) else { return }
         hasSpoken = true
         let until = limit.map { "for \(($0 - elapsed).spoken) more" } ?? "for as long as it takes"
         let who = holder.map { "\($0) is at it" } ?? "nobody has begun"

@@ -60,9 +60,11 @@ extension OpenStore {
             case .stale: .dead
             case nil: .unknown
             }
+        let session: UInt64? = if case .session(let id) = claim.holder { id } else { nil }
         return Holder(
             processID: claim.processID == 0 ? nil : claim.processID,
-            command: text(ofCommand: claim.command), since: .microseconds(age), liveness: liveness)
+            command: text(ofCommand: claim.command), since: .microseconds(age),
+            liveness: liveness, session: session)
     }
 }
 

@@ -57,11 +57,11 @@ extension Session {
     /// - Parameters:
     ///   - maxAge: counts from when this was called: what is published after that is fresh enough.
     ///   - whilePending: called at each look that found somebody else, with how long the wait has been
-    ///     going on.
+    ///     going on; what it throws ends the wait.
     /// - Returns: `.pending` when the wait ended first.
     package func claim(
         _ key: Store.Key, for owner: ClaimOwner, maxAge: Duration?, staleAfter: Duration?,
-        waiting: Duration?, whilePending: (Holder, Duration) -> Void
+        waiting: Duration?, whilePending: (Holder, Duration) throws(StoreError) -> Void
     ) throws(StoreError) -> ClaimOutcome {
         let span = WaitSpan(waiting)
         var wait: KeyWait?
@@ -70,7 +70,7 @@ extension Session {
                 key, for: owner, maxAge: maxAge.map { $0 + span.elapsed }, staleAfter: staleAfter,
                 patience: span.patience)
             guard case .pending(let holder) = outcome, !span.isOver else { return outcome }
-            whilePending(holder, span.elapsed)
+            try whilePending(holder, span.elapsed)
             if wait == nil {
                 wait = KeyWait(try EntryName(key), until: span.deadline)
             } else {
@@ -87,10 +87,10 @@ extension Session {
     /// - Parameters:
     ///   - alsoAbsent: goes on waiting where nobody has the key, for somebody to begin.
     ///   - whileWaiting: called at each look, with who has the key and how long the wait has been going
-    ///     on.
+    ///     on; what it throws ends the wait.
     package func wait(
         for key: Store.Key, waiting: Duration?, alsoAbsent: Bool,
-        whileWaiting: (Holder?, Duration) -> Void
+        whileWaiting: (Holder?, Duration) throws(StoreError) -> Void
     ) throws(StoreError) -> WaitOutcome {
         let span = WaitSpan(waiting)
         var wait = KeyWait(try EntryName(key), until: span.deadline)
@@ -115,7 +115,7 @@ extension Session {
                 holder = found
             }
             guard !span.isOver else { return .timedOut(holder) }
-            whileWaiting(holder, span.elapsed)
+            try whileWaiting(holder, span.elapsed)
             if isAnnounced { wait.sleep() }
             try wait.announce(self)
             isAnnounced = true

@@ -58,9 +58,7 @@ extension Verb {
     let words = Words(invocation)
     let owner = try claimOwner(invocation, words)
     let wait = invocation.wait(.wait, none: .noWait)
-    let notice = WaitNotice(
-        key: key, limit: wait?.limit, words: words, terminal: invocation.environment.error,
-        owner: owner)
+    let notice = WaitNotice(invocation, key, limit: wait?.limit, owner: owner)
     let (maxAge, staleAfter) = (invocation.duration(.maxAge), invocation.duration(.staleAfter))
     let outcome = try failing { () throws(StoreError) in
         guard invocation.has(.wait) || invocation.has(.noWait) else {

@@ -31,9 +31,7 @@ extension Verb {
     let key = invocation.key()
     let words = Words(invocation)
     let wait = try invocation.waitByDefault()
-    let notice = WaitNotice(
-        key: key, limit: wait?.limit, words: words, terminal: invocation.environment.error,
-        owner: nil)
+    let notice = WaitNotice(invocation, key, limit: wait?.limit)
     let maxAge = invocation.duration(.maxAge)
     let outcome = try failing { () throws(StoreError) in
         try store.session.claim(
@@ -152,11 +150,16 @@ private struct Computation {
             ("FLOCK_CACHE_DIR", try absolute(try invocation.storePath())),
             ("FLOCK_CACHE_KEY", key.bytes),
             ("FLOCK_CACHE_GENERATION", Array(String(generation).utf8)),
+            ("FLOCK_CACHE_HELD", invocation.environment.held(with: try sessionID())),
         ]
         let inherited = Process.environment.filter { variable in
             !own.contains { variable.starts(with: Array("\($0.name)=".utf8)) }
         }
         return inherited + own.map { Array("\($0.name)=".utf8) + $0.value }
+    }
+
+    private func sessionID() throws(Failure) -> UInt64 {
+        try failing { () throws(StoreError) in try store.session.id() }
     }
 
     /// COMMAND may change its directory.

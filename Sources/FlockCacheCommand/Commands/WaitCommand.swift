@@ -23,9 +23,7 @@ extension Verb {
     let key = invocation.key()
     let words = Words(invocation)
     let wait = try invocation.waitByDefault()
-    let notice = WaitNotice(
-        key: key, limit: wait?.limit, words: words, terminal: invocation.environment.error,
-        owner: nil)
+    let notice = WaitNotice(invocation, key, limit: wait?.limit)
     let outcome = try failing { () throws(StoreError) in
         try store.session.wait(
             for: key, waiting: wait.map { $0.limit } ?? .zero,
