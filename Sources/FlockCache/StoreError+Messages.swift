@@ -130,7 +130,8 @@ extension StoreError {
     package static func waitsForItself(_ key: Store.Key, _ holder: Holder) -> StoreError {
         StoreError(
             .wouldDeadlock, "wait for", key: key, holder: holder,
-            reason: "\(holder) is computing it, and this is a part of that; it would wait for itself")
+            reason:
+                "\(holder) is computing it, and this is a part of that; it would wait for itself")
     }
 
     static func waitEnded(_ key: Store.Key, _ holder: Holder) -> StoreError {

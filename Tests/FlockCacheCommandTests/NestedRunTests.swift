@@ -6,7 +6,8 @@ import Testing
     @Test func waitingForOneselfIsRefusedAtAnyDepth() {
         let stage = Stage()
         let outcome = stage.run(
-            "run", "outer", "--", "flock-cache", "run", "inner", "--", "flock-cache", "run", "outer",
+            "run", "outer", "--", "flock-cache", "run", "inner", "--", "flock-cache", "run",
+            "outer",
             "--", "echo", "never")
         #expect(outcome.code == 125, "\(outcome)")
         #expect(outcome.text == "")
