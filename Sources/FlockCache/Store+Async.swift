@@ -18,11 +18,13 @@ extension Store {
         let span = WaitSpan(limit(of: wait))
         var notice = WaitNotice(session.configuration, key)
         var ticket: WaitingTasks.Ticket?
+        var stuck: WaitSpan?
         defer { ticket?.giveBack() }
         while true {
             try Task.checkCancellation()
             let outcome = try session.tryClaim(
-                key, maxAge: maxAge.map { $0 + span.elapsed }, staleAfter: staleAfter, span: span)
+                key, maxAge: maxAge.map { $0 + span.elapsed }, staleAfter: staleAfter, span: span,
+                stuck: &stuck)
             if let outcome {
                 guard case .pending(let holder) = outcome, !span.isOver else {
                     return try ClaimResult(outcome, of: key, in: session)
@@ -31,7 +33,7 @@ extension Store {
             }
             if let drawn = ticket { await Self.wait(with: drawn) }
             ticket = try session.drawTicket(
-                for: key, until: span.deadline, forChange: outcome != nil)
+                for: key, until: stuck?.deadline ?? span.deadline, forChange: outcome != nil)
         }
     }
 

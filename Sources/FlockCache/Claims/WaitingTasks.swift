@@ -99,8 +99,13 @@ final class WaitingTasks: Sendable {
         do throws(Errno) {
             try startThread { self.lookOut(in: store) }
         } catch {
-            withState { $0.hasThread = false }
-            ticket.giveBack()
+            // Others may have relied on this thread: each of them is to find out for itself.
+            let resumes: [@Sendable () -> Void] = withState { state in
+                defer { state.tickets = [:] }
+                state.hasThread = false
+                return state.tickets.values.joined().compactMap { $0.end() }
+            }
+            for resume in resumes { resume() }
             throw StoreError(error, "start a thread", path: store.path)
         }
         return ticket
@@ -220,48 +225,33 @@ private final class Bell: Sendable {
     }
 }
 
-/// How a key is, as far as those who wait for it care.
-struct KeyGlance: Equatable {
-    /// Of the claim; 0 where there is no whole one.
-    var generation: Store.Generation = 0
-    /// Of the READY record; 0 where there is none.
-    var ready: UInt64 = 0
-    /// Whether somebody has it claimed.
-    var isHeld = false
-}
-
-extension OpenStore {
-    /// How a key is now; takes no lock.
-    func glance(at name: EntryName) throws(StoreError) -> KeyGlance {
-        var glance = KeyGlance()
-        guard let directory = try shardDirectory(name.shard, making: false) else { return glance }
-        if case .whole(let claim) = try readPending(name, in: directory) {
-            glance.generation = claim.generation
-            if case .live = try standing(of: claim) { glance.isHeld = true }
-        }
-        glance.ready = try attempt("read", path) { () throws(Errno) in
-            try directory.status(of: name.ready)?.inode ?? 0
-        }
-        return glance
-    }
-}
-
 extension Session {
     /// How long a task waits for somebody else's change on the thread that it shares with others: as
     /// long as a change takes on a busy machine.
     private static let politePatience = Duration.milliseconds(2)
 
     /// Claims a key for a task; nil where somebody else's change takes longer than a task may wait.
+    ///
+    /// - Parameter stuck: since when that is so, and until when it is waited for: as long as the form for
+    ///   threads waits, from when it began.
     func tryClaim(
-        _ key: Store.Key, maxAge: Duration?, staleAfter: Duration?, span: WaitSpan
+        _ key: Store.Key, maxAge: Duration?, staleAfter: Duration?, span: WaitSpan,
+        stuck: inout WaitSpan?
     ) throws(StoreError) -> ClaimOutcome? {
         do throws(StoreError) {
-            return try claim(
+            let outcome = try claim(
                 key, for: .session, maxAge: maxAge, staleAfter: staleAfter,
                 patience: Self.politePatience)
+            stuck = nil
+            return outcome
         } catch {
-            guard error.code == .timedOut, span.elapsed < span.patience, !span.isOver else {
-                throw error
+            guard error.code == .timedOut else { throw error }
+            let began = stuck ?? WaitSpan(span.patience)
+            stuck = began
+            if began.isOver {
+                let store = try forWriting()
+                throw ShardMutex.stuck(
+                    store, try EntryName(key).shard, try store.shardFile(), began.elapsed)
             }
             return nil
         }

@@ -67,7 +67,8 @@ struct ShardMutex: ~Copyable {
         }
     }
 
-    private static func stuck(
+    /// The error of a change that had to wait for somebody else's that long.
+    static func stuck(
         _ store: OpenStore, _ shard: Int, _ file: ShardFile, _ patience: Duration
     ) -> StoreError {
         // The mark may be one that a killed process left, with the mutex held by somebody who has not
