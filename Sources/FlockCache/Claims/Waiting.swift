@@ -93,7 +93,8 @@ extension Session {
         whileWaiting: (Holder?, Duration) throws(StoreError) -> Void
     ) throws(StoreError) -> WaitOutcome {
         let span = WaitSpan(waiting)
-        var wait = KeyWait(try EntryName(key), until: span.deadline)
+        let name = try EntryName(key)
+        var wait = KeyWait(name, until: span.deadline)
         var isAnnounced = false
         var staleSince: BootTime?
         while true {
@@ -106,8 +107,8 @@ extension Session {
                 staleSince = nil
                 holder = nil
             case .pending(let found):
-                // A torn claim has no holder that could be asked whether it lives.
-                let isStale = found.liveness == .dead || found == .unknown
+                // Also one that is torn, or whose own time is over though its holder lives.
+                let isStale = try existing()?.glance(at: name).isHeld != true
                 let since = isStale ? staleSince ?? BootTime.now : nil
                 staleSince = since
                 let isLeft = since.map { $0.advanced(by: Self.succession) < BootTime.now } ?? false
@@ -134,7 +135,9 @@ struct WaitSpan {
 
     /// nil is without end.
     init(_ limit: Duration?) {
-        deadline = limit.map { [start] in start.advanced(by: $0) } ?? BootTime(nanoseconds: .max)
+        deadline =
+            limit.map { [start] in start.advanced(by: max(.zero, $0)) }
+            ?? BootTime(nanoseconds: .max)
     }
 
     var elapsed: Duration { .nanoseconds(BootTime.now.nanoseconds - start.nanoseconds) }
