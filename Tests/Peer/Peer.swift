@@ -25,6 +25,8 @@ import Glibc
 ///     fork-often N        N such children while two threads change the store → child PID…
 ///     fork-inert KEY      a child that ends the claim it inherited, and claims and publishes KEY
 ///                         → child …, the results
+///     value DIR KEY       the value of KEY, computed as `Computation` says: waiting if it waits, then
+///                         value VALUE NANOSECONDS | error CODE
 ///     exit                ends without giving anything up
 @main
 struct Peer: ~Copyable {
@@ -87,6 +89,9 @@ struct Peer: ~Copyable {
         case "fork": return forkToPause()
         case "fork-often": return try forkOften(Int(rest) ?? 0)
         case "fork-inert": return forkInert(rest)
+        case "value":
+            let (directory, key) = Self.split(rest)
+            return try value(of: key, Computation(directory))
         case "exit": _exit(0)
         default: return "what?"
         }
@@ -125,7 +130,7 @@ struct Peer: ~Copyable {
         return try body(&self)
     }
 
-    private static func split(_ text: String) -> (String, String) {
+    static func split(_ text: String) -> (String, String) {
         let words = text.split(separator: " ", maxSplits: 1).map(String.init)
         return (words[0], words.count > 1 ? words[1] : "")
     }

@@ -47,11 +47,14 @@ package final class Gate: Sendable {
     /// A closed gate.
     package init(_ path: String) {
         self.path = path
-        file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        file = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard file >= 0, flock(file, LOCK_EX) == 0 else { fatalError("gate: errno \(errno)") }
     }
 
     deinit { close(file) }
+
+    /// Lets through whoever waits and whoever comes.
+    package func open() { flock(file, LOCK_UN) }
 
     /// Gives all peers an order that waits at the gate, lets them through together, and returns their
     /// answers.
