@@ -153,6 +153,6 @@ extension Store {
 
 extension Session {
     func wait(for key: Store.Key, waiting: Duration?, alsoAbsent: Bool) throws -> WaitOutcome {
-        try wait(for: key, waiting: waiting, alsoAbsent: alsoAbsent, whilePending: { _, _ in })
+        try wait(for: key, waiting: waiting, alsoAbsent: alsoAbsent, whileWaiting: { _, _ in })
     }
 }

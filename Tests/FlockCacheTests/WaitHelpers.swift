@@ -80,7 +80,7 @@ enum Waited: Equatable, Sendable {
         switch outcome {
         case .ready(let ready): self = .ready((try? ready.entry().value.copied) ?? [])
         case .absent: self = .absent
-        case .pending: self = .pending
+        case .timedOut: self = .pending
         case .damaged: self = .damaged
         }
     }
