@@ -11,14 +11,6 @@ import Testing
         return child
     }
 
-    private func sleeps(_ process: pid_t) -> Bool {
-        guard let stat = contents(of: "/proc/\(process)/stat"),
-            let end = stat.lastIndex(of: UInt8(ascii: ")"))
-        else { return false }
-        let isCommand = String(decoding: stat[..<end], as: UTF8.self).hasSuffix("(flock-cache")
-        return isCommand && stat[end + 2] == UInt8(ascii: "S")
-    }
-
     private func claim(_ stage: Stage, _ key: String = "k") throws -> UInt64 {
         try #require(stage.run("claim", "--", key).generation)
     }
