@@ -3,30 +3,53 @@ import FlockCache
 import Glibc
 import SystemCalls
 
-/// Measures what a claim's life costs in process, beside a C program that makes the same system calls
-/// and beside SQLite: `flock-cache-bench [DIRECTORY] [KEYS]`, by default /dev/shm and 20,000.
+/// Measurements, each in a directory of its own that goes again:
 ///
-/// Each operation is done once by each in turn, so that the machine's moods meet all alike. Quote the
-/// ratios; the absolute times are the machine's.
+///     flock-cache-bench [DIRECTORY [KEYS]]              what a claim's life costs, beside C and SQLite
+///     flock-cache-bench waking DIRECTORY [ROUNDS]       from finalize to the waiter having the value
+///     flock-cache-bench timeouts DIRECTORY [short]      how late waits end
+///     flock-cache-bench idle DIRECTORY [SECONDS]        what a waiter costs that nobody wakes
+///     flock-cache-bench million DIRECTORY [ENTRIES]     counting and reaping in a large store
+///
+/// What is compared is done in turn, so that the machine's moods meet all alike. Quote the ratios; the
+/// absolute times are the machine's.
 @main
 struct Benchmark {
     static func main() throws {
         let arguments = CommandLine.arguments
-        let base = arguments.count > 1 ? arguments[1] : "/dev/shm"
-        let keys = arguments.count > 2 ? Int(arguments[2]) ?? 20_000 : 20_000
-        var template = Array("\(base)/flock-cache-bench-XXXXXX".utf8CString)
-        guard mkdtemp(&template) != nil else { fatalError("cannot make a directory in \(base)") }
-        let directory = String(decoding: template.dropLast().map { UInt8($0) }, as: UTF8.self)
-        defer { remove(directory) }
+        let subject = arguments.count > 1 ? arguments[1] : ""
+        let base = arguments.count > 2 ? arguments[2] : "/dev/shm"
+        let number = arguments.count > 3 ? Int(arguments[3]) : nil
+        switch subject {
+        case "waking": try inDirectory(base) { try Waking($0, rounds: number ?? 100).run() }
+        case "timeouts":
+            try inDirectory(base) { try TimeOuts($0, isShort: arguments.last == "short").run() }
+        case "idle": try inDirectory(base) { try Idle($0, seconds: number ?? 10).run() }
+        case "million": try inDirectory(base) { try Million($0, number ?? 1_000_000).run() }
+        case Waking.role: try Waking.beWaiter(Array(arguments.dropFirst(2)))
+        case Million.role: try Million.beHelper(Array(arguments.dropFirst(2)))
+        default:
+            let keys = arguments.count > 2 ? Int(arguments[2]) ?? 20_000 : 20_000
+            try inDirectory(subject.isEmpty ? "/dev/shm" : subject) { try claims($0, keys) }
+        }
+    }
 
-        print(
-            "in process, on \(base), \(keys) keys, medians; ratio to C with the same system calls")
+    private static func claims(_ directory: String, _ keys: Int) throws {
+        print("in process, \(keys) keys, medians; ratio to C with the same system calls")
         try ClaimLife(directory: directory, keys: keys).run()
         print(
             "opening, claiming a fresh key and closing; ratio to SQLite (WAL, synchronous=NORMAL)")
         try OpenClaimClose(directory: directory, rounds: min(keys, 3000)).run()
         print("statistics")
         try Statistics(directory: directory).run()
+    }
+
+    private static func inDirectory(_ base: String, _ body: (String) throws -> Void) throws {
+        var template = Array("\(base)/flock-cache-bench-XXXXXX".utf8CString)
+        guard mkdtemp(&template) != nil else { fatalError("cannot make a directory in \(base)") }
+        let directory = String(decoding: template.dropLast().map { UInt8($0) }, as: UTF8.self)
+        defer { remove(directory) }
+        try body(directory)
     }
 
     private static func remove(_ directory: String) {
@@ -38,6 +61,19 @@ struct Benchmark {
     }
 }
 
+/// This program again, in another part; it ends with this process.
+func startRole(_ role: String, _ arguments: [String]) throws -> ChildProcess {
+    try ChildProcess(
+        ([CommandLine.arguments[0], role] + arguments).map { Array($0.utf8) },
+        variables: Process.environment, output: nil)
+}
+
+/// A quantile of times.
+func quantile(_ times: [Int64], _ part: Double) -> Double {
+    let sorted = times.sorted()
+    return Double(sorted[min(sorted.count - 1, Int(Double(sorted.count) * part))])
+}
+
 /// Times of one operation, by us and by another.
 struct Times {
     private var ours: [Int64] = []
@@ -47,22 +83,19 @@ struct Times {
     mutating func add(theirs time: Int64) { theirs.append(time) }
 
     func report(_ name: String, beside other: String) {
-        let (a, b) = (Self.quantile(ours, 0.5), Self.quantile(theirs, 0.5))
+        let (a, b) = (quantile(ours, 0.5), quantile(theirs, 0.5))
         let ratio = a / b
         print(
             "  \(name.padded(22)) \(a.microseconds) µs   \(other) \(b.microseconds) µs   "
-                + "ratio \((ratio * 100).rounded() / 100)   p99 \(Self.quantile(ours, 0.99).microseconds)"
-                + " / \(Self.quantile(theirs, 0.99).microseconds) µs")
+                + "ratio \((ratio * 100).rounded() / 100)   p99 \(quantile(ours, 0.99).microseconds)"
+                + " / \(quantile(theirs, 0.99).microseconds) µs")
     }
 
-    private static func quantile(_ times: [Int64], _ part: Double) -> Double {
-        let sorted = times.sorted()
-        return Double(sorted[min(sorted.count - 1, Int(Double(sorted.count) * part))])
-    }
 }
 
 extension Double {
-    fileprivate var microseconds: String {
+    /// Nanoseconds as microseconds, with two decimals.
+    var microseconds: String {
         let hundredths = Int((self / 10).rounded())
         let fraction = String(hundredths % 100 + 100).dropFirst()
         return "\(hundredths / 100).\(fraction)"
@@ -70,7 +103,7 @@ extension Double {
 }
 
 extension String {
-    fileprivate func padded(_ width: Int) -> String {
+    func padded(_ width: Int) -> String {
         self + String(repeating: " ", count: max(0, width - count))
     }
 }

@@ -105,7 +105,7 @@ extension Session {
         _ shard: Int, of store: OpenStore, _ request: ReapRequest
     ) throws(StoreError) {
         guard let directory = try store.shardDirectoryNow(shard) else { return }
-        let names = try HeldShard(store, shard).names(in: directory)
+        let names = try unfinished(shard, of: store, in: directory)
         for (encoded, files) in names.entries where files.hasPending {
             let name = EntryName(shard: shard, encoded: encoded)
             let reason = try unlessPlanted { () throws(StoreError) in
@@ -121,6 +121,26 @@ extension Session {
         for temporary in names.temporaries {
             try sweep(temporary, of: store, shard, in: directory)
         }
+    }
+
+    /// The names of a shard's claims and temporaries.
+    ///
+    /// The block says how many there are, so reading ends with the last of them. What a killed finalize left
+    /// beside a value is no claim, and is not counted: where a claim has a value beside it all names are read.
+    private func unfinished(
+        _ shard: Int, of store: OpenStore, in directory: Directory
+    ) throws(StoreError) -> ShardNames {
+        let held = try HeldShard(store, shard)
+        let counts = held.block.counts
+        let names = try held.names(
+            in: directory,
+            .unfinished(pending: counts.pending, temporaries: counts.temporaries))
+        let hasValue = try attempt("reap", store.path) { () throws(Errno) in
+            for encoded in names.entries.keys
+            where try directory.status(of: FileName(encoded)) != nil { return true }
+            return false
+        }
+        return hasValue ? try held.names(in: directory, .allUnfinished) : names
     }
 
     /// Removes a claim that is stale; returns why, or nil when it stands or was no claim.
@@ -188,7 +208,9 @@ extension Session {
 
 extension HeldShard {
     /// The shard's names, none missed and none twice.
-    borrowing func names(in directory: Directory) throws(StoreError) -> ShardNames {
-        try store.names(in: directory, of: shard)
+    borrowing func names(
+        in directory: Directory, _ wanted: ShardNames.Wanted = .all
+    ) throws(StoreError) -> ShardNames {
+        try store.names(in: directory, of: shard, wanted)
     }
 }
