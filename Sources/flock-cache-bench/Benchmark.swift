@@ -3,7 +3,7 @@ import FlockCache
 import Glibc
 import SystemCalls
 
-/// Measurements, each in a directory of its own that goes again:
+/// Measurements, each in a directory of its own that goes again.
 ///
 ///     flock-cache-bench [DIRECTORY [KEYS]]              what a claim's life costs, beside C and SQLite
 ///     flock-cache-bench waking DIRECTORY [ROUNDS]       from finalize to the waiter having the value

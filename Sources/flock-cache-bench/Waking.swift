@@ -82,11 +82,12 @@ struct Waking {
         else { fatalError("\(words)") }
         let meeting = try Meeting(words[3], waiters)
         var configuration = Store.Configuration()
-        nonisolated(unsafe) var turn = 0
-        configuration.onWait = { _, _ in meeting.announce(index, turn) }
+        let current = Turn()
+        configuration.onWait = { _, _ in meeting.announce(index, current.number) }
         let store = try Store(at: words[4], configuration: configuration)
         for round in 1...rounds {
-            turn = 2 * round - 1
+            var turn = 2 * round - 1
+            current.number = turn
             meeting.waitForBeginning(turn)
             guard case .ready = try store.claim(key(round), wait: .forever) else {
                 fatalError("no value")
@@ -102,6 +103,11 @@ struct Waking {
             meeting.finish(index, turn, cfloor_now())
         }
     }
+}
+
+/// The turn that a waiter is in; its one thread also begins the wait that tells of it.
+private final class Turn: @unchecked Sendable {
+    var number = 0
 }
 
 /// Where the processes of a measurement meet: turns that one begins and all finish.

@@ -221,7 +221,7 @@ private final class Bell: Sendable {
     /// After how many nanoseconds to look at all keys again; where nobody wakes us, a person's blink
     /// is too long, and a look at 100 keys takes a millisecond.
     func nextLook() -> Int64 {
-        board == nil ? Int64.random(in: 5_000_000...15_000_000) : KeyWait.nextLook()
+        board == nil ? Int64.random(in: 5_000_000...15_000_000) : KeyWait.nextAsk()
     }
 }
 
@@ -268,7 +268,7 @@ extension Session {
             lazy.waitingTasks = fresh
             return fresh
         }
-        let moment = BootTime.now.advanced(by: .nanoseconds(KeyWait.nextLook()))
+        let moment = BootTime.now.advanced(by: .nanoseconds(KeyWait.nextAsk()))
         return try tasks.draw(
             try EntryName(key), in: store, until: forChange ? deadline : min(deadline, moment),
             forChange: forChange)

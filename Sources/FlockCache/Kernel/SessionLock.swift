@@ -28,12 +28,20 @@ final class SessionLock: Sendable {
     /// and would see its own session as dead.
     static func isAlive(_ id: UInt64, in locks: Directory) throws(Errno) -> Bool {
         do throws(Errno) {
-            let file = try locks.open(Layout.sessions(index(id)), .read)
-            return try file.isLockedByOthers(at: offset(id))
+            return try isAlive(id, in: try openToAsk(of: id, in: locks))
         } catch {
             if error == .noEntry { return false }
             throw error
         }
+    }
+
+    /// The file with a session's byte, for asking whether it lives.
+    static func openToAsk(of id: UInt64, in locks: Directory) throws(Errno) -> File {
+        try locks.open(Layout.sessions(index(id)), .read)
+    }
+
+    static func isAlive(_ id: UInt64, in file: borrowing File) throws(Errno) -> Bool {
+        try file.isLockedByOthers(at: offset(id))
     }
 
     private static func index(_ id: UInt64) -> Int { Int(id & 63) }
