@@ -137,7 +137,7 @@ import Testing
 
     /// Nobody tells of a death: those who wait look for it, and one of them goes on.
     ///
-    /// Within 50 ms and a little; the limits here are those of a machine that does other things too.
+    /// Within a tenth of a second; the limits here are those of a machine that does other things too.
     @Test func whereTheComputingProcessIsKilledExactlyOneTakesOverAtOnce() throws {
         var peers = (0..<8).map { _ in PeerProcess(path) }
         var delays: [Double] = []

@@ -27,6 +27,7 @@ import Glibc
 ///                         → child …, the results
 ///     value DIR KEY       the value of KEY, computed as `Computation` says: waiting if it waits, then
 ///                         value VALUE NANOSECONDS | error CODE
+///     tasks …             what tasks do, see `Tasks`
 ///     exit                ends without giving anything up
 @main
 struct Peer: ~Copyable {
@@ -92,6 +93,12 @@ struct Peer: ~Copyable {
         case "value":
             let (directory, key) = Self.split(rest)
             return try value(of: key, Computation(directory))
+        #if Async
+        case "tasks-values": return try values(rest)
+        case "tasks-wait": return try waitInTasks(rest)
+        case "tasks-cancel": return try cancelTasks(rest)
+        case "tasks-times": return try timeTasks(rest)
+        #endif
         case "exit": _exit(0)
         default: return "what?"
         }
