@@ -1,19 +1,20 @@
 #!/bin/sh
-# Checks the model of the claim protocol, and that it fails when a precaution is taken away.
+# Checks the models of the claim protocol and of the board, and that they fail when a precaution is taken
+# away.
 # Needs spin and a C compiler.
 set -eu
 cd "$(dirname "$0")"
-model=$PWD/claim.pml
+models=$PWD
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 passed=0 failed=0
 
-# $1 is what is expected, the others are options of the model.
+# $1 is what is expected, $2 the model, the others are its options.
 check() {
-    expected=$1
-    shift
-    spin -a "$@" "$model" > /dev/null
+    expected=$1 model=$2
+    shift 2
+    spin -a "$@" "$models/$model.pml" > /dev/null
     cc -O2 -w -DSAFETY -DCOLLAPSE -o pan pan.c
     # The longest path has a few hundred steps.
     ./pan -m20000 > log
@@ -23,17 +24,24 @@ check() {
     esac
     states=$(sed -n 's/ *\([0-9.e+]*\) states, stored.*/\1/p' log)
     if [ $found = "$expected" ]; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
-    echo "$found (expected: $expected), $states states: $*"
+    echo "$found (expected: $expected), $states states: $model $*"
 }
 
-check holds -DCRASHES=2 -DTHREE
-check holds -DCRASHES=2 -DREADER -DREAPER
-check holds -DCRASHES=2 -DREMOVER -DREADER
-check fails -DNO_MUTEX
-check fails -DNO_SECOND_LOOK
-check fails -DCRASHES=0 -DREADER -DNO_THIRD_LOOK
-check fails -DNO_GENERATION -DREAPER -DREMOVER
-check fails -DUNLINK_FIRST -DREADER
-check fails -DCRASHES=2 -DREMOVER -DNAME_FIRST
+check holds claim -DCRASHES=2 -DTHREE
+check holds claim -DCRASHES=2 -DREADER -DREAPER
+check holds claim -DCRASHES=2 -DREMOVER -DREADER
+check fails claim -DNO_MUTEX
+check fails claim -DNO_SECOND_LOOK
+check fails claim -DCRASHES=0 -DREADER -DNO_THIRD_LOOK
+check fails claim -DNO_GENERATION -DREAPER -DREMOVER
+check fails claim -DUNLINK_FIRST -DREADER
+check fails claim -DCRASHES=2 -DREMOVER -DNAME_FIRST
+check holds board
+check holds board -DWAITERS=3
+check fails board -DLOOK_FIRST
+check fails board -DWORD_LAST
+check fails board -DNO_WORD
+check fails board -DWAKE_FIRST
+check fails board -DSHORT
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]
