@@ -156,6 +156,31 @@ import Testing
         }
     }
 
+    /// It opens the store and the board for itself, and what threads of its parent wait for is theirs.
+    @Test func aForkedChildIsWokenToo() throws {
+        let (store, peer) = (try Store(at: path), PeerProcess(path))
+        var delays: [Double] = []
+        for round in 0..<10 {
+            let kept = try store.win(Store.Key("key-\(round)"))
+            peer.process.tell("fork-wait key-\(round)")
+            for _ in 0..<3 { #expect(peer.process.line() == "waiting") }
+            let begin = BootTime.now
+            try kept?.finalize("value".utf8)
+            var who: [String] = []
+            for _ in 0..<3 {
+                let words = (peer.process.line() ?? "").split(separator: " ").map(String.init)
+                #expect(words.count == 3 && words[1] == "value", "\(words)")
+                who.append(words.first ?? "")
+                let end = BootTime(nanoseconds: words.last.flatMap { Int64($0) } ?? .max)
+                delays.append(begin.milliseconds(to: end))
+            }
+            #expect(who.sorted() == ["child", "thread", "thread"])
+            #expect(peer.process.line() == "0")
+        }
+        print("a forked child and threads woken: median \(median(delays)) ms")
+        #expect(median(delays) < 20)
+    }
+
     private func stamp(offset: Int) -> BootTime {
         let board = open(path + "/board", O_RDONLY)
         defer { close(board) }

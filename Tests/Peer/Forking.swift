@@ -1,5 +1,6 @@
 import FlockCache
 import Glibc
+import Synchronization
 import TestSupport
 
 // Swift hides fork, because little may be done in the child. What is done here a C program would do too.
@@ -76,6 +77,36 @@ extension Peer {
         }
         waitpid(dropping, &status, 0)
         return "forked"
+    }
+
+    /// A child that waits for a key while threads of the parent do.
+    func forkToWait(_ key: String) throws -> String {
+        final class Waits: Sendable { let begun = Atomic<Int>(0) }
+        let waits = Waits()
+        var configuration = Store.Configuration()
+        configuration.onWait = { _, _ in
+            Self.say("waiting")
+            waits.begun.add(1, ordering: .relaxed)
+        }
+        let store = try Store(at: CommandLine.arguments[1], configuration: configuration)
+        let wait: @Sendable (String) -> Void = { who in
+            let value = try? store.value(for: Store.Key(key), wait: .upTo(.seconds(30))) {
+                "of the \(who)".utf8
+            }
+            let text = value.map { String(decoding: $0, as: UTF8.self) } ?? "nothing"
+            Self.say("\(who) \(text) \(Self.bootTime)")
+        }
+        let threads = (0..<2).map { _ in startThread { wait("thread") } }
+        while waits.begun.load(ordering: .relaxed) < 2 { yieldToOthers() }
+        let child = forkProcess()
+        if child == 0 {
+            wait("child")
+            _exit(0)
+        }
+        var status: Int32 = 0
+        waitpid(child, &status, 0)
+        for thread in threads { pthread_join(thread, nil) }
+        return "\(status)"
     }
 
     private func pauseAsChild() -> Never {

@@ -25,6 +25,8 @@ import Glibc
 ///     fork-often N        N such children while two threads change the store → child PID…
 ///     fork-inert KEY      a child that ends the claim it inherited, and claims and publishes KEY
 ///                         → child …, the results
+///     fork-wait KEY       two threads wait for KEY, then a child does: waiting thrice, and then of each
+///                         thread|child VALUE NANOSECONDS
 ///     value DIR KEY       the value of KEY, computed as `Computation` says: waiting if it waits, then
 ///                         value VALUE NANOSECONDS | error CODE
 ///     tasks …             what tasks do, see `Tasks`
@@ -90,6 +92,7 @@ struct Peer: ~Copyable {
         case "fork": return forkToPause()
         case "fork-often": return try forkOften(Int(rest) ?? 0)
         case "fork-inert": return forkInert(rest)
+        case "fork-wait": return try forkToWait(rest)
         case "value":
             let (directory, key) = Self.split(rest)
             return try value(of: key, Computation(directory))
