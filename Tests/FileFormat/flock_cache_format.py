@@ -6,13 +6,20 @@
     flock_cache_format.py STORE --hold SHARD    holds a shard's mutex until standard input ends
     flock_cache_format.py STORE --session ID    alive or dead
     flock_cache_format.py STORE --shard KEY     the shard and the name of a key
+    flock_cache_format.py STORE --wake KEY      wakes those who wait for a key, if any do: called or nobody
+    flock_cache_format.py STORE --await KEY     waits until a key is READY or absent: says so, and after how
+                                                many sleeps and looks in vain
 
 Numbers of shards and sessions are hexadecimal; values are percent-encoded as keys are. Ends with 1
 when something is damaged, or a block cannot be relied on.
 """
 import argparse
+import ctypes
+import errno
 import fcntl
+import mmap
 import os
+import platform
 import struct
 import sys
 import time
@@ -38,11 +45,15 @@ def crc32c(data, crc=0):
     return crc ^ 0xFFFFFFFF
 
 
-def shard_of(key):
+def hash_of(key):
     value = 0xCBF29CE484222325
     for byte in key:
         value = (value ^ byte) * 0x100000001B3 % 2**64
-    return value & 0xFF
+    return value
+
+
+def shard_of(key):
+    return hash_of(key) & 0xFF
 
 
 def encode(key):
@@ -197,6 +208,94 @@ def stats(store):
     return 1 if unknown else 0
 
 
+class Timespec(ctypes.Structure):
+    _fields_ = [("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long)]
+
+
+class Board:
+    """Words by which processes wake one another; loads and stores of aligned words are atomic here, an
+    increment is not, which can only lose a wake-up to another in the same instant."""
+
+    SIZE, ALL_KEYS, ALL_BITS = 282624, 64, 0xFFFFFFFF
+    FUTEX = {"x86_64": 202, "aarch64": 98}[platform.machine()]
+    WAIT_BITSET, WAKE_BITSET = 9, 10
+
+    def __init__(self, store):
+        with open(f"{store}/board", "r+b") as file:
+            status = os.fstat(file.fileno())
+            header = f"flock-cache board 1 {status.st_dev} {status.st_ino}".ljust(63) + "\n"
+            if file.read(64) != header.encode():
+                raise Damaged("not the board of this store")
+            if status.st_size != self.SIZE or status.st_blocks * 512 < self.SIZE:
+                raise Damaged("a board with holes")
+            self.memory = mmap.mmap(file.fileno(), self.SIZE)
+        self.libc = ctypes.CDLL(None, use_errno=True)
+
+    @staticmethod
+    def word_of(key):
+        return 4096 + 64 * shard_of(key)
+
+    @staticmethod
+    def bit_of(key):
+        return 1 << (hash_of(key) >> 8 & 31)
+
+    def word(self, offset):
+        return ctypes.c_uint32.from_buffer(self.memory, offset)
+
+    def stamp(self, offset):
+        return ctypes.c_int64.from_buffer(self.memory, offset + 8)
+
+    def futex(self, offset, operation, value, timeout, bits):
+        return self.libc.syscall(
+            ctypes.c_long(self.FUTEX), ctypes.byref(self.word(offset)), ctypes.c_int(operation),
+            ctypes.c_uint32(value), timeout, None, ctypes.c_uint32(bits))
+
+    def wake(self, offset, bits):
+        """How many were woken; None where nobody says that he waits."""
+        if self.stamp(offset).value <= time.clock_gettime_ns(time.CLOCK_BOOTTIME):
+            return None
+        self.word(offset).value += 1
+        return self.futex(offset, self.WAKE_BITSET, 0x7FFFFFFF, None, bits)
+
+    def announce(self, offset):
+        self.stamp(offset).value = time.clock_gettime_ns(time.CLOCK_BOOTTIME) + 200_000_000
+        return self.word(offset).value
+
+    def sleep(self, offset, seen, bits):
+        """Whether it was woken, or called before it slept."""
+        end = time.clock_gettime_ns(time.CLOCK_MONOTONIC) + 150_000_000
+        limit = ctypes.byref(Timespec(end // 10**9, end % 10**9))
+        result = self.futex(offset, self.WAIT_BITSET, seen, limit, bits)
+        return result == 0 or ctypes.get_errno() == errno.EAGAIN
+
+
+def wake(store, key):
+    board = Board(store)
+    called = board.wake(board.word_of(key), board.bit_of(key))
+    board.wake(board.ALL_KEYS, board.ALL_BITS)
+    print("nobody" if called is None else f"called {called}")
+
+
+def wait(store, key):
+    board, path = Board(store), f"{store}/entries/{shard_of(key):02x}/{encode(key)}"
+    sleeps = vain = 0
+    while True:
+        seen = board.announce(board.word_of(key))
+        if os.path.exists(path):
+            state = "ready"
+        elif os.path.exists(path + ".pending"):
+            state = None
+        else:
+            state = "ready" if os.path.exists(path) else "absent"
+        if state:
+            print(f"{state} {sleeps} {vain}")
+            return
+        if sleeps == 0:
+            print("waiting", flush=True)
+        sleeps += 1
+        vain += not board.sleep(board.word_of(key), seen, board.bit_of(key))
+
+
 def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("store")
@@ -205,7 +304,8 @@ def main():
     action.add_argument("--stats", action="store_true")
     action.add_argument("--hold", type=lambda text: int(text, 16))
     action.add_argument("--session", type=lambda text: int(text, 16))
-    action.add_argument("--shard", type=os.fsencode)
+    for name in ("--shard", "--wake", "--await"):
+        action.add_argument(name, type=os.fsencode)
     given = parser.parse_args()
     version = read(f"{given.store}/flock-cache").split(b"\n")[0]
     if version != b"flock-cache 1":
@@ -216,6 +316,10 @@ def main():
         return stats(given.store)
     if given.shard is not None:
         print(f"{shard_of(given.shard):02x} {encode(given.shard)}")
+    elif given.wake is not None:
+        wake(given.store, given.wake)
+    elif getattr(given, "await") is not None:
+        wait(given.store, getattr(given, "await"))
     elif given.session is not None:
         print("alive" if is_alive(given.store, given.session) else "dead")
     else:

@@ -39,7 +39,7 @@ final class Board: Sendable {
 
     /// What can be waited for: a word, and the time until which somebody waits for it.
     struct Word {
-        fileprivate let offset: Int
+        let offset: Int
 
         /// A key of a shard becomes READY or absent.
         static func keys(_ shard: Int) -> Word { Word(offset: BoardFile.shard(shard)) }
