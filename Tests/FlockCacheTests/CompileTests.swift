@@ -94,6 +94,47 @@ struct CompileTests {
     }
 }
 
+/// The static command is built without the trait `Async`, so as not to link the concurrency library.
+@Suite struct TraitTests {
+    @Test func asynchronousCodeIsOnlyThereWithTheTrait() {
+        let parts = #filePath.split(separator: "/").dropLast(3)
+        let sources = "/" + parts.joined(separator: "/") + "/Sources"
+        var found = 0
+        for path in files(in: sources) where path.hasSuffix(".swift") {
+            // How deep in conditions, and how deep the one for the trait is; 0 for outside.
+            var (depth, inside) = (0, 0)
+            let text = String(decoding: contents(of: path) ?? [], as: UTF8.self)
+            for line in text.split(separator: "\n") {
+                let words = line.split { !$0.isLetter && $0 != "#" && $0 != "/" }.map(String.init)
+                switch words.first {
+                case "//", "///": continue
+                case "#if":
+                    depth += 1
+                    if words.dropFirst().first == "Async" { inside = depth }
+                case "#endif":
+                    if inside == depth { inside = 0 }
+                    depth -= 1
+                // The availability of what waits names `await`.
+                case "available": continue
+                default:
+                    guard words.contains(where: ["async", "await", "Task"].contains) else {
+                        continue
+                    }
+                    found += 1
+                    #expect(inside > 0, "\(path): \(line)")
+                }
+            }
+        }
+        #expect(found > 5)
+    }
+
+    private func files(in path: String) -> [String] {
+        var status = stat()
+        guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else { return [path] }
+        return names(in: path).flatMap { files(in: path + "/" + $0) }
+    }
+}
+
 /// The compiler, checking small programs against the module that was built.
 private enum Compiler {
     static let works = path != nil && check("func f(_: Store) {}", []).code == 0
