@@ -62,7 +62,15 @@ extension Store {
         switch try await claim(key, maxAge: maxAge, wait: wait) {
         case .ready(let entry): return entry.value
         case .pending(let holder): throw StoreError.waitEnded(key, holder)
-        case .won(let claim): return try claim.finalize(try compute()).value
+        case .won(let claim):
+            let bytes: [UInt8]
+            do {
+                bytes = Array(try compute())
+            } catch {
+                await session.giveUp(claim)
+                throw error
+            }
+            return try await session.finalize(claim, bytes)
         }
     }
 
@@ -79,7 +87,15 @@ extension Store {
         switch try await claim(key, maxAge: maxAge, wait: wait) {
         case .ready(let entry): return entry.value
         case .pending(let holder): throw StoreError.waitEnded(key, holder)
-        case .won(let claim): return try claim.finalize(try await compute()).value
+        case .won(let claim):
+            let bytes: [UInt8]
+            do {
+                bytes = Array(try await compute())
+            } catch {
+                await session.giveUp(claim)
+                throw error
+            }
+            return try await session.finalize(claim, bytes)
         }
     }
 }

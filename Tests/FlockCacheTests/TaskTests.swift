@@ -148,6 +148,29 @@ import Testing
         _ = stopped.outcome()
     }
 
+    /// Publishing and giving up wait for it too, and others have their turns meanwhile.
+    @Test func whatEndsClaimsBehindAStoppedProcessBlocksNoThreadOfTasks() throws {
+        let store = try Store(at: path)
+        #expect(try store.claimAndFinalize("other", [UInt8]()).isWon)
+        let keys = keys(9, inShard: 0x33)
+        let peer = PeerProcess(path)
+        let go = directory("go")
+        let words = keys[1...].map { "\($0)" }.joined(separator: " ")
+        peer.process.tell("tasks-compute \(go) \(words)")
+        #expect(peer.process.line() == "computing")
+        let stopped = try stopInChange(of: keys[0])
+        write([UInt8](), to: go)
+        let begin = BootTime.now
+        #expect(waitUntil { begin.milliseconds() > 500 })
+        stopped.kill(SIGKILL)
+        _ = stopped.wait()
+        let (told, _, ticks) = counts(peer.process.line())
+        print("ended behind a stopped process: \(told), \(ticks) ticks")
+        #expect(told == ["failed": 4, "published": 4], "\(told)")
+        #expect(ticks > 20)
+        #expect(StoreFiles(path).ready == 5)
+    }
+
     /// The stopped one goes on, and so do they.
     @Test func tasksGoOnWhenTheStoppedProcessDoes() throws {
         let store = try Store(at: path)

@@ -99,6 +99,7 @@ struct Peer: ~Copyable {
         #if Async
         case "tasks-values": return try values(rest)
         case "tasks-wait": return try waitInTasks(rest)
+        case "tasks-compute": return try computeInTasks(rest)
         case "tasks-cancel": return try cancelTasks(rest)
         case "tasks-times": return try timeTasks(rest)
         #endif

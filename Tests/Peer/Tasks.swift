@@ -122,6 +122,49 @@ extension Peer {
         }
     }
 
+    /// Tasks compute values of keys of their own, KEY-0…, all at once when the file PATH is there; every
+    /// other one throws: `published P failed F`, and how often another task had its turn meanwhile.
+    ///
+    /// Says "computing" when all are.
+    func computeInTasks(_ rest: String) throws -> String {
+        let words = rest.split(separator: " ").map(String.init)
+        let (path, keys) = (words[0], Array(words.dropFirst()))
+        struct Failed: Error {}
+        return inTasks { store in
+            let computing = Tasks.Counter()
+            let ticks = Tasks.Counter()
+            let ticker = Task {
+                while !Task.isCancelled {
+                    try? await Task.sleep(for: .milliseconds(5))
+                    if access(path, F_OK) == 0 { ticks.add(1) }
+                }
+            }
+            let told = await withTaskGroup(of: String.self) { group in
+                for (index, key) in keys.enumerated() {
+                    group.addTask {
+                        do {
+                            _ = try await store.value(for: Store.Key(key)) { () async throws in
+                                if computing.add(1) == keys.count { Self.say("computing") }
+                                while access(path, F_OK) != 0 {
+                                    try await Task.sleep(for: .milliseconds(1))
+                                }
+                                if index % 2 == 1 { throw Failed() }
+                                return Array("value".utf8)
+                            }
+                            return "published"
+                        } catch {
+                            return error is Failed ? "failed" : "error-\(error)"
+                        }
+                    }
+                }
+                return await group.reduce(into: [:]) { $0[$1, default: 0] += 1 }
+            }
+            ticker.cancel()
+            let texts = told.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
+            return (texts + ["0", "\(ticks.value)"]).joined(separator: " ")
+        }
+    }
+
     /// Waits of 10, 30 and 100 ms: `EARLY LATEST`, how many ended early, and the microseconds by which the
     /// median was late.
     func timeTasks(_ key: String) throws -> String {

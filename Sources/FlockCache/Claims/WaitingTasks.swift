@@ -228,7 +228,7 @@ private final class Bell: Sendable {
 extension Session {
     /// How long a task waits for somebody else's change on the thread that it shares with others: as
     /// long as a change takes on a busy machine.
-    private static let politePatience = Duration.milliseconds(2)
+    static let politePatience = Duration.milliseconds(2)
 
     /// Claims a key for a task; nil where somebody else's change takes longer than a task may wait.
     ///
