@@ -22,6 +22,7 @@ extension Peer {
             } catch {
                 answer.text = "error \(error)"
             }
+            _ = write(writing, [0], 1)
             close(writing)
         }
         var byte: UInt8 = 0
