@@ -30,7 +30,7 @@ final class OpenStore: Sendable {
         var shardFile: ShardFile?
         var session: SessionLock?
         var temporaries = 0
-        var board: Board?
+        var board = KnownBoard()
         var waitingTasks: WaitingTasks?
     }
 

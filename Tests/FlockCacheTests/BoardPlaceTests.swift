@@ -53,6 +53,28 @@ import Testing
         #expect(names.split(separator: "\n") == ["entries", "flock-cache", "locks"], "\(names)")
     }
 
+    /// Each attempt takes for a moment the room that somebody's value may need.
+    @Test(.enabled(if: canMount && isInstalled("nsenter"), "needs root, unshare and mount"))
+    func whereTheBoardDoesNotFitItIsNotTriedAtEachLook() throws {
+        let holder = peerOnSmallDevice()
+        #expect(holder.ask("claim key").hasPrefix("won "))
+        let other = PeerProcess(path, wrapper: enter(holder))
+        other.process.tell("value \(directory.path) key")
+        #expect(other.process.line() == "waiting")
+        // An attempt makes and removes a name.
+        let stat = enter(holder).dropFirst() + ["stat", "-c", "%y", path]
+        var isQuiet = false
+        for _ in 0..<10 where !isQuiet {
+            let before = run("nsenter", Array(stat)).text
+            let begin = BootTime.now
+            #expect(waitUntil { begin.milliseconds() > 400 })
+            isQuiet = run("nsenter", Array(stat)).text == before
+        }
+        #expect(isQuiet)
+        #expect(holder.ask("finalize value") == "done")
+        #expect(other.process.line()?.hasPrefix("value value ") == true)
+    }
+
     /// Nothing can be taken over there: whoever waits for a dead holder's claim is told so.
     @Test(.enabled(if: canMount && isInstalled("nsenter"), "needs root, unshare and mount"))
     func onAReadOnlyFileSystemWaitsEnd() throws {

@@ -109,6 +109,13 @@ enum BoardFile {
     private static let title = Array("flock-cache board ".utf8)
 }
 
+/// What a process knows of the board.
+struct KnownBoard {
+    var mapped: Board?
+    /// Where it could not be made, when to try again.
+    var nextTry = BootTime(nanoseconds: 0)
+}
+
 extension OpenStore {
     /// The board for who is about to wait; nil where waits poll.
     func boardForWaiting() -> Board? { board(making: true) }
@@ -117,19 +124,27 @@ extension OpenStore {
     func boardForWaking() -> Board? { board(making: false) }
 
     /// The board if this process has it mapped.
-    var knownBoard: Board? { withLazy { $0.board } }
+    var knownBoard: Board? { withLazy { $0.board.mapped } }
+
+    /// On a nearly full device each attempt takes, for a moment, what a value may need.
+    private static let boardRetry = Duration.seconds(5)
 
     private func board(making: Bool) -> Board? {
         if let known = knownBoard {
             if known.isCurrent { return known }
             withLazy { lazy in
-                if lazy.board === known { lazy.board = nil }
+                if lazy.board.mapped === known { lazy.board.mapped = nil }
             }
         }
-        guard let fresh = BoardFile.open(of: self, making: making) else { return nil }
+        let now = BootTime.now
+        let makes = making && withLazy { $0.board.nextTry } <= now
+        guard let fresh = BoardFile.open(of: self, making: makes) else {
+            if makes { withLazy { $0.board.nextTry = now.advanced(by: Self.boardRetry) } }
+            return nil
+        }
         return withLazy { lazy in
-            if let known = lazy.board { return known }
-            lazy.board = fresh
+            if let known = lazy.board.mapped { return known }
+            lazy.board.mapped = fresh
             return fresh
         }
     }
