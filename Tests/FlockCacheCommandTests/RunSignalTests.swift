@@ -4,13 +4,14 @@ import Testing
 
 /// Signals on their way to the command that `run` runs, and deaths on either side.
 @Suite struct RunSignalTests {
-    /// A COMMAND that says which signals it gets, one a line, until its input ends; it says its number
-    /// first.
+    /// A COMMAND that says which signals it gets, one a line, until it is told to end.
+    ///
+    /// It says its number first. bash runs the traps of some signals only when a `read` has ended.
     private static let listener = #"""
         for s in TERM INT HUP QUIT USR1 USR2 WINCH; do trap "echo $s >&3" $s; done
         exec 3>>"$WORK/signals"
         echo $$
-        while :; do read -r line; [ "$line" = end ] && break; done
+        while :; do read -r -t 0.02 line; [ "$line" = end ] && break; done
         """#
 
     private func start(_ stage: Stage, _ command: String) -> Child {
@@ -33,8 +34,6 @@ import Testing
         ]
         for (count, (number, name)) in all.enumerated() {
             runner.kill(number)
-            // bash runs the trap of some signals when what it waits for has come.
-            runner.tell("")
             #expect(waitUntil { signals(stage).count > count }, "\(name)")
             #expect(signals(stage).last == name)
         }

@@ -126,7 +126,8 @@ extension Session {
     /// The names of a shard's claims and temporaries.
     ///
     /// The block says how many there are, so reading ends with the last of them. What a killed finalize left
-    /// beside a value is no claim, and is not counted: where a claim has a value beside it all names are read.
+    /// beside a value is not counted, nor what somebody put there: where there may be such, all names are
+    /// read.
     private func unfinished(
         _ shard: Int, of store: OpenStore, in directory: Directory
     ) throws(StoreError) -> ShardNames {
@@ -135,12 +136,15 @@ extension Session {
         let names = try held.names(
             in: directory,
             .unfinished(pending: counts.pending, temporaries: counts.temporaries))
-        let hasValue = try attempt("reap", store.path) { () throws(Errno) in
-            for encoded in names.entries.keys
-            where try directory.status(of: FileName(encoded)) != nil { return true }
-            return false
+        let areClaims = try attempt("reap", store.path) { () throws(Errno) in
+            for encoded in names.entries.keys {
+                let name = EntryName(shard: shard, encoded: encoded)
+                if try directory.status(of: name.ready) != nil { return false }
+                if try directory.status(of: name.pending)?.isRegular != true { return false }
+            }
+            return true
         }
-        return hasValue ? try held.names(in: directory, .allUnfinished) : names
+        return areClaims ? names : try held.names(in: directory, .allUnfinished)
     }
 
     /// Removes a claim that is stale; returns why, or nil when it stands or was no claim.
