@@ -1,4 +1,5 @@
 internal import FlockCache
+internal import SystemCalls
 
 /// What a command gets from outside; tests give their own.
 package final class Environment {
@@ -60,6 +61,17 @@ extension Invocation {
                 "which store? Name one with --store or FLOCK_CACHE_DIR; HOME is not set either")
         }
         return home + Array("/.cache/flock-cache".utf8)
+    }
+
+    /// The same wherever one goes from here.
+    func absoluteStorePath() throws(Failure) -> [UInt8] {
+        let path = try storePath()
+        if path.first == UInt8(ascii: "/") { return path }
+        guard let here = Process.workingDirectory else {
+            throw Failure(
+                .inputOutput, "the store's path is relative, and the directory cannot be told")
+        }
+        return here + [UInt8(ascii: "/")] + path
     }
 
     func openStore(durable: Bool = false) throws(Failure) -> Store {

@@ -147,7 +147,8 @@ private struct Computation {
     /// What COMMAND sees: our own variables, and which store, key and claim it works for.
     private func variables() throws(Failure) -> [[UInt8]] {
         let own: [(name: String, value: [UInt8])] = [
-            ("FLOCK_CACHE_DIR", try absolute(try invocation.storePath())),
+            // COMMAND may change its directory.
+            ("FLOCK_CACHE_DIR", try invocation.absoluteStorePath()),
             ("FLOCK_CACHE_KEY", key.bytes),
             ("FLOCK_CACHE_GENERATION", Array(String(generation).utf8)),
             ("FLOCK_CACHE_HELD", invocation.environment.held(with: try sessionID())),
@@ -160,15 +161,5 @@ private struct Computation {
 
     private func sessionID() throws(Failure) -> UInt64 {
         try failing { () throws(StoreError) in try store.session.id() }
-    }
-
-    /// COMMAND may change its directory.
-    private func absolute(_ path: [UInt8]) throws(Failure) -> [UInt8] {
-        if path.first == UInt8(ascii: "/") { return path }
-        guard let here = Process.workingDirectory else {
-            throw Failure(
-                .ownFailure, "the store's path is relative, and the directory cannot be told")
-        }
-        return here + [UInt8(ascii: "/")] + path
     }
 }

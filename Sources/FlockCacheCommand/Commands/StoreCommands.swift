@@ -55,14 +55,6 @@ extension Verb {
         example: "flock-cache list --ready -0 | xargs -0 flock-cache remove --",
         run: runList)
 
-    static let stats = Verb(
-        name: "stats", summary: "Print how many entries there are.", operands: [], options: [],
-        detail: """
-            Three lines: pending N, ready N, bytes N (the sizes of the values' files).
-            """,
-        example: "flock-cache stats",
-        run: runStats)
-
     static let reap = Verb(
         name: "reap", summary: "Remove what is stale, and on request what is old.", operands: [],
         options: [.assumeDeadAfter, .reapMaxAge, .maxEntries, .maxBytes, .dryRun],
@@ -182,28 +174,6 @@ private func members(of entry: Store.Summary) -> [JSON.Member] {
         .init("state", .text(state)), .init("key", .text(entry.key.description)),
         .init("generation", .generation(entry.generation)), .init("age", .seconds(entry.age)), last,
     ]
-}
-
-@Sendable private func runStats(_ invocation: Invocation) throws(Failure) -> ExitCode {
-    let store = try invocation.openStore()
-    let counts = try failing { () throws(StoreError) in try store.counts() }
-    var results = Results(invocation.environment)
-    if invocation.has(.json) {
-        let members: [JSON.Member] = [
-            .init("pending", .number(counts.pending)), .init("ready", .number(counts.ready)),
-            .init("bytes", .number(counts.bytes)), .init("exact", .truth(counts.isExact)),
-        ]
-        try results.line(JSON.line(members))
-    } else {
-        try results.line("pending \(counts.pending)")
-        try results.line("ready \(counts.ready)")
-        try results.line("bytes \(counts.bytes)")
-        if !counts.isExact {
-            Words(invocation).say("approximate: somebody is in the middle of a change")
-        }
-    }
-    try results.flush()
-    return .yes
 }
 
 @Sendable private func runReap(_ invocation: Invocation) throws(Failure) -> ExitCode {

@@ -1,0 +1,70 @@
+internal import FlockCache
+
+extension Option {
+    fileprivate static let prometheus = Option(
+        name: "prometheus", help: "as metrics, for the node exporter's text-file collector")
+}
+
+extension Verb {
+    static let stats = Verb(
+        name: "stats", summary: "Print how many entries there are.", operands: [],
+        options: [.prometheus],
+        detail: """
+            Three lines: pending N, ready N, bytes N (the sizes of the values' files).
+            """,
+        example: "flock-cache stats",
+        run: runStats)
+}
+
+@Sendable private func runStats(_ invocation: Invocation) throws(Failure) -> ExitCode {
+    guard !invocation.has(.json) || !invocation.has(.prometheus) else {
+        throw .usage("--json and --prometheus exclude each other")
+    }
+    let store = try invocation.openStore()
+    let counts = try failing { () throws(StoreError) in try store.counts() }
+    var results = Results(invocation.environment)
+    if invocation.has(.json) {
+        let members: [JSON.Member] = [
+            .init("pending", .number(counts.pending)), .init("ready", .number(counts.ready)),
+            .init("bytes", .number(counts.bytes)), .init("exact", .truth(counts.isExact)),
+        ]
+        try results.line(JSON.line(members))
+    } else if invocation.has(.prometheus) {
+        try results.line(metrics(counts, of: try invocation.absoluteStorePath()))
+    } else {
+        try results.line("pending \(counts.pending)")
+        try results.line("ready \(counts.ready)")
+        try results.line("bytes \(counts.bytes)")
+        if !counts.isExact {
+            Words(invocation).say("approximate: somebody is in the middle of a change")
+        }
+    }
+    try results.flush()
+    return .yes
+}
+
+/// The counts in the text format of the Prometheus exposition formats, version 0.0.4.
+private func metrics(_ counts: Store.Counts, of store: [UInt8]) -> String {
+    var label = ""
+    for character in String(decoding: store, as: UTF8.self) {
+        switch character {
+        case "\\": label += "\\\\"
+        case "\"": label += "\\\""
+        case "\n": label += "\\n"
+        default: label.append(character)
+        }
+    }
+    let store = "store=\"\(label)\""
+    return """
+        # HELP flock_cache_entries Keys of a store, by their state.
+        # TYPE flock_cache_entries gauge
+        flock_cache_entries{\(store),state="pending"} \(counts.pending)
+        flock_cache_entries{\(store),state="ready"} \(counts.ready)
+        # HELP flock_cache_ready_bytes Sizes of the files of a store's values, heads included.
+        # TYPE flock_cache_ready_bytes gauge
+        flock_cache_ready_bytes{\(store)} \(counts.bytes)
+        # HELP flock_cache_counts_exact Whether a store's counts are exact: 0 behind a change that is stuck.
+        # TYPE flock_cache_counts_exact gauge
+        flock_cache_counts_exact{\(store)} \(counts.isExact ? 1 : 0)
+        """
+}
