@@ -105,6 +105,8 @@ package struct CaughtSignals: ~Copyable {
 /// Waits until one of up to eight descriptors can be read, or written where that is asked for, or has
 /// failed; returns which, in their order.
 ///
+/// A negative one stands for none.
+///
 /// - Parameter limit: nil is without end.
 package func waitForAny(
     _ files: [(number: Int32, isWritten: Bool)], upTo limit: Duration? = nil

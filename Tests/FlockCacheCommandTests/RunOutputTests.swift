@@ -60,6 +60,21 @@ import Testing
         #expect(stage.script("flock-cache run f -- sh -c 'echo x; exit 3' >/dev/full").code == 3)
     }
 
+    @Test func aReaderThatDoesNotReadDelaysNobodyElse() {
+        let stage = Stage()
+        let outcome = stage.script(
+            """
+            mkfifo $WORK/out
+            flock-cache run k -- seq 200000 >$WORK/out &
+            exec 3<$WORK/out
+            flock-cache run k -- echo never | cmp - <(seq 200000) || exit 10
+            # What was not read yet is still to come.
+            cmp - <(seq 200000) <&3 || exit 11
+            wait $!
+            """)
+        #expect(outcome.code == 0, "\(outcome)")
+    }
+
     @Test func whatIsWrittenAfterTheEndIsNotWaitedFor() {
         let stage = Stage()
         let outcome = stage.script(

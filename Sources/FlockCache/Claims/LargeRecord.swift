@@ -38,6 +38,11 @@ final class LargeRecord {
         length += bytes.count
     }
 
+    /// Reads what was appended, from an offset of the value on; also when the file has lost its name.
+    func read(at offset: Int, into bytes: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
+        try file.read(into: bytes, at: payloadStart + offset)
+    }
+
     /// Writes the head, now that length and check are known.
     func finish() throws(StoreError) {
         let head = ValueSection(finalized: WallClock.microseconds, payloadLength: length)

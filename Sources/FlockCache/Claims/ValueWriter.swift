@@ -10,7 +10,11 @@ package final class ValueWriter {
     private let name: EntryName
     private let right: ClaimRight
     private var small: [UInt8] = []
+    /// The file of a value that has grown; what was written to it can be read whatever becomes of it.
+    private var record: LargeRecord?
     private var state = State.small
+    /// How many bytes were taken, and can be read back.
+    package private(set) var length = 0
 
     private enum State {
         case small
@@ -41,16 +45,34 @@ package final class ValueWriter {
     package func append(_ bytes: UnsafeRawBufferPointer) throws(StoreError) {
         if case .small = state {
             guard small.count + bytes.count > ReadyFile.largestInMemory else {
-                return small.append(contentsOf: bytes)
+                small.append(contentsOf: bytes)
+                length += bytes.count
+                return
             }
             try begin()
         }
         guard case .large(_, let record) = state else { return }
         do throws(StoreError) {
             try record.append(bytes)
+            length += bytes.count
         } catch {
             discard()
             throw error
+        }
+    }
+
+    /// Reads back what was taken, from an offset on; also when it has been published or discarded.
+    package func read(
+        at offset: Int, into bytes: UnsafeMutableRawBufferPointer
+    ) throws(StoreError) -> Int {
+        let part = UnsafeMutableRawBufferPointer(
+            rebasing: bytes.prefix(max(0, min(bytes.count, length - offset))))
+        guard let record else {
+            part.copyBytes(from: small[offset..<(offset + part.count)])
+            return part.count
+        }
+        return try attempt("read back the value of \(key)", nil) { () throws(Errno) in
+            try record.read(at: offset, into: part)
         }
     }
 
@@ -121,8 +143,9 @@ package final class ValueWriter {
                 discard()
                 throw error
             }
+            self.record = record
+            small = []
         }
-        small = []
     }
 
     private func change(in store: OpenStore) -> FinalizeChange {

@@ -84,7 +84,6 @@ private struct Computation {
 
     func run() throws(Failure) -> Int32 {
         let right = ClaimRight.generation(generation)
-        var failure: StoreError?
         var finished: CommandRun
         let value: ValueWriter
         do throws(Failure) {
@@ -94,17 +93,7 @@ private struct Computation {
             }
             finished = try CommandRun(
                 invocation.command, variables: try variables(), signals: signals,
-                to: invocation.environment.output
-            ) { bytes in
-                // COMMAND goes on where this fails: its output is passed on whatever becomes of the value.
-                guard failure == nil else { return false }
-                do throws(StoreError) {
-                    try value.append(bytes)
-                } catch {
-                    failure = error
-                }
-                return failure == nil
-            }
+                to: invocation.environment.output, keepingIn: value)
         } catch {
             giveUp()
             throw error
@@ -117,6 +106,7 @@ private struct Computation {
             return finished.code
         }
         // Published first: those who wait are not to wait for our reader.
+        var failure = finished.output.failure
         if failure == nil {
             do throws(StoreError) {
                 _ = try value.publish()
@@ -127,7 +117,7 @@ private struct Computation {
         if let failure, failure.code != .unknownOutcome, failure.code != .claimLost { giveUp() }
         finished.output.writeAll()
         if let failure { throw Failure(failure) }
-        if let failure = finished.output.failure { throw failure }
+        if let failure = finished.output.writeFailure { throw failure }
         return ExitCode.yes.rawValue
     }
 
