@@ -74,33 +74,39 @@ int64_t csystem_random(void *bytes, size_t count) {
 static _Thread_local sigset_t mask_before;
 static _Thread_local int32_t blocks_termination;
 
+// Those that end a process unless it says otherwise, and that are passed on to a command.
+static sigset_t passed_on(void) {
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH};
+    sigset_t signals;
+    sigemptyset(&signals);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) sigaddset(&signals, numbers[i]);
+    return signals;
+}
+
 void csystem_block_termination(int32_t blocked) {
     if (blocked == blocks_termination) return;
     blocks_termination = blocked;
-    if (!blocked) {
+    sigset_t signals = passed_on();
+    if (blocked) {
+        pthread_sigmask(SIG_BLOCK, &signals, &mask_before);
+    } else {
         pthread_sigmask(SIG_SETMASK, &mask_before, NULL);
-        return;
     }
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &signals, &mask_before);
 }
 
 int64_t csystem_catch_signals(void) {
-    static const int forwarded[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH};
-    sigset_t signals;
-    sigemptyset(&signals);
-    for (size_t i = 0; i < sizeof forwarded / sizeof *forwarded; i++) {
-        sigaddset(&signals, forwarded[i]);
-        // They stay blocked when changes no longer block termination.
-        sigaddset(&mask_before, forwarded[i]);
-    }
+    sigset_t signals = passed_on();
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    // They stay blocked when changes no longer block termination.
+    sigorset(&mask_before, &mask_before, &signals);
     int file = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
     return file < 0 ? -errno : file;
+}
+
+void csystem_release_signals(void) {
+    sigset_t signals = passed_on();
+    pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
+    blocks_termination = 0;
 }
 
 int64_t csystem_next_signal(int32_t file, int32_t *from_kernel) {
@@ -112,5 +118,10 @@ int64_t csystem_next_signal(int32_t file, int32_t *from_kernel) {
 }
 
 int32_t csystem_is_session_leader(void) { return getsid(0) == getpid(); }
+
+int32_t csystem_is_in_our_group(int32_t process) {
+    pid_t group = getpgid(process);
+    return group < 0 || group == getpgrp();
+}
 
 const char *csystem_message(int32_t error) { return strerror(error); }

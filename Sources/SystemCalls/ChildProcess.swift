@@ -76,7 +76,7 @@ package final class PipeEnd: Sendable {
 /// The signals that are passed on to a command, from now on to be read instead of obeyed: TERM, INT,
 /// HUP, QUIT, USR1, USR2 and WINCH.
 ///
-/// They stay blocked when this goes away: its owner is about to end, and has a result to report.
+/// They stay blocked when this goes away, until `release`: its owner has a result to report.
 package struct CaughtSignals: ~Copyable {
     private let file: File
 
@@ -87,17 +87,21 @@ package struct CaughtSignals: ~Copyable {
     /// Can be read when there is a signal.
     package var number: Int32 { file.number }
 
-    /// The next signal that somebody sent to this process alone; nil when there is none.
+    /// Lets signals end this process again, one that has come meanwhile at once.
+    package static func release() { csystem_release_signals() }
+
+    /// The next signal that a child has not got yet; nil when there is none.
     ///
-    /// What a terminal sends it sends to the whole group, so the command has it already. Only a
-    /// terminal's end is told to the session's leader alone.
-    package func nextToPassOn() throws(Errno) -> Int32? {
+    /// What a terminal sends it sends to the whole group, so a child has it already, unless it has left the
+    /// group. Only a terminal's end is told to the session's leader alone.
+    package func next(for child: ChildProcess) throws(Errno) -> Int32? {
         while true {
             var fromKernel: Int32 = 0
             let number = Int32(try call { unsafe csystem_next_signal(file.number, &fromKernel) })
             if number == 0 { return nil }
             let isHangUp = number == 1 && csystem_is_session_leader() == 1
-            if fromKernel == 0 || isHangUp { return number }
+            let hasLeft = csystem_is_in_our_group(child.id) == 0
+            if fromKernel == 0 || isHangUp || hasLeft { return number }
         }
     }
 }

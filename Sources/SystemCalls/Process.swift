@@ -85,7 +85,7 @@ package enum Process {
         return variables
     }
 
-    /// Blocks TERM, INT and HUP in this thread until `unblockTermination`.
+    /// Blocks what would end this process, such as TERM, in this thread until `unblockTermination`.
     package static func blockTermination() { csystem_block_termination(1) }
     package static func unblockTermination() { csystem_block_termination(0) }
 

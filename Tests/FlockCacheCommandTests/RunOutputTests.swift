@@ -67,6 +67,7 @@ import Testing
             mkfifo $WORK/out
             flock-cache run k -- seq 200000 >$WORK/out &
             exec 3<$WORK/out
+            until [ -n "$(flock-cache list)" ]; do :; done
             flock-cache run k -- echo never | cmp - <(seq 200000) || exit 10
             # What was not read yet is still to come.
             cmp - <(seq 200000) <&3 || exit 11

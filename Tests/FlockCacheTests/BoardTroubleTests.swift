@@ -258,7 +258,7 @@ func overwrite(_ path: String, at offset: Int = 0, _ bytes: [UInt8]) {
         let place = directory("place")
         mkdir(place, 0o700)
         // A group of which nobody else is.
-        run("chgrp", ["-R", "54321", path])
+        _ = run("chgrp", ["-R", "54321", path])
         let reader = PeerProcess(
             path, wrapper: ["setpriv", "--reuid", "65534", "--regid", "54321", "--clear-groups"])
         reader.process.tell("value \(place) key")

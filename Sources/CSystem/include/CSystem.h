@@ -116,13 +116,17 @@ int64_t csystem_wall_time(void);  // ns since 1970
 void csystem_sleep(int64_t nanoseconds);
 void csystem_yield(void);
 int64_t csystem_random(void *bytes, size_t count);
-/// Blocks TERM, INT and HUP in this thread (1) or restores what was (0).
+/// Blocks what would end this process, such as TERM, in this thread (1) or restores what was (0).
 void csystem_block_termination(int32_t blocked);
 /// Blocks the signals that are passed on to a command, and returns a descriptor that yields them.
 int64_t csystem_catch_signals(void);
+/// Lets them do again what they do.
+void csystem_release_signals(void);
 /// The next such signal, 0 for none; and whether the kernel sent it, as for a terminal, not a process.
 int64_t csystem_next_signal(int32_t file, int32_t *from_kernel);
 int32_t csystem_is_session_leader(void);
+/// Also of a process that has ended.
+int32_t csystem_is_in_our_group(int32_t process);
 const char *csystem_message(int32_t error);
 
 // MARK: Commands

@@ -44,9 +44,11 @@ extension Verb {
         try results.value(ready)
         return ExitCode.yes.rawValue
     case .pending(let holder):
-        words.say("\(key) is being done by \(holder)")
-        let code: ExitCode = wait == nil ? .notNow : .timedOut
-        return invocation.number(.conflictCode).map { Int32($0) } ?? code.rawValue
+        let failure = Failure(
+            wait == nil ? .notNow : .timedOut, "\(key) is being done by \(holder)")
+        guard let code = invocation.number(.conflictCode) else { throw failure }
+        words.say(failure.message)
+        return Int32(code)
     case .won(let generation, let former):
         if let former {
             words.say("took \(key) over from \(former)")
@@ -102,7 +104,7 @@ private struct Computation {
         guard finished.code == 0 else {
             value.discard()
             giveUp()
-            finished.output.writeAll()
+            finished.output.passOnRest()
             return finished.code
         }
         // Published first: those who wait are not to wait for our reader.
@@ -115,7 +117,7 @@ private struct Computation {
             }
         }
         if let failure, failure.code != .unknownOutcome, failure.code != .claimLost { giveUp() }
-        finished.output.writeAll()
+        finished.output.passOnRest()
         if let failure { throw Failure(failure) }
         if let failure = finished.output.writeFailure { throw failure }
         return ExitCode.yes.rawValue

@@ -21,7 +21,6 @@ extension Verb {
 @Sendable private func runWait(_ invocation: Invocation) throws(Failure) -> ExitCode {
     let store = try invocation.openStore()
     let key = invocation.key()
-    let words = Words(invocation)
     let wait = try invocation.waitByDefault()
     let notice = WaitNotice(invocation, key, limit: wait?.limit)
     let outcome = try failing { () throws(StoreError) in
@@ -36,7 +35,8 @@ extension Verb {
     case .absent: return .no
     case .damaged: return .damaged
     case .timedOut(let holder):
-        words.say(holder.map { "\(key) is being done by \($0)" } ?? "nobody has begun \(key)")
-        return wait == nil ? .notNow : .timedOut
+        throw Failure(
+            wait == nil ? .notNow : .timedOut,
+            holder.map { "\(key) is being done by \($0)" } ?? "nobody has begun \(key)")
     }
 }

@@ -61,7 +61,7 @@ struct CommandRun {
                 (output.isEmpty ? -1 : output.descriptor, true),
             ])
             if ready[0] {
-                while let signal = try signals.nextToPassOn() { child.signal(signal) }
+                while let signal = try signals.next(for: child) { child.signal(signal) }
             }
             if ready[3] { output.writeSome() }
             if ready[2], let open = reading.take() {

@@ -80,8 +80,9 @@ struct PassedOn {
         }
     }
 
-    /// Writes what is left, waiting for the reader.
-    mutating func writeAll() {
+    /// Writes what is left, waiting for the reader; nothing else is left to be done, so a signal may end it.
+    mutating func passOnRest() {
+        CaughtSignals.release()
         while !isEmpty { writeSome() }
     }
 

@@ -1,0 +1,128 @@
+import TestSupport
+import Testing
+
+/// How `run` is called, and the codes it ends with.
+@Suite struct RunCommandLineTests {
+    @Test(arguments: [
+        "run k -- printf %s x", "run k printf %s x", "run -- k printf %s x",
+        "run -- k -- printf %s x", "run k -w 5 -- printf %s x", "run -w5 k printf %s x",
+        "run -qw5 -E 3 k -- printf %s x", "-q run --max-age=1h k -- printf %s x",
+        "--store=$FLOCK_CACHE_DIR run k -- printf %s x",
+        "run k --store $FLOCK_CACHE_DIR printf %s x",
+        "run k -- sh -c 'printf %s \"$1\"' -- x", "run k env -u HOME printf %s x",
+    ])
+    func theManyWaysToCallItMeanTheSame(line: String) {
+        let stage = Stage()
+        let outcome = stage.script("flock-cache \(line)")
+        #expect(outcome.code == 0 && outcome.text == "x", "\(outcome)")
+        #expect(stage.run("get", "k").text == "x")
+    }
+
+    @Test func everythingFromTheCommandOnIsItsOwn() {
+        let stage = Stage()
+        let script = "printf '%s.' \"$@\""
+        let outcome = stage.run(
+            "run", "k", "sh", "-c", script, "-", "-n", "--help", "--", "--store=x", "-q")
+        #expect(outcome.text == "-n.--help.--.--store=x.-q.", "\(outcome)")
+        // Of two the first is ours.
+        #expect(stage.run("run", "l", "--", "--", "x").code == 127)
+    }
+
+    static let wrong = [
+        WrongLine("run", "run needs KEY"),
+        WrongLine("run k", "run needs a COMMAND", "help run"),
+        WrongLine("run k --", "run needs a COMMAND"),
+        WrongLine("run -- k", "run needs a COMMAND"),
+        WrongLine("run --bad k -- x", "run has no option --bad"),
+        WrongLine("run k -x", "run has no option -x"),
+        WrongLine("run --wiat 5 k -- x", "did you mean --wait?"),
+        WrongLine("run -w soon k -- x", "duration", "'soon'"),
+        WrongLine("run -E 0 k -- x", "1 to 255"),
+        WrongLine("run -E 256 k -- x", "1 to 255"),
+        WrongLine("run --max-age x k -- x", "duration"),
+        WrongLine("run '' -- x", "empty"),
+        WrongLine("run -w soon k -- x -q", "duration"),
+        WrongLine("run --store= k -- x", "--store names no directory"),
+    ]
+
+    @Test(arguments: wrong)
+    func aWrongLineIsAnOwnFailureThatSaysWhatIsWrong(wrong: WrongLine) {
+        let stage = Stage()
+        let outcome = stage.script("flock-cache \(wrong.line)")
+        #expect(outcome.code == 125, "\(outcome)")
+        #expect(outcome.output.isEmpty, "\(outcome)")
+        for word in wrong.words { #expect(outcome.error.contains(word), "\(outcome)") }
+        #expect(outcome.error.split(separator: "\n").count == 1, "\(outcome)")
+        #expect(names(in: stage.directory.path).isEmpty, "a usage error makes no store")
+    }
+
+    @Test func theHelpShowsTheCommandAndIsNoFailure() {
+        let stage = Stage()
+        let help = stage.run("help", "run")
+        #expect(help.code == 0 && help.text.contains("KEY [--] COMMAND"), "\(help)")
+        #expect(stage.run("run", "--help").text == help.text)
+        #expect(stage.run("run", "k", "-h", "--", "false").text == help.text)
+        #expect(stage.run("help").text.contains("  run "))
+    }
+
+    @Test func failuresOfTheStoreAreOwnFailures() {
+        let stage = Stage()
+        write("foreign".utf8, to: stage.directory("file"))
+        let foreign = stage.run("run", "--store", stage.directory.path, "k", "--", "true")
+        #expect(foreign.code == 125, "\(foreign)")
+        #expect(foreign.error.contains("nothing was touched"), "\(foreign)")
+        let json = stage.run("--json", "run", "--store", stage.directory.path, "k", "--", "true")
+        #expect(json.code == 125 && json.error.contains("\"exit\":125"), "\(json)")
+        let long = stage.run("run", String(repeating: "k", count: 201), "--", "true")
+        #expect(long.code == 125 && long.error.contains("hash it first"), "\(long)")
+    }
+
+    @Test func aCommandThatCannotBeStartedLeavesTheKeyFree() {
+        let stage = Stage()
+        let missing = stage.run("run", "k", "--", "no-such-program")
+        #expect(missing.code == 127 && missing.error.contains("no-such-program"), "\(missing)")
+        for program in ["/etc/passwd", "/", stage.directory.path] {
+            let outcome = stage.run("run", "k", "--", program)
+            #expect(outcome.code == 126 && outcome.error.contains(program), "\(outcome)")
+        }
+        #expect(stage.run("run", "k", "--", "").code == 127)
+        #expect(stage.run("run", "-q", "k", "--", "no-such-program").error.isEmpty)
+        #expect(stage.entryFiles.isEmpty)
+        // env(1) says the same.
+        for words in [["no-such-program"], ["/etc/passwd"], ["/"]] {
+            let other = TestSupport.run("env", words, environment: stage.variables)
+            #expect(
+                TestSupport.run(
+                    builtProducts + "/flock-cache", ["run", "k", "--"] + words,
+                    environment: stage.variables
+                ).code == other.code)
+        }
+    }
+
+    @Test(arguments: [1, 2, 64, 75, 76, 124, 125, 126, 127, 255] as [Int32])
+    func theCodeOfTheCommandIsReturned(code: Int32) {
+        let stage = Stage()
+        #expect(stage.run("run", "-E", "9", "k", "--", "sh", "-c", "exit \(code)").code == code)
+        #expect(stage.entryFiles.isEmpty)
+    }
+
+    @Test(arguments: [9, 15, 6, 11] as [Int32])
+    func aCommandThatDiesByASignalIsTold(signal: Int32) {
+        let stage = Stage()
+        let outcome = stage.run("run", "k", "--", "sh", "-c", "echo x; kill -\(signal) $$")
+        #expect(outcome.code == 128 + signal && outcome.text == "x\n", "\(outcome)")
+        #expect(stage.entryFiles.isEmpty)
+    }
+
+    // A script without an interpreter line is run by the shell, as the shell itself does it.
+    @Test func aScriptWithoutAnInterpreterIsRun() {
+        let stage = Stage()
+        write("echo \"script $1\"\n".utf8, to: stage.directory("script"))
+        #expect(stage.script("chmod +x $WORK/script").code == 0)
+        let outcome = stage.run("run", "k", "--", stage.directory("script"), "word")
+        #expect(outcome.text == "script word\n", "\(outcome)")
+        // More words than any fixed piece of memory holds.
+        let many = stage.script("flock-cache run many -- $WORK/script $(seq 20000)")
+        #expect(many.text == "script 1\n", "\(many.code)")
+    }
+}
