@@ -28,8 +28,8 @@ Mutant = namedtuple("Mutant", "name file old new attacks")
 MUTANTS = [
     Mutant(
         "the shard's mutex is tried but not waited for", "Kernel/ShardMutex.swift",
-        "while try !file.tryLock(shard) {",
-        "while try !file.tryLock(shard) && shard < 0 {",
+        "if try file.tryLock(shard) { return }",
+        "if try file.tryLock(shard) || shard >= 0 { return }",
         ["preempt.py ^take-over$"]),
     Mutant(
         "finalize does not compare generations", "Claims/Finalizing.swift",
@@ -103,7 +103,7 @@ MUTANTS = [
 def build(tree, scratch):
     done = subprocess.run(
         ["swift", "build", "-c", "release", "--product", "flock-cache", "-Xswiftc",
-         "-static-executable", "--scratch-path", scratch],
+         "-static-executable", "--disable-default-traits", "--scratch-path", scratch],
         cwd=tree, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"the mutant does not build:\n{done.stdout[-3000:]}")
