@@ -96,6 +96,10 @@ void csystem_close_lock_file(int32_t file, uint32_t epoch) {
     csystem_release_forks();
 }
 
+int64_t csystem_keep_through_execution(int32_t file) {
+    return fcntl(file, F_SETFD, 0) == 0 ? 0 : -errno;
+}
+
 // MARK: A mutex between threads: 0 free, 1 held, 2 held and waited for
 
 int64_t csystem_mutex_lock(uint32_t *word, int64_t deadline) {

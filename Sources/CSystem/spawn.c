@@ -38,12 +38,16 @@ void csystem_prepare_process(void) {
 
 // MARK: Children
 
-// In the child, which uses the parent's memory until it executes: system calls only.
-static int32_t become(const struct csystem_child *child, pid_t parent) {
+static void restore_what_was_at_start(void) {
     if (!at_start.ignores_pipe) signal(SIGPIPE, SIG_DFL);
     if (!at_start.ignores_file_size) signal(SIGXFSZ, SIG_DFL);
     if (at_start.ignores_child) signal(SIGCHLD, SIG_IGN);
     umask(at_start.creation_mask);
+}
+
+// In the child, which uses the parent's memory until it executes: system calls only.
+static int32_t become(const struct csystem_child *child, pid_t parent) {
+    restore_what_was_at_start();
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return errno;
     if (getppid() != parent) _exit(127);  // it died before its death would have been told
     if (child->output >= 0 && dup2(child->output, STDOUT_FILENO) < 0) return errno;
@@ -70,6 +74,15 @@ int64_t csystem_spawn(const struct csystem_child *child) {
         return -error;
     }
     return result;
+}
+
+int64_t csystem_execute(char *const *arguments, char *const *environment) {
+    restore_what_was_at_start();
+    sigprocmask(SIG_SETMASK, &at_start.mask, NULL);
+    execvpe(arguments[0], arguments, environment);
+    int32_t error = errno;
+    csystem_prepare_process();
+    return -error;
 }
 
 int64_t csystem_wait_child(int32_t process) {

@@ -29,6 +29,24 @@ uint32_t csystem_load32(const uint32_t *word) {
 
 void csystem_increment32(uint32_t *word) { atomic_fetch_add((_Atomic uint32_t *)word, 1); }
 
+void csystem_store32(uint32_t *word, uint32_t value) {
+    atomic_store((_Atomic uint32_t *)word, value);
+}
+
+uint32_t csystem_add32(uint32_t *word, uint32_t amount) {
+    return atomic_fetch_add((_Atomic uint32_t *)word, amount) + amount;
+}
+
+void csystem_load_words(const uint64_t *words, uint64_t *into, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        into[i] = atomic_load_explicit((const _Atomic uint64_t *)words + i, memory_order_relaxed);
+}
+
+void csystem_store_words(uint64_t *words, const uint64_t *from, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        atomic_store_explicit((_Atomic uint64_t *)words + i, from[i], memory_order_relaxed);
+}
+
 int64_t csystem_load64(const int64_t *word) {
     // What was done before, by a system call too, is seen by whoever stores after this load.
     atomic_thread_fence(memory_order_seq_cst);
@@ -66,7 +84,14 @@ void csystem_futex_wake(uint32_t *word, int32_t count, uint32_t bits) {
     syscall(SYS_futex, word, FUTEX_WAKE_BITSET, count, NULL, NULL, bits);
 }
 
-// MARK: A thread of our own
+// MARK: Threads
+
+uint64_t csystem_thread_number(void) {
+    static _Atomic uint64_t last;
+    static _Thread_local uint64_t number;
+    if (number == 0) number = atomic_fetch_add(&last, 1) + 1;
+    return number;
+}
 
 int64_t csystem_start_thread(void *(*body)(void *), void *argument) {
     pthread_attr_t attributes;

@@ -32,6 +32,8 @@ final class OpenStore: Sendable {
         var temporaries = 0
         var board = KnownBoard()
         var waitingTasks: WaitingTasks?
+        var lockWaiters: LockWaiters?
+        var noteProgram: LockNote.Program?
     }
 
     private nonisolated(unsafe) var lazy = Lazy()

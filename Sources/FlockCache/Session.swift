@@ -58,6 +58,14 @@ package final class Session: Sendable {
     /// The number by which this session shows that it lives.
     package func id() throws(StoreError) -> UInt64 { try forWriting().sessionID() }
 
+    /// Keeps the session alive in the program that this process is about to execute.
+    package func keepThroughExecution() throws(StoreError) {
+        let store = try forWriting()
+        try attempt("keep the session of", path) { () throws(Errno) in
+            try store.withLazy({ $0.session })?.keepThroughExecution()
+        }
+    }
+
     private var newMarker: Marker {
         var marker = Marker()
         marker.isDurable = configuration.durability == .powerLoss
@@ -66,9 +74,9 @@ package final class Session: Sendable {
 
     /// Runs a closure with the store, again with a fresh one while it is being removed and made anew.
     ///
-    /// - Parameter shard: the one that is used; its directory alone may have been removed.
+    /// - Parameter shard: the one that is used, if one is; its directory alone may have been removed.
     func withStore<R: ~Copyable>(
-        _ shard: Int, _ body: (OpenStore) throws(StoreError) -> R
+        _ shard: Int?, _ body: (OpenStore) throws(StoreError) -> R
     ) throws(StoreError) -> R {
         for _ in 0..<5 {
             let store = try forWriting()
@@ -78,7 +86,7 @@ package final class Session: Sendable {
                 // `rm -r` takes a store apart from below: what is missing may be the first sign.
                 let isMissing = error.code == .notAStore || error.systemError == Errno.noEntry.code
                 guard isMissing else { throw error }
-                if store.forgetIfRemoved(shard), !store.isRemoved { continue }
+                if let shard, store.forgetIfRemoved(shard), !store.isRemoved { continue }
                 guard store.isOutdated(at: name) else { throw error }
                 store.forgetDirectories()
                 forget(store)

@@ -16,7 +16,7 @@ extension Store {
         ) async throws -> ClaimResult
     {
         let span = WaitSpan(limit(of: wait))
-        var notice = WaitNotice(session.configuration, key)
+        var notice = WaitNotice(session.configuration)
         var ticket: WaitingTasks.Ticket?
         var stuck: WaitSpan?
         defer { ticket?.giveBack() }
@@ -29,7 +29,7 @@ extension Store {
                 guard case .pending(let holder) = outcome, !span.isOver else {
                     return try ClaimResult(outcome, of: key, in: session)
                 }
-                notice.tell(holder)
+                notice.tell(key, holder)
             }
             if let drawn = ticket { await Self.wait(with: drawn) }
             ticket = try session.drawTicket(

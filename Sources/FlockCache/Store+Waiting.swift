@@ -15,10 +15,10 @@ extension Store {
     public func claim(
         _ key: Key, maxAge: Duration? = nil, staleAfter: Duration? = nil, wait: Wait
     ) throws(StoreError) -> ClaimResult {
-        var notice = WaitNotice(session.configuration, key)
+        var notice = WaitNotice(session.configuration)
         let outcome = try session.claim(
             key, for: .session, maxAge: maxAge, staleAfter: staleAfter,
-            waiting: limit(of: wait), whilePending: { holder, _ in notice.tell(holder) })
+            waiting: limit(of: wait), whilePending: { holder, _ in notice.tell(key, holder) })
         return try ClaimResult(outcome, of: key, in: session)
     }
 
@@ -75,16 +75,16 @@ extension ClaimResult {
 
 /// Tells a program once that a wait has begun.
 struct WaitNotice {
-    private let key: Store.Key
     private var listener: (@Sendable (Store.Key, Holder?) -> Void)?
 
-    init(_ configuration: Store.Configuration, _ key: Store.Key) {
-        self.key = key
-        listener = configuration.onWait
-    }
+    init(_ configuration: Store.Configuration) { listener = configuration.onWait }
 
-    mutating func tell(_ holder: Holder) {
+    mutating func tell(_ key: Store.Key, _ holder: Holder?) {
         listener?(key, holder)
         listener = nil
+    }
+
+    mutating func tell(_ attempt: LockAttempt) {
+        if listener != nil, let key = attempt.awaited { tell(key, attempt.holder()) }
     }
 }

@@ -41,6 +41,25 @@ extension StoreError {
                 + "\(EntryName.longestName); hash it first")
     }
 
+    static func lockKeyTooLong(_ key: Store.Key) -> StoreError {
+        StoreError(
+            .invalidKey, "lock a key of \(key.bytes.count) bytes",
+            reason: "the key of a lock has at most \(LockName.longestKey) bytes; hash it first")
+    }
+
+    static func badSlots(_ count: Int) -> StoreError {
+        StoreError(
+            .invalidKey, "lock with \(count) slots",
+            reason: "a lock has 1 to \(LockName.mostSlots) slots")
+    }
+
+    static func slotsOfMany(_ key: Store.Key, _ other: Store.Key) -> StoreError {
+        StoreError(
+            .invalidKey, "lock with slots", key: key,
+            reason:
+                "slots are of one key, and \(other) was named too; lock them one after the other")
+    }
+
     static func valueTooLarge(_ key: Store.Key) -> StoreError {
         StoreError(
             .noSpace, "finalize", key: key,
@@ -132,6 +151,27 @@ extension StoreError {
             .wouldDeadlock, "wait for", key: key, holder: holder,
             reason:
                 "\(holder) is computing it, and this is a part of that; it would wait for itself")
+    }
+
+    static func wouldGoDown(
+        _ key: Store.Key, holding held: Store.Key, of holder: Holder?
+    ) -> StoreError {
+        let who = holder.map { "\($0), which this is a part of, holds" } ?? "this program holds"
+        return StoreError(
+            .wouldDeadlock, "wait for", key: key, holder: holder,
+            reason: key == held
+                ? "\(who) it already; it would wait for itself"
+                : "\(who) \(held), and locks are taken in rising order, so that nobody waits in a "
+                    + "circle; take both in one call, or \(key) first, or do not wait")
+    }
+
+    static func lockWaitEnded(_ key: Store.Key?, _ holder: Holder?) -> StoreError {
+        StoreError(
+            .timedOut, "lock", key: key, holder: holder,
+            reason: holder.map {
+                "the wait ended while \($0) held it; allow more time, or look at it"
+            }
+                ?? "the wait ended while others held it; allow more time")
     }
 
     static func waitEnded(_ key: Store.Key, _ holder: Holder) -> StoreError {

@@ -16,26 +16,10 @@ package final class Environment {
         self.variable = variable
     }
 
-    /// The sessions of those `run` that this command is a part of, outermost first.
-    ///
-    /// `FLOCK_CACHE_HELD` has an entry `claim/SESSION` for each, parted by spaces; other entries are passed
-    /// on.
+    /// The sessions of those `run` that this command is a part of.
     var heldSessions: [UInt64] {
-        guard let text = setting("FLOCK_CACHE_HELD") else { return [] }
-        return text.split(separator: UInt8(ascii: " ")).compactMap { entry in
-            guard entry.starts(with: Self.claimEntry) else { return nil }
-            let digits = String(decoding: entry.dropFirst(Self.claimEntry.count), as: UTF8.self)
-            return UInt64(digits, radix: 16)
-        }
+        setting("FLOCK_CACHE_HELD").map { InheritedLocks.claimSessions(in: $0) } ?? []
     }
-
-    /// What `FLOCK_CACHE_HELD` is for a COMMAND that runs for a session's claim.
-    func held(with session: UInt64) -> [UInt8] {
-        let entry = Self.claimEntry + Array(String(session, radix: 16).utf8)
-        return (setting("FLOCK_CACHE_HELD").map { $0 + [UInt8(ascii: " ")] } ?? []) + entry
-    }
-
-    private static let claimEntry = Array("claim/".utf8)
 
     /// The value of a variable that is set and not empty.
     func setting(_ name: StaticString) -> [UInt8]? {
@@ -90,6 +74,17 @@ extension Invocation {
         return try failing { () throws(StoreError) in
             try Store(path: path, configuration: configuration)
         }
+    }
+
+    /// What COMMAND sees: our own variables, but those named; nil takes one away.
+    func variables(_ own: [(name: String, value: [UInt8]?)]) throws(Failure) -> [[UInt8]] {
+        // COMMAND may change its directory.
+        let own = own + [("FLOCK_CACHE_DIR", try absoluteStorePath())]
+        let inherited = Process.environment.filter { variable in
+            !own.contains { variable.starts(with: Array("\($0.name)=".utf8)) }
+        }
+        return inherited
+            + own.compactMap { own in own.value.map { Array("\(own.name)=".utf8) + $0 } }
     }
 
     /// The key an operand is.

@@ -16,7 +16,8 @@ extension Verb {
 
     /// All commands, in the order in which they are explained.
     static let all: [Verb] = [
-        .claim, .finalize, .abandon, .get, .wait, .run, .remove, .list, .stats, .reap, .initialize,
+        .claim, .finalize, .abandon, .get, .wait, .run, .lock, .who, .remove, .list, .stats, .reap,
+        .initialize,
         .helpVerb,
         .version,
     ]
@@ -27,7 +28,7 @@ extension Verb {
             let name = option.short.map { "-\($0)" } ?? "--\(option.name)"
             return "[" + name + (option.value.map { " " + $0.placeholder } ?? "") + "]"
         }
-        let command = takesCommand ? ["[--]", "COMMAND…"] : []
+        let command = takesCommand ? [takesMany ? "--" : "[--]", "COMMAND…"] : []
         return (["flock-cache", name] + options + operands + command).joined(separator: " ")
     }
 

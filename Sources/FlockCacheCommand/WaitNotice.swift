@@ -26,13 +26,27 @@ final class WaitNotice {
         if let holder, let session = holder.session, environment.heldSessions.contains(session) {
             throw .waitsForItself(key, holder)
         }
-        guard !hasSpoken, elapsed >= .seconds(1) else { return }
-        guard elapsed >= .seconds(10) || Process.isTerminal(environment.error) else { return }
-        hasSpoken = true
-        let until = limit.map { "for \(($0 - elapsed).spoken) more" } ?? "for as long as it takes"
+        guard isTime(elapsed) else { return }
         let who = holder.map { "\($0) is at it" } ?? "nobody has begun"
         let isOwn = ownProcess != nil && holder?.processID == ownProcess
-        let note = isOwn ? "; that is the calling program itself" : ""
-        words.say("waiting for \(key): \(who)\(note); waiting \(until)")
+        say(key, who + (isOwn ? "; that is the calling program itself" : ""), elapsed)
+    }
+
+    /// The same for locks.
+    func look(_ attempt: LockAttempt) {
+        guard isTime(attempt.elapsed) else { return }
+        let who = attempt.holder().map { "\($0) has it locked" } ?? "somebody else has it locked"
+        say(attempt.awaited ?? key, who, attempt.elapsed)
+    }
+
+    private func isTime(_ elapsed: Duration) -> Bool {
+        guard !hasSpoken, elapsed >= .seconds(1) else { return false }
+        return elapsed >= .seconds(10) || Process.isTerminal(environment.error)
+    }
+
+    private func say(_ key: Store.Key, _ who: String, _ elapsed: Duration) {
+        hasSpoken = true
+        let until = limit.map { "for \(($0 - elapsed).spoken) more" } ?? "for as long as it takes"
+        words.say("waiting for \(key): \(who); waiting \(until)")
     }
 }

@@ -53,6 +53,18 @@ package final class ChildProcess: Sendable {
     }
 }
 
+extension Process {
+    /// Executes a command in place of this process, as this process was started; returns why it could not.
+    ///
+    /// Nothing but descriptors 0 to 2 is inherited, and what `keepThroughExecution` was called for.
+    package static func execute(_ arguments: [[UInt8]], variables: [[UInt8]]) -> Errno {
+        let result = unsafe withStrings(arguments) { arguments in
+            unsafe withStrings(variables) { unsafe csystem_execute(arguments, $0) }
+        }
+        return Errno(code: Int32(truncatingIfNeeded: -result))
+    }
+}
+
 /// One end of a pipe; closed when its last user lets go of it.
 package final class PipeEnd: Sendable {
     private let file: File

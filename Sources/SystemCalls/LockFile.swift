@@ -37,6 +37,18 @@ package struct LockFile: ~Copyable, Sendable {
         _ = csystem_lock(number, Int32(csystem_unlocked), Int64(offset), Int64(count))
     }
 
+    /// Whether somebody else has a lock there, of any kind; one's own do not count.
+    package func isLockedByOthers(at offset: Int, count: Int = 1) throws(Errno) -> Bool {
+        try call { csystem_is_locked(number, Int64(offset), Int64(count)) } == 1
+    }
+
+    /// Keeps the file, and its locks, in the program that this process is about to execute.
+    ///
+    /// Whoever that program forks has them too.
+    package func keepThroughExecution() throws(Errno) {
+        _ = try call { csystem_keep_through_execution(number) }
+    }
+
     package func status() throws(Errno) -> FileStatus {
         var status = csystem_status()
         _ = try call { unsafe csystem_status(number, &status) }

@@ -61,10 +61,40 @@ internal import CSystem
             pointer(offset, as: UInt32.self), seen, bits, deadline.nanoseconds)
     }
 
+    package func setWord(_ value: UInt32, at offset: Int) {
+        unsafe csystem_store32(pointer(offset, as: UInt32.self), value)
+    }
+
+    /// Adds to a word, and returns the sum; it wraps around.
+    @discardableResult
+    package func add(_ amount: Int32, at offset: Int) -> UInt32 {
+        unsafe csystem_add32(pointer(offset, as: UInt32.self), UInt32(bitPattern: amount))
+    }
+
+    /// 64-bit words, each read as a whole, in no order.
+    package func words<let count: Int>(at offset: Int) -> InlineArray<count, UInt64> {
+        var words = InlineArray<count, UInt64>(repeating: 0)
+        var span = words.mutableSpan
+        unsafe span.withUnsafeMutableBufferPointer { buffer in
+            unsafe csystem_load_words(pointer(offset, as: UInt64.self), buffer.baseAddress, count)
+        }
+        return words
+    }
+
+    /// Writes 64-bit words, each as a whole, in no order.
+    package func setWords<let count: Int>(_ words: InlineArray<count, UInt64>, at offset: Int) {
+        unsafe words.span.withUnsafeBufferPointer { buffer in
+            unsafe csystem_store_words(pointer(offset, as: UInt64.self), buffer.baseAddress, count)
+        }
+    }
+
     private func pointer<T>(_ offset: Int, as type: T.Type) -> UnsafeMutablePointer<T> {
         unsafe (base + offset).assumingMemoryBound(to: type)
     }
 }
+
+/// A number of this thread that no other thread of this process has or had.
+package var threadNumber: UInt64 { csystem_thread_number() }
 
 /// Runs a closure on a thread of its own, to which no signal is delivered.
 package func startThread(_ body: @escaping @Sendable () -> Void) throws(Errno) {

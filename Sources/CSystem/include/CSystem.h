@@ -72,6 +72,8 @@ uint32_t csystem_fork_epoch(void);
 /// No fork happens between these two. May be nested.
 void csystem_hold_forks(void);
 void csystem_release_forks(void);
+/// Lets a lock file stay open in the program that this process executes.
+int64_t csystem_keep_through_execution(int32_t file);
 
 // MARK: A mutex between threads that can time out
 
@@ -87,6 +89,12 @@ void *csystem_map_shared(int32_t file, size_t count);
 int64_t csystem_allocate(int32_t file, int64_t size);
 uint32_t csystem_load32(const uint32_t *word);
 void csystem_increment32(uint32_t *word);
+void csystem_store32(uint32_t *word, uint32_t value);
+/// Adds, and returns the sum.
+uint32_t csystem_add32(uint32_t *word, uint32_t amount);
+/// Each word as a whole, in no order.
+void csystem_load_words(const uint64_t *words, uint64_t *into, size_t count);
+void csystem_store_words(uint64_t *words, const uint64_t *from, size_t count);
 /// A load that nothing before it can be put off behind, and a store that nothing after it can be
 /// drawn before.
 int64_t csystem_load64(const int64_t *word);
@@ -95,6 +103,8 @@ void csystem_store64(int64_t *word, int64_t value);
 /// the boot-clock time `deadline` (ns).
 int64_t csystem_futex_wait(uint32_t *word, uint32_t expected, uint32_t bits, int64_t deadline);
 void csystem_futex_wake(uint32_t *word, int32_t count, uint32_t bits);
+/// A number of the calling thread that no other thread of this process has or had; above 0.
+uint64_t csystem_thread_number(void);
 /// Starts a detached thread that no signal is delivered to.
 int64_t csystem_start_thread(void *(*body)(void *), void *argument);
 
@@ -144,6 +154,8 @@ struct csystem_child {
 /// Starts a command as this process was started: signals, file creation mask. It is killed when the
 /// calling thread ends. The result is its process, or why it could not be executed.
 int64_t csystem_spawn(const struct csystem_child *child);
+/// Executes a command in place of this process, as this process was started. Returns only if that fails.
+int64_t csystem_execute(char *const *arguments, char *const *environment);
 /// Waits for its end: its exit code, or 128 and the signal that ended it.
 int64_t csystem_wait_child(int32_t process);
 int64_t csystem_pipe(int32_t ends[2]);

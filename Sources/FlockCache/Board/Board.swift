@@ -47,6 +47,11 @@ final class Board: Sendable {
         static func mutex(_ shard: Int) -> Word { Word(offset: BoardFile.shard(shard) + 16) }
         /// Any key becomes READY or absent: for those who wait for many at once.
         static let anyKey = Word(offset: BoardFile.anyKey)
+        /// A lock becomes free, or the way to it: of all the keys that share the slot.
+        static func lock(_ name: LockName) -> Word { .slot(name.slot(0)) }
+        static func slot(_ index: Int) -> Word { Word(offset: BoardFile.slot(index)) }
+        /// The same of any lock: for those who wait for many at once.
+        static let anyLock = Word(offset: BoardFile.anyLock)
     }
 
     /// Renewed to that long from now by everyone about to sleep, which ends sooner: so that it stands
@@ -59,6 +64,11 @@ final class Board: Sendable {
     func announce(_ word: Word) -> UInt32 {
         memory.setTime(BootTime.now.advanced(by: Self.announcement), at: word.offset + 8)
         return memory.word(at: word.offset)
+    }
+
+    /// Whether somebody seems to wait for a word.
+    func isWaitedFor(_ word: Word) -> Bool {
+        memory.time(at: word.offset + 8) > BootTime.now
     }
 
     /// Waits until the word has changed since `announce`, or the time has come.
@@ -77,8 +87,52 @@ final class Board: Sendable {
     /// A time that lies far ahead is another boot's, another time namespace's, or nonsense; whoever
     /// waits writes a right one.
     func wake(_ word: Word, most: Int32 = .max, bits: UInt32) {
-        guard memory.time(at: word.offset + 8) > BootTime.now else { return }
+        guard isWaitedFor(word) else { return }
         memory.wake(most, at: word.offset, bits: bits)
+    }
+
+    // MARK: How many wait
+
+    /// Counts one more who waits for a word; call it before `announce`.
+    ///
+    /// For people. Where nobody seems to wait, those counted were killed, and the count begins anew.
+    func join(_ word: Word) {
+        if isWaitedFor(word) {
+            memory.add(1, at: word.offset + 4)
+        } else {
+            memory.setWord(1, at: word.offset + 4)
+        }
+    }
+
+    func leave(_ word: Word) {
+        if memory.word(at: word.offset + 4) > 0 { memory.add(-1, at: word.offset + 4) }
+    }
+
+    /// How many seem to wait for a word.
+    func waiters(_ word: Word) -> Int {
+        isWaitedFor(word) ? Int(Int32(bitPattern: memory.word(at: word.offset + 4))) : 0
+    }
+
+    // MARK: Who holds a lock
+
+    /// Writes who holds a lock.
+    func put(_ note: LockNote, in slot: Int) {
+        memory.setWords(note.words, at: BoardFile.slot(slot) + LockNote.offset)
+    }
+
+    /// Who holds a lock that belongs to a slot; nil where nothing whole stands there.
+    ///
+    /// It may have been released since: ask whether the byte is locked.
+    func note(in slot: Int) -> LockNote? {
+        LockNote(memory.words(at: BoardFile.slot(slot) + LockNote.offset))
+    }
+
+    /// Takes a note away, unless another stands there by now.
+    func remove(_ note: borrowing LockNote, from slot: Int) {
+        let offset = BoardFile.slot(slot) + LockNote.offset
+        let found: InlineArray<1, UInt64> = memory.words(at: offset)
+        let none = InlineArray<1, UInt64>(repeating: 0)
+        if found[0] == note.words[0] { memory.setWords(none, at: offset) }
     }
 }
 

@@ -6,14 +6,16 @@ internal import SystemCalls
 /// it without meeting a hole, whose first use on a full disk would end the process. The header names the
 /// file it was written in, because a copy has holes.
 enum BoardFile {
-    /// A page for the header, 64 bytes for each shard, and 64 for each of 4096 slots of locks.
-    static let byteCount = slots + 4096 * 64
+    /// A page for the header, 64 bytes for each shard, and 144 for each of the slots of locks.
+    static let byteCount = slot(slotCount)
     static func shard(_ index: Int) -> Int { 4096 + index * 64 }
-    private static let slots = shard(Layout.shardCount)
-    /// In the header's page.
+    static func slot(_ index: Int) -> Int { shard(Layout.shardCount) + index * 144 }
+    static let slotCount = 4096
+    // In the header's page.
     static let anyKey = 64
+    static let anyLock = 128
 
-    private static let version: UInt64 = 1
+    private static let version: UInt64 = 2
 
     /// Opens the board of a store; nil where there is none to be had, and waits poll.
     ///
@@ -92,7 +94,7 @@ enum BoardFile {
         return true
     }
 
-    /// The text `flock-cache board 1 DEVICE INODE`, spaces up to 63 bytes, and a line's end.
+    /// The text `flock-cache board 2 DEVICE INODE`, spaces up to 63 bytes, and a line's end.
     private static func header(of status: FileStatus) -> [UInt8] {
         var header = title + Array("\(version) \(status.device) \(status.inode)".utf8)
         while header.count < 63 { header.append(UInt8(ascii: " ")) }

@@ -125,14 +125,14 @@ final class WaitingTasks: Sendable {
     private static let linger = Duration.milliseconds(100)
 
     private func lookOut(in store: OpenStore) {
-        var bell = Bell(store.boardForWaiting())
+        var bell = Bell(store.boardForWaiting(), .anyKey)
         var known = bell.words
         var nextLook = BootTime.now
         var leave = nextLook.advanced(by: Self.linger)
         while true {
             let board = store.boardForWaiting()
             if board !== bell.board {
-                bell = Bell(board)
+                bell = Bell(board, .anyKey)
                 nextLook = BootTime.now
             }
             // In this order: a change after the words were read is seen in the next round, and of those
@@ -184,44 +184,6 @@ final class WaitingTasks: Sendable {
             return tickets.filter { $0.isOver(glance, at: now) }.compactMap { $0.end() }
         }
         for resume in resumes { resume() }
-    }
-}
-
-/// What the thread sleeps on: the board's word for any key, or where there is no board a word of this
-/// process alone.
-private final class Bell: Sendable {
-    let board: Board?
-    private let memory: SharedMemory?
-    /// One bit is for whoever changes a key, the others are for calling one process.
-    private let ownBit: UInt32 = 1 << UInt32.random(in: 1...31)
-
-    init(_ board: Board?) {
-        self.board = board
-        memory = board == nil ? SharedMemory(count: 64) : nil
-    }
-
-    func announce() -> UInt32 { board?.announce(.anyKey) ?? memory?.word(at: 0) ?? 0 }
-
-    /// The words of all shards.
-    var words: [UInt32] {
-        (0..<Layout.shardCount).map { board?.look(.keys($0)) ?? 0 }
-    }
-
-    /// Calls this process's thread.
-    func ring() {
-        board?.call(.anyKey, bits: ownBit)
-        memory?.wake(1, at: 0, bits: ownBit)
-    }
-
-    func wait(_ heard: UInt32, until end: BootTime) {
-        board?.wait(.anyKey, heard, bits: 1 | ownBit, until: end)
-        memory?.wait(at: 0, while: heard, bits: ownBit, until: end)
-    }
-
-    /// After how many nanoseconds to look at all keys again; where nobody wakes us, a person's blink
-    /// is too long, and a look at 100 keys takes a millisecond.
-    func nextLook() -> Int64 {
-        board == nil ? Int64.random(in: 5_000_000...15_000_000) : KeyWait.nextAsk()
     }
 }
 

@@ -22,6 +22,11 @@ enum Layout {
         FileName(Array("sessions-".utf8) + hexadecimal(UInt64(index), digits: 2))
     }
 
+    /// In `locks`: a file of the lock table.
+    static func lockTable(_ index: Int) -> FileName {
+        FileName(hexadecimal(UInt64(index), digits: 2))
+    }
+
     static let shardCount = 256
 
     /// In `entries`: the directory of a shard.

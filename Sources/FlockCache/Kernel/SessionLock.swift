@@ -44,6 +44,9 @@ final class SessionLock: Sendable {
         try file.isLockedByOthers(at: offset(id))
     }
 
+    /// Keeps it in the program that this process is about to execute.
+    func keepThroughExecution() throws(Errno) { try file.keepThroughExecution() }
+
     private static func index(_ id: UInt64) -> Int { Int(id & 63) }
     private static func offset(_ id: UInt64) -> Int { Int(id >> 6) }
 }

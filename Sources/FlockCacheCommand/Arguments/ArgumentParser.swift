@@ -35,9 +35,8 @@ struct ArgumentParser {
             index += 1
             let isOption = !onlyOperands && argument.count > 1 && argument[0] == hyphen
             let isEnd = argument.elementsEqual("--".utf8)
-            if let verb, verb.takesCommand, invocation.operands.count == verb.operands.count,
-                isEnd || !isOption
-            {
+            let count = invocation.operands.count
+            if let verb, verb.beginsCommand(behind: count, isEnd: isEnd, isOption: isOption) {
                 invocation.command = Array(arguments[(isEnd ? index : index - 1)...])
                 break
             }
@@ -66,7 +65,8 @@ struct ArgumentParser {
         }
         try checkOperands(invocation.operands, of: verb)
         if verb.takesCommand && invocation.command.isEmpty {
-            throw .usage("\(verb.name) needs a COMMAND. Try: flock-cache help \(verb.name)")
+            let end = verb.takesMany ? "-- and " : ""
+            throw .usage("\(verb.name) needs \(end)a COMMAND. Try: flock-cache help \(verb.name)")
         }
         return .run(verb, invocation)
     }
@@ -131,7 +131,7 @@ struct ArgumentParser {
 
     private func checkOperands(_ operands: [[UInt8]], of verb: Verb) throws(Failure) {
         let least = verb.operands.count { !$0.hasPrefix("[") }
-        let most = verb.operands.last?.hasSuffix("…") == true ? Int.max : verb.operands.count
+        let most = verb.takesMany ? Int.max : verb.operands.count
         if operands.count < least {
             let missing = verb.operands[operands.count]
             throw .usage("\(verb.name) needs \(missing). Try: flock-cache help \(verb.name)")

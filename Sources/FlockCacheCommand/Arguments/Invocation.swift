@@ -23,6 +23,13 @@ final class Invocation {
         givenNames.lastIndex(of: option.name).map { givenValues[$0] }
     }
 
+    /// The exit code where somebody else has what was asked for: that of `-E`, if it is there.
+    func conflict(_ failure: Failure) throws(Failure) -> Int32 {
+        guard let code = number(.conflictCode) else { throw failure }
+        Words(self).say(failure.message)
+        return Int32(code)
+    }
+
     // The parser has checked the values, so what cannot be read here is not given.
 
     func duration(_ option: Option) -> Duration? { raw(option).flatMap(Duration.init(argument:)) }

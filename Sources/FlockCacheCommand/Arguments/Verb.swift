@@ -21,6 +21,17 @@ final class Verb: Sendable {
 
     var takesCommand: Bool { if case .running = action { true } else { false } }
 
+    /// Whether the last operand stands for one or more.
+    var takesMany: Bool { operands.last?.hasSuffix("…") == true }
+
+    /// Whether COMMAND begins behind so many operands, with a word that may be the end of the options or one
+    /// of them.
+    func beginsCommand(behind count: Int, isEnd: Bool, isOption: Bool) -> Bool {
+        guard takesCommand else { return false }
+        // Where any number of operands may stand only `--` parts them from COMMAND.
+        return takesMany ? isEnd && count > 0 : count == operands.count && (isEnd || !isOption)
+    }
+
     convenience init(
         name: String, summary: String, operands: [String], options: [Option], detail: String,
         example: String, run: @escaping @Sendable (Invocation) throws(Failure) -> ExitCode

@@ -44,11 +44,8 @@ extension Verb {
         try results.value(ready)
         return ExitCode.yes.rawValue
     case .pending(let holder):
-        let failure = Failure(
-            wait == nil ? .notNow : .timedOut, "\(key) is being done by \(holder)")
-        guard let code = invocation.number(.conflictCode) else { throw failure }
-        words.say(failure.message)
-        return Int32(code)
+        return try invocation.conflict(
+            Failure(wait == nil ? .notNow : .timedOut, "\(key) is being done by \(holder)"))
     case .won(let generation, let former):
         if let former {
             words.say("took \(key) over from \(former)")
@@ -89,7 +86,7 @@ private struct Computation {
         var finished: CommandRun
         let value: ValueWriter
         do throws(Failure) {
-            let signals = try catchSignals()
+            let signals = try CommandRun.catchSignals()
             value = try failing { () throws(StoreError) in
                 try ValueWriter(for: key, by: right, in: store.session)
             }
@@ -123,32 +120,20 @@ private struct Computation {
         return ExitCode.yes.rawValue
     }
 
-    private func catchSignals() throws(Failure) -> CaughtSignals {
-        do throws(Errno) {
-            return try CaughtSignals()
-        } catch {
-            throw Failure(.ownFailure, "cannot catch signals: \(error.message)")
-        }
-    }
-
     private func giveUp() {
         // Where this fails the claim is stale in a moment: this process ends.
         _ = try? store.session.abandon(key, by: .generation(generation))
     }
 
-    /// What COMMAND sees: our own variables, and which store, key and claim it works for.
+    /// What COMMAND sees: which store, key and claim it works for.
     private func variables() throws(Failure) -> [[UInt8]] {
-        let own: [(name: String, value: [UInt8])] = [
-            // COMMAND may change its directory.
-            ("FLOCK_CACHE_DIR", try invocation.absoluteStorePath()),
+        let held = InheritedLocks.adding(
+            claimOf: try sessionID(), to: invocation.environment.setting("FLOCK_CACHE_HELD"))
+        return try invocation.variables([
             ("FLOCK_CACHE_KEY", key.bytes),
             ("FLOCK_CACHE_GENERATION", Array(String(generation).utf8)),
-            ("FLOCK_CACHE_HELD", invocation.environment.held(with: try sessionID())),
-        ]
-        let inherited = Process.environment.filter { variable in
-            !own.contains { variable.starts(with: Array("\($0.name)=".utf8)) }
-        }
-        return inherited + own.map { Array("\($0.name)=".utf8) + $0.value }
+            ("FLOCK_CACHE_HELD", held),
+        ])
     }
 
     private func sessionID() throws(Failure) -> UInt64 {

@@ -42,8 +42,33 @@ struct CommandRun {
         return try ChildProcess(arguments, variables: variables, output: pipe.writing)
     }
 
+    /// Runs COMMAND to its end with our own output; returns its exit code, or 128 and the signal that ended
+    /// it.
+    static func run(_ arguments: [[UInt8]], variables: [[UInt8]]) throws(Failure) -> Int32 {
+        let signals = try catchSignals()
+        do throws(Errno) {
+            let child = try ChildProcess(arguments, variables: variables, output: nil)
+            while true {
+                let ready = try waitForAny([(signals.number, false), (child.ended, false)])
+                if ready[1] { return try child.wait() }
+                while let signal = try signals.next(for: child) { child.signal(signal) }
+            }
+        } catch {
+            throw failure(of: arguments, error)
+        }
+    }
+
+    /// From now on signals are for COMMAND.
+    static func catchSignals() throws(Failure) -> CaughtSignals {
+        do throws(Errno) {
+            return try CaughtSignals()
+        } catch {
+            throw Failure(.ownFailure, "cannot catch signals: \(error.message)")
+        }
+    }
+
     /// As `env(1)` has it: 127 where there is no such program, 126 where it cannot be executed.
-    private static func failure(of arguments: [[UInt8]], _ error: Errno) -> Failure {
+    static func failure(of arguments: [[UInt8]], _ error: Errno) -> Failure {
         let code: ExitCode = error == .noEntry ? .notFound : .notExecutable
         return Failure(code, "cannot run \(shown(arguments[0])): \(error.message)")
     }

@@ -1,0 +1,40 @@
+/// Exclusion for as long as the value lives.
+///
+/// `release()` it, or use ``Store/withLock(_:_:mode:wait:_:)-swift.method``; `_ = try store.lock(…)` drops
+/// it at once. It may be released on another thread than the one that took it. When the process ends,
+/// however it ends, the kernel releases the locks. In a forked child a guard of the parent is inert.
+public struct HeldLock: ~Copyable, Sendable {
+    /// Who else may have the lock at the same time.
+    public enum Mode: Hashable, Sendable {
+        /// Nobody.
+        case exclusive
+        /// Others who ask for it shared.
+        case shared
+        /// That many holders, each with a slot of its own: 1 to 4096, of one key.
+        ///
+        /// A semaphore whose permits come back when their holders die. Everybody should name the same
+        /// number: who names more has more slots to look for, and slot 0 is also the exclusive lock.
+        case slots(Int)
+    }
+
+    let held: HeldKeys
+
+    init(_ held: HeldKeys) { self.held = held }
+
+    /// Which slot it is, 0 and up: the lowest that was free; nil where there are none.
+    public var slot: Int? { held.slot }
+
+    /// Releases the locks: what dropping the value does.
+    public consuming func release() { held.release() }
+
+    deinit { held.release() }
+
+    /// Keeps the locks in the program that this process is about to execute.
+    package func keepThroughExecution() throws(StoreError) { try held.keepThroughExecution() }
+
+    /// Notes on the board what is run under the locks.
+    package func note(command: [UInt8]) { held.note(command: command) }
+
+    /// The keys, in the order in which they were taken.
+    package var keys: [Store.Key] { held.keys }
+}

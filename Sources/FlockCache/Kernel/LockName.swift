@@ -1,0 +1,55 @@
+/// Where a key's lock lies: its file of the lock table, and its bytes there.
+package struct LockName: Sendable {
+    package let key: Store.Key
+    let hash: UInt64
+
+    /// No file is named after a lock, so its key may be longer than an entry's.
+    static let longestKey = 4096
+    /// The most slots a lock may have: trying for one looks at each.
+    package static let mostSlots = 4096
+
+    /// Throws `.invalidKey` for a key that is empty or too long.
+    init(_ key: Store.Key) throws(StoreError) {
+        guard !key.bytes.isEmpty else { throw .emptyKey() }
+        guard key.bytes.count <= Self.longestKey else { throw .lockKeyTooLong(key) }
+        self.key = key
+        hash = EntryName.hash(of: key.bytes)
+    }
+
+    /// The file of the lock table: the low 6 bits.
+    var table: Int { Int(hash & 63) }
+    /// The byte in that file; a lock with slots has as many bytes from there on.
+    var byte: Int { Self.byte(of: hash) }
+    static func byte(of hash: UInt64) -> Int { Int(hash >> 6) }
+    /// The byte of those who wait: far from all locks.
+    var turnstile: Int { 1 << 60 | byte }
+
+    /// The slot of the board on which the holder of one of the lock's slots is noted.
+    func slot(_ index: Int) -> Int { (byte + index) & (BoardFile.slotCount - 1) }
+
+    // Wakes go to one kind of waiter, and to few of another key that has the same slot: of 32 bits, one
+    // for the turnstile, one for the lock.
+    var turnstileBits: UInt32 { 1 << UInt32(truncatingIfNeeded: hash >> 18 & 15) }
+    var lockBits: UInt32 { turnstileBits << 16 }
+
+    /// The locks of several keys in the order in which everybody takes them: that of their bytes.
+    ///
+    /// What stands there twice, or meets in one byte, is taken once: a second time it would be waited for
+    /// in vain.
+    static func inOrder(_ keys: [Store.Key]) throws(StoreError) -> [LockName] {
+        var names: [LockName] = []
+        for key in keys { names.append(try LockName(key)) }
+        if names.count < 2 { return names }
+        names.sort { $0.key.precedes($1.key) }
+        var merged: [LockName] = []
+        for name in names where !merged.contains(where: { $0.hash == name.hash }) {
+            merged.append(name)
+        }
+        return merged
+    }
+}
+
+extension Store.Key {
+    /// The order in which locks are taken.
+    func precedes(_ other: Store.Key) -> Bool { bytes.lexicographicallyPrecedes(other.bytes) }
+}

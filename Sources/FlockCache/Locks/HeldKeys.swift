@@ -1,0 +1,174 @@
+internal import Synchronization
+internal import SystemCalls
+
+/// Which store a lock is in, whatever path leads to it.
+struct StoreIdentity: Equatable, Sendable {
+    let device, inode: UInt64
+}
+
+/// The locks that one call got, as long as they are held.
+///
+/// While they are, they are registered under the thread or task that asked for them: whoever holds B and
+/// waits for A < B may wait for somebody who holds A and waits for B. So such a wait is refused.
+final class HeldKeys: Sendable {
+    let locks: [KeyLock]
+    let store: StoreIdentity
+    private let epoch = ForkEpoch.current
+    private let owner = Owner.current
+    private let isOver = Atomic<Bool>(false)
+    /// Where it stands in its owner's list; under the lock of that.
+    fileprivate nonisolated(unsafe) var index = 0
+
+    init(_ locks: [KeyLock], in store: StoreIdentity) {
+        self.locks = locks
+        self.store = store
+        HeldRegister.add(self, of: owner)
+    }
+
+    /// Which slot is held of a lock with slots.
+    var slot: Int? { locks.first.flatMap { $0.hasSlots ? $0.slot : nil } }
+    var keys: [Store.Key] { locks.map { $0.name.key } }
+    /// Whether the locks are held, and not by the process that this one was forked from.
+    var isHeld: Bool { !isOver.load(ordering: .relaxed) && epoch == ForkEpoch.current }
+
+    /// Releases the locks, the last first; twice is fine.
+    func release() {
+        guard !isOver.exchange(true, ordering: .relaxed), epoch == ForkEpoch.current else { return }
+        HeldRegister.remove(self, of: owner)
+        for lock in locks.reversed() { lock.end() }
+    }
+
+    func note(command: [UInt8]) { for lock in locks { lock.note(command: command) } }
+
+    func keepThroughExecution() throws(StoreError) {
+        for lock in locks { try lock.keepThroughExecution() }
+    }
+
+    /// A key among these that keeps a wait for another from being safe: that one, or one behind it.
+    fileprivate func obstacle(to key: Store.Key, in store: StoreIdentity) -> Store.Key? {
+        guard isHeld, self.store == store else { return nil }
+        for lock in locks where !lock.name.key.precedes(key) { return lock.name.key }
+        return nil
+    }
+}
+
+extension HeldKeys {
+    /// A thread or task of this process.
+    enum Owner: Equatable, Sendable {
+        case thread(UInt64)
+        /// A task's number may come to mean another task when it has ended: where a guard was handed out of
+        /// its task, that other is refused what it could have had. A wait with an end, and rare.
+        case task(Int)
+
+        static var current: Owner {
+            #if Async
+            if let task = withUnsafeCurrentTask(body: { $0?.hashValue }) { return .task(task) }
+            #endif
+            return .thread(threadNumber)
+        }
+
+        fileprivate var bucket: Int {
+            switch self {
+            case .thread(let number): Int(truncatingIfNeeded: number) & (HeldRegister.count - 1)
+            case .task(let number): number & (HeldRegister.count - 1)
+            }
+        }
+    }
+}
+
+/// What this process holds, by the threads and tasks that asked for it.
+private enum HeldRegister {
+    /// Threads that lock much are not to wait for one another here.
+    static let count = 64
+    private static let mutexes = ThreadMutexes(count: count)
+    private nonisolated(unsafe) static let lists: UnsafeMutablePointer<[HeldKeys]> = {
+        let lists = UnsafeMutablePointer<[HeldKeys]>.allocate(capacity: count)
+        lists.initialize(repeating: [], count: count)
+        return lists
+    }()
+
+    private static func with<R>(_ owner: HeldKeys.Owner, _ body: (inout [HeldKeys]) -> R) -> R {
+        let bucket = owner.bucket
+        _ = mutexes.lock(bucket, until: BootTime(nanoseconds: .max))
+        defer { mutexes.unlock(bucket) }
+        return body(&lists[bucket])
+    }
+
+    static func add(_ keys: HeldKeys, of owner: HeldKeys.Owner) {
+        with(owner) { list in
+            keys.index = list.count
+            list.append(keys)
+        }
+    }
+
+    static func remove(_ keys: HeldKeys, of owner: HeldKeys.Owner) {
+        with(owner) { list in
+            guard let last = list.popLast(), last !== keys else { return }
+            last.index = keys.index
+            list[keys.index] = last
+        }
+    }
+
+    static func first<R>(of owner: HeldKeys.Owner, _ body: (HeldKeys) -> R?) -> R? {
+        with(owner) { list in
+            for keys in list {
+                if let found = body(keys) { return found }
+            }
+            return nil
+        }
+    }
+}
+
+extension Session {
+    func storeIdentity() throws(StoreError) -> StoreIdentity {
+        let store = try forWriting()
+        let status = try attempt("use the store", path) { () throws(Errno) in
+            try store.root.status()
+        }
+        return StoreIdentity(device: status.device, inode: status.inode)
+    }
+
+    /// Refuses a wait that goes downwards in the order of keys from what this thread, task or process tree
+    /// holds, or for that itself.
+    func checkOrder(of names: [LockName]) throws(StoreError) {
+        guard let first = names.first?.key else { return }
+        let store = try storeIdentity()
+        let owner = HeldKeys.Owner.current
+        var obstacle = HeldRegister.first(of: owner) { keys in
+            // The register has other threads' too, where they share a list.
+            keys.isOwned(by: owner) ? keys.obstacle(to: first, in: store) : nil
+        }
+        #if Async
+        obstacle = obstacle ?? HeldByTask.obstacle(to: first, in: store)
+        #endif
+        if let obstacle { throw .wouldGoDown(first, holding: obstacle, of: nil) }
+        try InheritedLocks.check(first, in: store, self)
+    }
+}
+
+extension HeldKeys {
+    fileprivate func isOwned(by other: Owner) -> Bool { owner == other }
+}
+
+#if Async
+/// What the tasks hold that this one is a child of, within `withLock`.
+final class HeldByTask: Sendable {
+    @TaskLocal static var current: HeldByTask?
+    private let keys: HeldKeys
+    private let outer: HeldByTask?
+
+    init(_ keys: HeldKeys) {
+        self.keys = keys
+        outer = Self.current
+    }
+
+    fileprivate static func obstacle(to key: Store.Key, in store: StoreIdentity) -> Store.Key? {
+        var next = current
+        while let held = next {
+            if let found = held.keys.obstacle(to: key, in: store) { return found }
+            next = held.outer
+        }
+        return nil
+    }
+}
+#endif

@@ -1,0 +1,288 @@
+internal import SystemCalls
+
+/// One key's lock, from being asked for to its release.
+///
+/// The lock is a byte of the lock table, and belongs to an open file of its own, so threads exclude one
+/// another as processes do. Those who wait stand in one queue, readers and writers alike: each lock has a
+/// second byte, its *turnstile*. Only who has the turnstile waits for the lock itself, everybody else
+/// waits for the turnstile. So a writer that waits is not overtaken by readers that come later, and what is
+/// released wakes one waiter and not all of them.
+///
+/// What could break it, and what then happens:
+/// - Somebody is killed, holding the lock or the turnstile: the kernel frees both, and whoever waits looks
+///   again after 55 ms at the latest.
+/// - Somebody is stopped at the turnstile while the lock is free: who has waited in vain for that long
+///   takes the lock if nobody at all holds it.
+/// - A wake-up is lost, or the board: the same look.
+/// - The file is removed: a lock counts only if its file still has a name; otherwise it is opened anew.
+///
+/// Used by one thread at a time.
+final class KeyLock: @unchecked Sendable {
+    let name: LockName
+    private let mode: HeldLock.Mode
+    private let store: OpenStore
+    private let board: Board?
+    private var file: LockFile?
+    private var state = State.asking
+    private var note: LockNote?
+
+    private enum State {
+        case asking
+        /// Waits for the turnstile.
+        case queued
+        /// Has the turnstile, and waits for the lock.
+        case first
+        case held(slot: Int)
+        case over
+    }
+
+    /// What to sleep on until the next step.
+    struct Rest {
+        fileprivate let board: Board?
+        fileprivate let word: Board.Word
+        fileprivate let seen: UInt32
+        fileprivate let bits: UInt32
+        fileprivate let hash: UInt64
+        /// When to look again whatever happens.
+        let end: BootTime
+    }
+
+    init(_ name: LockName, _ mode: HeldLock.Mode, in store: OpenStore) throws(StoreError) {
+        self.name = name
+        self.mode = mode
+        self.store = store
+        board = store.boardForWaiting()
+        file = try store.openLockTable(name.table)
+    }
+
+    deinit { end() }
+
+    /// Which of a lock's slots is held, 0 of one that has none; nil where it is not held.
+    var slot: Int? { if case .held(let slot) = state { slot } else { nil } }
+    var hasSlots: Bool { if case .slots = mode { true } else { false } }
+    /// How it is held, as programs that are run read it.
+    var modeText: [UInt8] {
+        switch mode {
+        case .exclusive: [UInt8(ascii: "x")]
+        case .shared: [UInt8(ascii: "s")]
+        case .slots: Array(String(slot ?? 0).utf8)
+        }
+    }
+
+    // MARK: Taking it
+
+    /// Takes the lock if that can be done now, without queueing.
+    func tryOnce() throws(StoreError) -> Bool {
+        // Not before those who wait: they were here first. But one who has been stopped keeps nobody out.
+        if try isQueueEmpty() { return try take() }
+        return try isFree() ? try take() : false
+    }
+
+    /// Goes on as far as possible without sleeping; nil when the lock is held.
+    ///
+    /// - Parameter isLate: whether the last sleep ended by itself.
+    func step(isLate: Bool) throws(StoreError) -> Rest? {
+        if case .asking = state {
+            if try isQueueEmpty(), try take() { return nil }
+            state = .queued
+            board?.join(.lock(name))
+        }
+        // The order that loses no wake-up: announce, look, sleep.
+        var seen = announce()
+        if case .queued = state {
+            guard try tryTurnstile() else {
+                if isLate, try isFree(), try take() { return nil }
+                return rest(seen, name.turnstileBits)
+            }
+            state = .first
+            seen = announce()
+        }
+        if try take() { return nil }
+        return rest(seen, name.lockBits)
+    }
+
+    private func announce() -> UInt32 { board?.announce(.lock(name)) ?? 0 }
+
+    /// How long the longest sleep is, in nanoseconds: it bounds what a killed waiter or holder, whose death
+    /// nobody tells of, costs the others. With jitter, so that those who began together do not go on together.
+    ///
+    /// A look is one system call; with one every 50 ms a waiter costs about a thousandth of a core.
+    private static func nap() -> Int64 { 40_000_000 + BootTime.now.nanoseconds % 15_000_000 }
+
+    private func rest(_ seen: UInt32, _ bits: UInt32) -> Rest {
+        // Without a board nobody can be woken.
+        let nap = board == nil ? Int64.random(in: 500_000...5_000_000) : Self.nap()
+        return Rest(
+            board: board, word: .lock(name), seen: seen, bits: bits, hash: name.hash,
+            end: BootTime.now.advanced(by: .nanoseconds(nap)))
+    }
+
+    /// Takes the lock if it is free for this mode, and lets the next one to the turnstile.
+    private func take() throws(StoreError) -> Bool {
+        guard let slot = try lockByte() else { return false }
+        let path = { self.store.lockFile(Layout.lockTable(self.name.table)) }
+        let isLinked = try attempt("lock", path()) { () throws(Errno) in
+            try file?.status().links != 0
+        }
+        guard isLinked else {
+            // Removed under us: what we hold excludes nobody who comes now.
+            file = try store.openLockTable(name.table)
+            return try take()
+        }
+        leaveQueue()
+        state = .held(slot: slot)
+        takeNote(slot)
+        return true
+    }
+
+    /// Which of the lock's bytes was locked; nil where none was free.
+    private func lockByte() throws(StoreError) -> Int? {
+        switch mode {
+        case .exclusive: try tryLock(.exclusive, at: name.byte) ? 0 : nil
+        case .shared: try tryLock(.shared, at: name.byte) ? 0 : nil
+        case .slots(let count): try firstFree(of: count)
+        }
+    }
+
+    private func firstFree(of count: Int) throws(StoreError) -> Int? {
+        for slot in 0..<count where try tryLock(.exclusive, at: name.byte + slot) { return slot }
+        return nil
+    }
+
+    private func tryLock(_ mode: LockFile.Mode, at byte: Int) throws(StoreError) -> Bool {
+        try locking { () throws(Errno) in try file?.tryLock(mode, at: byte) == true }
+    }
+
+    // MARK: The turnstile
+
+    private func isQueueEmpty() throws(StoreError) -> Bool {
+        if let board, !board.isWaitedFor(.lock(name)) { return true }
+        return try locking { () throws(Errno) in
+            try file?.isLockedByOthers(at: name.turnstile) != true
+        }
+    }
+
+    private func tryTurnstile() throws(StoreError) -> Bool {
+        try tryLock(.exclusive, at: name.turnstile)
+    }
+
+    /// Whether nobody at all holds the lock, or one of its slots is free.
+    ///
+    /// Where somebody waits at the turnstile and runs, that lasts for microseconds.
+    private func isFree() throws(StoreError) -> Bool {
+        if case .slots = mode { return true }
+        return try locking { () throws(Errno) in try file?.isLockedByOthers(at: name.byte) != true }
+    }
+
+    private func locking(_ body: () throws(Errno) -> Bool) throws(StoreError) -> Bool {
+        try attempt("lock", store.lockFile(Layout.lockTable(name.table)), body)
+    }
+
+    /// Leaves the queue, and lets the next one move up.
+    ///
+    /// Also one who only waited for the turnstile wakes another: it may have been woken itself, and that
+    /// wake-up must not be lost.
+    private func leaveQueue() {
+        if case .asking = state { return }
+        if case .first = state { file?.unlock(at: name.turnstile) }
+        board?.leave(.lock(name))
+        wake(name.turnstileBits)
+    }
+
+    // MARK: Its end
+
+    /// Gives the lock up, or the attempt; twice is fine.
+    func end() {
+        guard store.epoch == ForkEpoch.current else { return }
+        switch state {
+        case .over: return
+        case .held(let slot):
+            if let note { board?.remove(note, from: name.slot(slot)) }
+            file = nil
+            wake(name.lockBits)
+        case .asking, .queued, .first:
+            leaveQueue()
+            file = nil
+        }
+        state = .over
+    }
+
+    private func wake(_ bits: UInt32) {
+        guard let board, board.isWaitedFor(.lock(name)) else { return }
+        board.wake(.lock(name), most: 1, bits: bits)
+        board.wake(.anyLock, bits: .max)
+    }
+
+    /// Keeps the lock in the program that this process is about to execute.
+    func keepThroughExecution() throws(StoreError) {
+        try attempt("keep the lock", store.lockFile(Layout.lockTable(name.table))) {
+            () throws(Errno) in try file?.keepThroughExecution()
+        }
+    }
+
+    // MARK: Who holds it
+
+    private func takeNote(_ slot: Int) {
+        guard let board else { return }
+        let kind: LockKind =
+            switch mode {
+            case .exclusive: .exclusive
+            case .shared: .shared
+            case .slots: .slot(slot)
+            }
+        let note = LockNote(name, kind, store.noteProgram(), since: BootTime.now)
+        board.put(note, in: name.slot(slot))
+        self.note = note
+    }
+
+    /// Notes what is run under the lock.
+    func note(command: [UInt8]) {
+        guard let board, let slot, var note else { return }
+        note.rename(to: command)
+        board.put(note, in: name.slot(slot))
+        self.note = note
+    }
+
+    /// Who holds the lock, for messages; nil where that is not known.
+    func holder() -> Holder? { store.lockHolder(of: name) }
+}
+
+extension KeyLock.Rest {
+    /// Sleeps until something may have changed, or the time has come; true when it ended by itself.
+    func sleep(until deadline: BootTime) -> Bool {
+        let end = min(end, deadline)
+        guard let board else {
+            SystemCalls.sleep(nanoseconds: max(1, end.nanoseconds - BootTime.now.nanoseconds))
+            return true
+        }
+        board.wait(word, seen, bits: bits, until: end)
+        return BootTime.now >= end
+    }
+
+    /// Those who wait for the same in the same way, of whom one is to be woken at a time.
+    struct Line: Hashable {
+        private let hash: UInt64
+        private let bits: UInt32
+
+        fileprivate init(_ hash: UInt64, _ bits: UInt32) {
+            self.hash = hash
+            self.bits = bits
+        }
+    }
+
+    var line: Line { Line(hash, bits) }
+
+    /// Whether something may have changed since.
+    var isOver: Bool { board.map { $0.look(word) != seen } ?? true }
+}
+
+extension OpenStore {
+    /// A file of the lock table.
+    func openLockTable(_ index: Int) throws(StoreError) -> LockFile {
+        let locks = try locksDirectory()
+        let name = Layout.lockTable(index)
+        return try attempt("lock", lockFile(name)) { () throws(Errno) in
+            try openOrMake(name, in: locks, marker)
+        }
+    }
+}

@@ -1,0 +1,153 @@
+internal import SystemCalls
+
+/// One call's way to all the locks it asks for: in order, all or nothing.
+///
+/// It never sleeps itself: a thread does that between two steps, or the session's look-out for many tasks.
+/// Used by one of them at a time.
+package final class LockAttempt: @unchecked Sendable {
+    private let session: Session
+    private let names: [LockName]
+    private let mode: HeldLock.Mode
+    let span: WaitSpan
+    private var store: OpenStore?
+    private var locks: [KeyLock] = []
+
+    init(_ session: Session, _ names: [LockName], _ mode: HeldLock.Mode, _ span: WaitSpan) {
+        self.session = session
+        self.names = names
+        self.mode = mode
+        self.span = span
+    }
+
+    /// Goes on as far as possible without sleeping; nil when all locks are held.
+    ///
+    /// When it throws, everything is given up.
+    ///
+    /// - Parameter isLate: whether the last sleep ended by itself.
+    func step(isLate: Bool) throws(StoreError) -> KeyLock.Rest? {
+        var rest: KeyLock.Rest?
+        var isLate = isLate
+        try going { store throws(StoreError) in
+            rest = nil
+            while rest == nil, let lock = try next(in: store) {
+                rest = try lock.step(isLate: isLate)
+                isLate = false
+            }
+        }
+        return rest
+    }
+
+    /// Takes all the locks if all can be had now; otherwise gives everything up.
+    func tryOnce() throws(StoreError) -> Bool {
+        var isBusy = false
+        try going { store throws(StoreError) in
+            isBusy = false
+            while !isBusy, let lock = try next(in: store) { isBusy = try !lock.tryOnce() }
+        }
+        return !isBusy
+    }
+
+    /// Gives up what was taken and waited for, the last first; twice is fine.
+    func giveUp() {
+        while let lock = locks.popLast() { lock.end() }
+    }
+
+    /// The locks, all of them held.
+    func takeLocks() -> [KeyLock] {
+        defer { locks = [] }
+        return locks
+    }
+
+    /// The key that is waited for.
+    package var awaited: Store.Key? { locks.last?.name.key }
+    /// Who holds it, for messages; nil where that is not known.
+    package func holder() -> Holder? { locks.last?.holder() }
+    /// How long the attempt has been going on.
+    package var elapsed: Duration { span.elapsed }
+
+    /// The first lock that is not held; nil when all are.
+    private func next(in store: OpenStore) throws(StoreError) -> KeyLock? {
+        if let last = locks.last, last.slot == nil { return last }
+        guard locks.count < names.count else { return nil }
+        let lock = try KeyLock(names[locks.count], mode, in: store)
+        locks.append(lock)
+        return lock
+    }
+
+    /// Runs a closure, from the beginning where the store was removed and made anew: locks of a store that
+    /// nobody can find exclude nobody.
+    private func going(_ body: (OpenStore) throws(StoreError) -> Void) throws(StoreError) {
+        do throws(StoreError) {
+            try session.withStore(nil) { (current) throws(StoreError) in
+                if store !== current {
+                    giveUp()
+                    store = current
+                }
+                try body(current)
+            }
+        } catch {
+            giveUp()
+            throw error
+        }
+    }
+}
+
+extension Session {
+    /// Takes the locks of all the keys, waiting for them at most that long; nil waits without end.
+    ///
+    /// - Parameter whileWaiting: called at each look that found a lock held; what it throws ends the wait.
+    package func lock(
+        _ keys: [Store.Key], _ mode: HeldLock.Mode, waiting: Duration?,
+        whileWaiting: (LockAttempt) throws(StoreError) -> Void
+    ) throws(StoreError) -> LockOutcome {
+        let names = try LockName.inOrder(keys)
+        try mode.check(names)
+        let attempt = LockAttempt(self, names, mode, WaitSpan(waiting))
+        guard waiting != .zero else {
+            if try attempt.tryOnce() { return .held(try heldLock(attempt)) }
+            return busy(attempt)
+        }
+        try checkOrder(of: names)
+        var isLate = false
+        while let rest = try attempt.step(isLate: isLate) {
+            guard !attempt.span.isOver else { return busy(attempt) }
+            do throws(StoreError) {
+                try whileWaiting(attempt)
+            } catch {
+                attempt.giveUp()
+                throw error
+            }
+            isLate = rest.sleep(until: attempt.span.deadline)
+        }
+        return .held(try heldLock(attempt))
+    }
+
+    private func busy(_ attempt: LockAttempt) -> LockOutcome {
+        let holder = attempt.holder()
+        let key = attempt.awaited
+        attempt.giveUp()
+        return .busy(key, holder)
+    }
+
+    /// The guard of what an attempt has taken, registered as held by this thread or task.
+    func heldLock(_ attempt: LockAttempt) throws(StoreError) -> HeldLock {
+        let locks = attempt.takeLocks()
+        return HeldLock(HeldKeys(locks, in: try storeIdentity()))
+    }
+}
+
+/// What asking for locks comes to.
+package enum LockOutcome: ~Copyable {
+    case held(HeldLock)
+    /// Somebody else has that one; nothing is held.
+    case busy(Store.Key?, Holder?)
+}
+
+extension HeldLock.Mode {
+    /// Throws where it makes no sense for the keys.
+    func check(_ names: [LockName]) throws(StoreError) {
+        guard case .slots(let count) = self else { return }
+        guard 1...LockName.mostSlots ~= count else { throw .badSlots(count) }
+        guard names.count < 2 else { throw .slotsOfMany(names[0].key, names[1].key) }
+    }
+}

@@ -1,0 +1,97 @@
+internal import SystemCalls
+
+/// Something that is held now: a lock, or a claim.
+package struct Holding: Sendable {
+    package enum Kind: Equatable, Sendable {
+        case lock(LockKind)
+        case claim
+    }
+
+    package let kind: Kind
+    /// As much of the key as is known.
+    package let key: Store.Key
+    package let isKeyWhole: Bool
+    /// nil where it is not known who.
+    package let holder: Holder?
+    /// How many wait for it; nil where nobody counts. Those who wait for a lock that shares its place on the
+    /// board are counted too.
+    package let waiters: Int?
+}
+
+extension Store {
+    /// Everybody who holds a lock, or a claim, on the key.
+    ///
+    /// For messages: it may have changed when this returns. Of several who share a lock only the last to
+    /// come is known, and of one who holds it by other means than this library nobody.
+    ///
+    /// - Returns: none where nobody holds it, or nobody knows who does.
+    public func holders(of key: Key) throws(StoreError) -> [Holder] {
+        try session.holdings(of: key).compactMap { $0.holder }
+    }
+}
+
+extension Session {
+    /// All that is held now: locks, then claims.
+    package func holdings() throws(StoreError) -> [Holding] {
+        guard let store = try existingNow() else { return [] }
+        var holdings = try store.heldLocks().map { Holding($0) }
+        var claims = Store.Entries(self, .pending, prefix: nil)
+        while let claim = try claims.next() {
+            if case .pending(let holder) = claim.state {
+                holdings.append(Holding(claimOf: claim.key, holder))
+            }
+        }
+        return holdings
+    }
+
+    /// What is held of one key.
+    package func holdings(of key: Store.Key) throws(StoreError) -> [Holding] {
+        guard let store = try existingNow() else { return [] }
+        let name = try LockName(key)
+        var holdings: [Holding] = []
+        for lock in try store.heldLocks() where lock.hash == name.hash {
+            holdings.append(Holding(lock))
+        }
+        let locks = try store.locksDirectory()
+        let isLocked = try attempt("ask for the locks of", path) { () throws(Errno) in
+            try OpenStore.isLocked(name, slot: 0, in: locks)
+        }
+        if isLocked && !holdings.contains(where: { $0.isOfSlot0 }) {
+            holdings.insert(Holding(lockOf: key), at: 0)
+        }
+        guard key.bytes.count <= EntryName.longestKey else { return holdings }
+        let entry = try EntryName(key)
+        if let directory = try store.shardDirectory(entry.shard, making: false),
+            case .whole(let claim) = try store.readPending(entry, in: directory)
+        {
+            let holder = store.holder(of: claim, standing: try store.standing(of: claim))
+            holdings.append(Holding(claimOf: key, holder))
+        }
+        return holdings
+    }
+}
+
+extension Holding {
+    fileprivate init(_ lock: LockListing) {
+        self.init(
+            kind: .lock(lock.kind), key: lock.key ?? lock.keyStart, isKeyWhole: lock.key != nil,
+            holder: lock.holder, waiters: lock.waiters)
+    }
+
+    fileprivate init(claimOf key: Store.Key, _ holder: Holder) {
+        self.init(kind: .claim, key: key, isKeyWhole: true, holder: holder, waiters: nil)
+    }
+
+    /// A lock of which the board knows nothing.
+    fileprivate init(lockOf key: Store.Key) {
+        self.init(
+            kind: .lock(.exclusive), key: key, isKeyWhole: true, holder: nil, waiters: nil)
+    }
+
+    fileprivate var isOfSlot0: Bool {
+        switch kind {
+        case .lock(.exclusive), .lock(.shared), .lock(.slot(0)): true
+        default: false
+        }
+    }
+}

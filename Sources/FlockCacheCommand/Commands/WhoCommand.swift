@@ -1,0 +1,93 @@
+internal import FlockCache
+internal import SystemCalls
+
+extension Option {
+    fileprivate static let watch = Option(
+        name: "watch", help: "again each second, in place on a terminal, until interrupted")
+}
+
+extension Verb {
+    static let who = Verb(
+        name: "who", summary: "Tell who holds what.", operands: ["[KEY]"], options: [.watch],
+        detail: """
+            A line for each lock that is held and each claim that is PENDING, with tabs between:
+            KIND KEY PID COMMAND AGE-SECONDS WAITING. KIND is lock, shared, slot-N or claim; what is
+            not known is '-'. A key that is longer than 72 bytes may end with '…'. Of several who
+            share a lock it is the last to come. WAITING counts those who wait for the lock, or for
+            another that shares its place on the board; it is for people.
+            With KEY: only that, and exit 1 when nobody holds it.
+            """,
+        example: "flock-cache who --watch",
+        run: runWho)
+}
+
+@Sendable private func runWho(_ invocation: Invocation) throws(Failure) -> ExitCode {
+    let store = try invocation.openStore()
+    while true {
+        let holdings = try failing { () throws(StoreError) in
+            invocation.operands.isEmpty
+                ? try store.session.holdings() : try store.session.holdings(of: invocation.key())
+        }
+        try show(holdings, invocation)
+        guard invocation.has(.watch) else {
+            return holdings.isEmpty && !invocation.operands.isEmpty ? .no : .yes
+        }
+        sleep(nanoseconds: 1_000_000_000)
+    }
+}
+
+private func show(_ holdings: [Holding], _ invocation: Invocation) throws(Failure) {
+    let isTerminal = Process.isTerminal(invocation.environment.output)
+    var results = Results(invocation.environment)
+    // Home, and clear what is below: what was there before does not flicker.
+    if invocation.has(.watch) && isTerminal { try results.bytes("\u{1b}[H\u{1b}[J".utf8) }
+    if invocation.has(.json) {
+        for holding in holdings { try results.line(JSON.line(members(of: holding))) }
+    } else {
+        let rows = holdings.map { fields(of: $0) }
+        for line in isTerminal ? aligned(rows) : rows.map({ $0.joined(separator: "\t") }) {
+            try results.line(line)
+        }
+    }
+    try results.flush()
+}
+
+/// Rows for people: under headings, in columns.
+private func aligned(_ rows: [[String]]) -> [String] {
+    guard !rows.isEmpty else { return [] }
+    let rows = [["KIND", "KEY", "PID", "COMMAND", "SECONDS", "WAITING"]] + rows
+    let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
+    return rows.map { row in
+        zip(row, widths).map { $0 + String(repeating: " ", count: $1 - $0.count) }
+            .joined(separator: "  ")
+    }
+}
+
+private func fields(of holding: Holding) -> [String] {
+    let holder = holding.holder
+    return [
+        name(of: holding.kind), holding.key.description + (holding.isKeyWhole ? "" : "…"),
+        holder?.processID.map { String($0) } ?? "-", holder?.command ?? "-",
+        holder.map { String($0.since.components.seconds) } ?? "-",
+        holding.waiters.map { String($0) } ?? "-",
+    ]
+}
+
+private func members(of holding: Holding) -> [JSON.Member] {
+    var members: [JSON.Member] = [
+        .init("kind", .text(name(of: holding.kind))), .init("key", .text(holding.key.description)),
+        .init("whole", .truth(holding.isKeyWhole)),
+    ]
+    if let holder = holding.holder { members.append(.init("holder", JSON.holder(holder))) }
+    if let waiters = holding.waiters { members.append(.init("waiting", .number(waiters))) }
+    return members
+}
+
+private func name(of kind: Holding.Kind) -> String {
+    switch kind {
+    case .claim: "claim"
+    case .lock(.exclusive): "lock"
+    case .lock(.shared): "shared"
+    case .lock(.slot(let index)): "slot-\(index)"
+    }
+}
