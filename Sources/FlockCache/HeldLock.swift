@@ -32,6 +32,9 @@ public struct HeldLock: ~Copyable, Sendable {
     /// Keeps the locks in the program that this process is about to execute.
     package func keepThroughExecution() throws(StoreError) { try held.keepThroughExecution() }
 
+    /// The processes that had the locks before and were killed; they may still be ending.
+    package var killedHolders: [Int32] { held.killedHolders }
+
     /// Notes on the board what is run under the locks.
     package func note(command: [UInt8]) { held.note(command: command) }
 

@@ -33,7 +33,7 @@ final class OpenStore: Sendable {
         var board = KnownBoard()
         var waitingTasks: WaitingTasks?
         var lockWaiters: LockWaiters?
-        var noteProgram: LockNote.Program?
+        var lockTable: LockTable?
     }
 
     private nonisolated(unsafe) var lazy = Lazy()

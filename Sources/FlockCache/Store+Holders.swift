@@ -13,7 +13,9 @@ package struct Holding: Sendable {
     package let isKeyWhole: Bool
     /// nil where it is not known who.
     package let holder: Holder?
-    /// How many wait for it; nil where nobody counts. Those who wait for a lock that shares its place on the
+    /// How many wait for it; nil where nobody counts.
+    ///
+    /// Those who wait for a lock that shares its place on the
     /// board are counted too.
     package let waiters: Int?
 }

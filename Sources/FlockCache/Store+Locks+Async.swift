@@ -25,7 +25,8 @@ extension Store {
             }
             return held
         }
-        try session.checkOrder(of: names)
+        let owner = HeldKeys.Owner.current
+        try session.checkOrder(of: names, for: owner)
         let attempt = LockAttempt(session, names, mode, WaitSpan(limit))
         if let rest = try attempt.step(isLate: false) {
             var notice = WaitNotice(session.configuration)
@@ -37,7 +38,7 @@ extension Store {
             case .cancelled: throw CancellationError()
             }
         }
-        return try session.heldLock(attempt)
+        return attempt.heldLock(for: owner)
     }
 
     /// Runs a closure holding all the locks.
@@ -74,7 +75,8 @@ extension Store {
         try await HeldByTask.$current.withValue(HeldByTask(lock.held)) {
             result = try await body()
         }
-        return result.take()!
+        guard let result = result.take() else { preconditionFailure("the closure has returned") }
+        return result
     }
 }
 

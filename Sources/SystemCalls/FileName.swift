@@ -20,6 +20,14 @@ package struct FileName: Hashable, Sendable, ExpressibleByStringLiteral {
         self.terminated = terminated
     }
 
+    /// A number as two lower-case hexadecimal digits; one allocation.
+    package init(twoDigits number: UInt8) {
+        func digit(_ value: UInt8) -> UInt8 {
+            value + (value < 10 ? UInt8(ascii: "0") : UInt8(ascii: "a") - 10)
+        }
+        terminated = [digit(number >> 4), digit(number & 15), 0]
+    }
+
     package init(_ bytes: UnsafeBufferPointer<UInt8>) { unsafe self.init(Array(bytes)) }
 
     package init(_ text: String) { self.init(Array(text.utf8)) }

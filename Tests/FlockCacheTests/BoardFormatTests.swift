@@ -32,14 +32,16 @@ struct BoardFormatTests {
         _ = try makeStore()
         var status = stat()
         #expect(stat(path + "/board", &status) == 0)
-        #expect(status.st_size == 282_624 && status.st_blocks * 512 >= 282_624)
-        let header = "flock-cache board 1 \(status.st_dev) \(status.st_ino)"
+        #expect(status.st_size == 610_304 && status.st_blocks * 512 >= 610_304)
+        let header = "flock-cache board 2 \(status.st_dev) \(status.st_ino)"
         let padding = [UInt8](repeating: 32, count: 63 - header.utf8.count)
         let expected = Array(header.utf8) + padding + [10]
         #expect(contents(of: path + "/board")?.prefix(64).elementsEqual(expected) == true)
-        let offsets = [Board.Word.anyKey, .keys(0), .mutex(0), .keys(255), .mutex(255)].map(
-            \.offset)
-        #expect(offsets == [64, 4096, 4112, 20416, 20432])
+        let offsets = [
+            Board.Word.anyKey, .anyLock, .keys(0), .mutex(0), .keys(255), .mutex(255), .slot(0),
+            .slot(4095),
+        ].map(\.offset)
+        #expect(offsets == [64, 128, 4096, 4112, 20416, 20432, 20480, 610_160])
         #expect(try EntryName("hello").wakeBits == 1 << 29)
     }
 

@@ -29,12 +29,17 @@ import Glibc
 ///                         thread|child VALUE NANOSECONDS
 ///     value DIR KEY       the value of KEY, computed as `Computation` says: waiting if it waits, then
 ///                         value VALUE NANOSECONDS | error CODE
+///     lock MODE MS KEY…   takes locks, see `Locking` → held SLOT
+///     unlock              → done
+///     lock-storm …        takes locks again and again, see `Locking`
+///     lock-subsets …
 ///     tasks …             what tasks do, see `Tasks`
 ///     exit                ends without giving anything up
 @main
 struct Peer: ~Copyable {
     var store: Store
     var claim: Claim?
+    var locked: HeldLock?
     var gate: Int32 = -1
 
     static func main() throws {
@@ -96,6 +101,12 @@ struct Peer: ~Copyable {
         case "value":
             let (directory, key) = Self.split(rest)
             return try value(of: key, Computation(directory))
+        case "lock": return try lock(rest)
+        case "unlock":
+            locked = nil
+            return "done"
+        case "lock-storm": return try lockStorm(rest)
+        case "lock-subsets": return try lockSubsets(rest)
         #if Async
         case "tasks-values": return try values(rest)
         case "tasks-wait": return try waitInTasks(rest)

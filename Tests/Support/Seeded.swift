@@ -11,6 +11,9 @@ package struct Seeded: RandomNumberGenerator {
         print("\(test): FLOCK_CACHE_SEED=\(state)")
     }
 
+    /// For a process or thread of a test that has a seed already.
+    package init(seed: UInt64) { state = seed }
+
     // SplitMix64, by Sebastiano Vigna (public domain algorithm).
     package mutating func next() -> UInt64 {
         state &+= 0x9e37_79b9_7f4a_7c15

@@ -23,6 +23,16 @@ int32_t cfloor_claim_lost(struct cfloor_store *store, const char *ready, const c
 int32_t cfloor_finalize(struct cfloor_store *store, const char *ready, const char *pending);
 int32_t cfloor_get(struct cfloor_store *store, const char *ready);
 
+/// Opens a file of a directory, locks a byte of it, and closes it: 0, or -1 on failure.
+int32_t cfloor_lock(int32_t directory, const char *name, int64_t byte);
+
+/// A lock with what most would write first: sleep on a word until somebody who releases it wakes one of
+/// those who sleep. It is a byte of an open file, and four words are in memory that is shared. Whoever comes
+/// tries first, or sleeps where others do, which is told by a count (polite 1) or, so that the killed do not
+/// count, by a time that sleepers put 100 ms ahead (polite 2).
+void cfloor_wake_one_lock(int32_t file, uint32_t *words, int32_t shared, int32_t polite);
+void cfloor_wake_one_unlock(int32_t file, uint32_t *word);
+
 int64_t cfloor_now(void);  // monotonic, ns
 
 /// SQLite, loaded when the benchmark runs.

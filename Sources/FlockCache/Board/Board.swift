@@ -68,7 +68,8 @@ final class Board: Sendable {
 
     /// Whether somebody seems to wait for a word.
     func isWaitedFor(_ word: Word) -> Bool {
-        memory.time(at: word.offset + 8) > BootTime.now
+        let time = memory.time(at: word.offset + 8)
+        return time.nanoseconds != 0 && time > BootTime.now
     }
 
     /// Waits until the word has changed since `announce`, or the time has come.

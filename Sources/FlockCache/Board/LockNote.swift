@@ -32,8 +32,13 @@ struct LockNote: Sendable {
         words[2] = UInt64(bitPattern: since.nanoseconds)
         words[3] = program.process
         words[4] = UInt64(name.key.bytes.count) | kind.number << 32
-        for index in 0..<9 {
-            words[Self.keyStart + index] = word(of: name.key.bytes, index)
+        var span = words.mutableSpan
+        span.withUnsafeMutableBytes { words in
+            name.key.bytes.withUnsafeBytes { key in
+                let part = UnsafeMutableRawBufferPointer(rebasing: words[(8 * Self.keyStart)...])
+                part.copyMemory(
+                    from: UnsafeRawBufferPointer(rebasing: key.prefix(Self.longestKey)))
+            }
         }
         words[Self.commandStart] = program.command.0
         words[Self.commandStart + 1] = program.command.1

@@ -24,7 +24,7 @@ enum Layout {
 
     /// In `locks`: a file of the lock table.
     static func lockTable(_ index: Int) -> FileName {
-        FileName(hexadecimal(UInt64(index), digits: 2))
+        FileName(twoDigits: UInt8(index))
     }
 
     static let shardCount = 256

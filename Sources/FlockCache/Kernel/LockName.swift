@@ -37,9 +37,9 @@ package struct LockName: Sendable {
     /// What stands there twice, or meets in one byte, is taken once: a second time it would be waited for
     /// in vain.
     static func inOrder(_ keys: [Store.Key]) throws(StoreError) -> [LockName] {
+        if keys.count == 1 { return [try LockName(keys[0])] }
         var names: [LockName] = []
         for key in keys { names.append(try LockName(key)) }
-        if names.count < 2 { return names }
         names.sort { $0.key.precedes($1.key) }
         var merged: [LockName] = []
         for name in names where !merged.contains(where: { $0.hash == name.hash }) {

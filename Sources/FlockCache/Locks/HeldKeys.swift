@@ -1,32 +1,33 @@
 internal import Synchronization
 internal import SystemCalls
 
-/// Which store a lock is in, whatever path leads to it.
-struct StoreIdentity: Equatable, Sendable {
-    let device, inode: UInt64
-}
-
 /// The locks that one call got, as long as they are held.
 ///
 /// While they are, they are registered under the thread or task that asked for them: whoever holds B and
 /// waits for A < B may wait for somebody who holds A and waits for B. So such a wait is refused.
 final class HeldKeys: Sendable {
-    let locks: [KeyLock]
-    let store: StoreIdentity
+    // Apart, because an array for one is an allocation.
+    private let first: KeyLock?
+    private let others: [KeyLock]
+    /// nil where nothing is held.
+    let store: StoreIdentity?
     private let epoch = ForkEpoch.current
-    private let owner = Owner.current
+    private let owner: Owner
     private let isOver = Atomic<Bool>(false)
     /// Where it stands in its owner's list; under the lock of that.
     fileprivate nonisolated(unsafe) var index = 0
 
-    init(_ locks: [KeyLock], in store: StoreIdentity) {
-        self.locks = locks
+    init(_ first: KeyLock?, _ others: [KeyLock], in store: StoreIdentity?, for owner: Owner) {
+        self.owner = owner
+        self.first = first
+        self.others = others
         self.store = store
         HeldRegister.add(self, of: owner)
     }
 
     /// Which slot is held of a lock with slots.
-    var slot: Int? { locks.first.flatMap { $0.hasSlots ? $0.slot : nil } }
+    var slot: Int? { first.flatMap { $0.hasSlots ? $0.slot : nil } }
+    var locks: [KeyLock] { (first.map { [$0] } ?? []) + others }
     var keys: [Store.Key] { locks.map { $0.name.key } }
     /// Whether the locks are held, and not by the process that this one was forked from.
     var isHeld: Bool { !isOver.load(ordering: .relaxed) && epoch == ForkEpoch.current }
@@ -35,8 +36,12 @@ final class HeldKeys: Sendable {
     func release() {
         guard !isOver.exchange(true, ordering: .relaxed), epoch == ForkEpoch.current else { return }
         HeldRegister.remove(self, of: owner)
-        for lock in locks.reversed() { lock.end() }
+        for lock in others.reversed() { lock.end() }
+        first?.end()
     }
+
+    /// The processes that had the locks before and did not release them.
+    var killedHolders: [Int32] { locks.compactMap { $0.killedHolder } }
 
     func note(command: [UInt8]) { for lock in locks { lock.note(command: command) } }
 
@@ -47,7 +52,8 @@ final class HeldKeys: Sendable {
     /// A key among these that keeps a wait for another from being safe: that one, or one behind it.
     fileprivate func obstacle(to key: Store.Key, in store: StoreIdentity) -> Store.Key? {
         guard isHeld, self.store == store else { return nil }
-        for lock in locks where !lock.name.key.precedes(key) { return lock.name.key }
+        if let first, !first.name.key.precedes(key) { return first.name.key }
+        for lock in others where !lock.name.key.precedes(key) { return lock.name.key }
         return nil
     }
 }
@@ -94,6 +100,13 @@ private enum HeldRegister {
         return body(&lists[bucket])
     }
 
+    /// False where it holds nothing for sure.
+    static func mayHave(_ owner: HeldKeys.Owner) -> Bool {
+        // A task may be the child of one that does.
+        if case .task = owner { return true }
+        return with(owner) { !$0.isEmpty }
+    }
+
     static func add(_ keys: HeldKeys, of owner: HeldKeys.Owner) {
         with(owner) { list in
             keys.index = list.count
@@ -120,20 +133,12 @@ private enum HeldRegister {
 }
 
 extension Session {
-    func storeIdentity() throws(StoreError) -> StoreIdentity {
-        let store = try forWriting()
-        let status = try attempt("use the store", path) { () throws(Errno) in
-            try store.root.status()
-        }
-        return StoreIdentity(device: status.device, inode: status.inode)
-    }
-
     /// Refuses a wait that goes downwards in the order of keys from what this thread, task or process tree
     /// holds, or for that itself.
-    func checkOrder(of names: [LockName]) throws(StoreError) {
-        guard let first = names.first?.key else { return }
-        let store = try storeIdentity()
-        let owner = HeldKeys.Owner.current
+    func checkOrder(of names: [LockName], for owner: HeldKeys.Owner) throws(StoreError) {
+        guard let first = names.first?.key, InheritedLocks.areAny || HeldRegister.mayHave(owner)
+        else { return }
+        let store = try forWriting().lockTable().identity
         var obstacle = HeldRegister.first(of: owner) { keys in
             // The register has other threads' too, where they share a list.
             keys.isOwned(by: owner) ? keys.obstacle(to: first, in: store) : nil

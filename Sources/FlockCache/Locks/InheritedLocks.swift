@@ -77,6 +77,8 @@ package enum InheritedLocks {
         }
     }()
 
+    static var areAny: Bool { value != nil }
+
     /// Refuses a wait for a key that goes downwards from what an ancestor holds, or for that itself.
     static func check(
         _ key: Store.Key, in store: StoreIdentity, _ session: Session
@@ -103,7 +105,8 @@ package enum InheritedLocks {
 extension HeldKeys {
     /// The entries of the variable for these locks.
     fileprivate func entries(of session: [UInt8]) -> [[UInt8]] {
-        locks.map { lock in
+        guard let store else { return [] }
+        return locks.map { lock in
             let parts: [[UInt8]] = [
                 Array("lock".utf8), session, Array(String(store.device).utf8),
                 Array(String(store.inode).utf8), lock.modeText,

@@ -21,10 +21,13 @@ final class KeyLock: @unchecked Sendable {
     let name: LockName
     private let mode: HeldLock.Mode
     private let store: OpenStore
+    private let table: LockTable
     private let board: Board?
     private var file: LockFile?
-    private var state = State.asking
+    private var state: State
     private var note: LockNote?
+    /// What stood on the board when the lock was got.
+    private var former: LockNote?
 
     private enum State {
         case asking
@@ -47,18 +50,33 @@ final class KeyLock: @unchecked Sendable {
         let end: BootTime
     }
 
-    init(_ name: LockName, _ mode: HeldLock.Mode, in store: OpenStore) throws(StoreError) {
+    /// Takes the lock if nobody waits for it and it is free: the way of most, in three system calls.
+    ///
+    /// - Parameter start: about now; reading the clock again would take time.
+    init(
+        _ name: LockName, _ mode: HeldLock.Mode, in store: OpenStore, at start: BootTime
+    ) throws(StoreError) {
+        let table = try store.lockTable()
+        let board = store.boardForWaiting()
+        let file = try table.open(for: name)
+        let slot = try attempt("lock", table.file(of: name)) { () throws(Errno) in
+            try Self.isQueueEmpty(name, file, board) ? try file.lock(name, mode) : nil
+        }
         self.name = name
         self.mode = mode
         self.store = store
-        board = store.boardForWaiting()
-        file = try store.openLockTable(name.table)
+        self.table = table
+        self.board = board
+        self.file = consume file
+        state = slot.map { .held(slot: $0) } ?? .asking
+        if let slot { takeNote(slot, since: start) }
     }
 
     deinit { end() }
 
     /// Which of a lock's slots is held, 0 of one that has none; nil where it is not held.
     var slot: Int? { if case .held(let slot) = state { slot } else { nil } }
+    var identity: StoreIdentity { table.identity }
     var hasSlots: Bool { if case .slots = mode { true } else { false } }
     /// How it is held, as programs that are run read it.
     var modeText: [UInt8] {
@@ -73,8 +91,8 @@ final class KeyLock: @unchecked Sendable {
 
     /// Takes the lock if that can be done now, without queueing.
     func tryOnce() throws(StoreError) -> Bool {
-        // Not before those who wait: they were here first. But one who has been stopped keeps nobody out.
-        if try isQueueEmpty() { return try take() }
+        if slot != nil { return true }
+        // Not before those who wait: they were here first. But one who is stopped keeps nobody out.
         return try isFree() ? try take() : false
     }
 
@@ -82,10 +100,12 @@ final class KeyLock: @unchecked Sendable {
     ///
     /// - Parameter isLate: whether the last sleep ended by itself.
     func step(isLate: Bool) throws(StoreError) -> Rest? {
-        if case .asking = state {
-            if try isQueueEmpty(), try take() { return nil }
+        switch state {
+        case .held: return nil
+        case .asking:
             state = .queued
             board?.join(.lock(name))
+        case .queued, .first, .over: break
         }
         // The order that loses no wake-up: announce, look, sleep.
         var seen = announce()
@@ -104,7 +124,9 @@ final class KeyLock: @unchecked Sendable {
     private func announce() -> UInt32 { board?.announce(.lock(name)) ?? 0 }
 
     /// How long the longest sleep is, in nanoseconds: it bounds what a killed waiter or holder, whose death
-    /// nobody tells of, costs the others. With jitter, so that those who began together do not go on together.
+    /// nobody tells of, costs the others.
+    ///
+    /// With jitter, so that those who began together do not go on together.
     ///
     /// A look is one system call; with one every 50 ms a waiter costs about a thousandth of a core.
     private static func nap() -> Int64 { 40_000_000 + BootTime.now.nanoseconds % 15_000_000 }
@@ -119,51 +141,39 @@ final class KeyLock: @unchecked Sendable {
 
     /// Takes the lock if it is free for this mode, and lets the next one to the turnstile.
     private func take() throws(StoreError) -> Bool {
-        guard let slot = try lockByte() else { return false }
-        let path = { self.store.lockFile(Layout.lockTable(self.name.table)) }
-        let isLinked = try attempt("lock", path()) { () throws(Errno) in
-            try file?.status().links != 0
+        var slot: Int?
+        _ = try locking { () throws(Errno) in
+            slot = try file?.lock(name, mode) ?? nil
+            return slot != nil
         }
-        guard isLinked else {
-            // Removed under us: what we hold excludes nobody who comes now.
-            file = try store.openLockTable(name.table)
-            return try take()
+        guard let slot else {
+            // Removed under us: locks of that file exclude nobody who comes now.
+            if try !locking({ () throws(Errno) in try file?.status().links != 0 }) {
+                file = try table.open(for: name)
+                if case .first = state { state = .queued }
+            }
+            return false
         }
         leaveQueue()
         state = .held(slot: slot)
-        takeNote(slot)
+        takeNote(slot, since: BootTime.now)
         return true
-    }
-
-    /// Which of the lock's bytes was locked; nil where none was free.
-    private func lockByte() throws(StoreError) -> Int? {
-        switch mode {
-        case .exclusive: try tryLock(.exclusive, at: name.byte) ? 0 : nil
-        case .shared: try tryLock(.shared, at: name.byte) ? 0 : nil
-        case .slots(let count): try firstFree(of: count)
-        }
-    }
-
-    private func firstFree(of count: Int) throws(StoreError) -> Int? {
-        for slot in 0..<count where try tryLock(.exclusive, at: name.byte + slot) { return slot }
-        return nil
-    }
-
-    private func tryLock(_ mode: LockFile.Mode, at byte: Int) throws(StoreError) -> Bool {
-        try locking { () throws(Errno) in try file?.tryLock(mode, at: byte) == true }
     }
 
     // MARK: The turnstile
 
-    private func isQueueEmpty() throws(StoreError) -> Bool {
+    @inline(__always)
+    private static func isQueueEmpty(
+        _ name: LockName, _ file: borrowing LockFile, _ board: Board?
+    ) throws(Errno) -> Bool {
         if let board, !board.isWaitedFor(.lock(name)) { return true }
-        return try locking { () throws(Errno) in
-            try file?.isLockedByOthers(at: name.turnstile) != true
-        }
+        return try !file.isLockedByOthers(at: name.turnstile)
     }
 
     private func tryTurnstile() throws(StoreError) -> Bool {
-        try tryLock(.exclusive, at: name.turnstile)
+        try locking { () throws(Errno) in
+            try file?.tryLock(.exclusive, at: name.turnstile) == true
+        }
     }
 
     /// Whether nobody at all holds the lock, or one of its slots is free.
@@ -175,7 +185,7 @@ final class KeyLock: @unchecked Sendable {
     }
 
     private func locking(_ body: () throws(Errno) -> Bool) throws(StoreError) -> Bool {
-        try attempt("lock", store.lockFile(Layout.lockTable(name.table)), body)
+        try attempt("lock", table.file(of: name), body)
     }
 
     /// Leaves the queue, and lets the next one move up.
@@ -215,24 +225,40 @@ final class KeyLock: @unchecked Sendable {
 
     /// Keeps the lock in the program that this process is about to execute.
     func keepThroughExecution() throws(StoreError) {
-        try attempt("keep the lock", store.lockFile(Layout.lockTable(name.table))) {
+        try attempt("keep the lock", table.file(of: name)) {
             () throws(Errno) in try file?.keepThroughExecution()
         }
     }
 
     // MARK: Who holds it
 
-    private func takeNote(_ slot: Int) {
+    private func takeNote(_ slot: Int, since: BootTime) {
         guard let board else { return }
-        let kind: LockKind =
-            switch mode {
-            case .exclusive: .exclusive
-            case .shared: .shared
-            case .slots: .slot(slot)
-            }
-        let note = LockNote(name, kind, store.noteProgram(), since: BootTime.now)
+        former = board.note(in: name.slot(slot))
+        let note = LockNote(name, Self.kind(mode, slot), table.program, since: since)
         board.put(note, in: name.slot(slot))
         self.note = note
+    }
+
+    private static func kind(_ mode: HeldLock.Mode, _ slot: Int) -> LockKind {
+        switch mode {
+        case .exclusive: .exclusive
+        case .shared: .shared
+        case .slots: .slot(slot)
+        }
+    }
+
+    /// The process that had the lock before and did not release it; nil for none.
+    ///
+    /// Of this PID namespace. It may still be ending: the kernel frees a process's locks before it kills the
+    /// process's children.
+    var killedHolder: Int32? {
+        guard let former, former.hash == name.hash,
+            former.processNamespace == note?.processNamespace,
+            // Others may share it.
+            mode != .shared || former.kind == .exclusive
+        else { return nil }
+        return former.processID
     }
 
     /// Notes what is run under the lock.
@@ -245,6 +271,26 @@ final class KeyLock: @unchecked Sendable {
 
     /// Who holds the lock, for messages; nil where that is not known.
     func holder() -> Holder? { store.lockHolder(of: name) }
+}
+
+extension LockFile {
+    /// Which of a lock's bytes was locked; nil where none was free, or the file was removed meanwhile.
+    @inline(__always)
+    fileprivate borrowing func lock(_ name: LockName, _ mode: HeldLock.Mode) throws(Errno) -> Int? {
+        var slot: Int?
+        switch mode {
+        case .exclusive: slot = try tryLock(.exclusive, at: name.byte) ? 0 : nil
+        case .shared: slot = try tryLock(.shared, at: name.byte) ? 0 : nil
+        case .slots(let count):
+            for index in 0..<count where slot == nil {
+                if try tryLock(.exclusive, at: name.byte + index) { slot = index }
+            }
+        }
+        guard let slot else { return nil }
+        if try status().links > 0 { return slot }
+        unlock(at: name.byte + slot)
+        return nil
+    }
 }
 
 extension KeyLock.Rest {
@@ -274,15 +320,4 @@ extension KeyLock.Rest {
 
     /// Whether something may have changed since.
     var isOver: Bool { board.map { $0.look(word) != seen } ?? true }
-}
-
-extension OpenStore {
-    /// A file of the lock table.
-    func openLockTable(_ index: Int) throws(StoreError) -> LockFile {
-        let locks = try locksDirectory()
-        let name = Layout.lockTable(index)
-        return try attempt("lock", lockFile(name)) { () throws(Errno) in
-            try openOrMake(name, in: locks, marker)
-        }
-    }
 }

@@ -52,10 +52,11 @@ package final class LockAttempt: @unchecked Sendable {
         while let lock = locks.popLast() { lock.end() }
     }
 
-    /// The locks, all of them held.
-    func takeLocks() -> [KeyLock] {
+    /// The guard of the locks, all of them held, registered as held by this thread or task.
+    func heldLock(for owner: HeldKeys.Owner) -> HeldLock {
         defer { locks = [] }
-        return locks
+        let others = Array(locks.dropFirst())
+        return HeldLock(HeldKeys(locks.first, others, in: locks.first?.identity, for: owner))
     }
 
     /// The key that is waited for.
@@ -69,7 +70,7 @@ package final class LockAttempt: @unchecked Sendable {
     private func next(in store: OpenStore) throws(StoreError) -> KeyLock? {
         if let last = locks.last, last.slot == nil { return last }
         guard locks.count < names.count else { return nil }
-        let lock = try KeyLock(names[locks.count], mode, in: store)
+        let lock = try KeyLock(names[locks.count], mode, in: store, at: span.start)
         locks.append(lock)
         return lock
     }
@@ -102,12 +103,22 @@ extension Session {
     ) throws(StoreError) -> LockOutcome {
         let names = try LockName.inOrder(keys)
         try mode.check(names)
-        let attempt = LockAttempt(self, names, mode, WaitSpan(waiting))
-        guard waiting != .zero else {
-            if try attempt.tryOnce() { return .held(try heldLock(attempt)) }
-            return busy(attempt)
+        let owner = HeldKeys.Owner.current
+        if waiting != .zero { try checkOrder(of: names, for: owner) }
+        let span = WaitSpan(waiting)
+        if names.count == 1 {
+            // The way of most: nothing to undo where it fails.
+            let lock = try withStore(nil) { (store) throws(StoreError) in
+                try KeyLock(names[0], mode, in: store, at: span.start)
+            }
+            if lock.slot != nil {
+                return .held(HeldLock(HeldKeys(lock, [], in: lock.identity, for: owner)))
+            }
         }
-        try checkOrder(of: names)
+        let attempt = LockAttempt(self, names, mode, span)
+        guard waiting != .zero else {
+            return try attempt.tryOnce() ? .held(attempt.heldLock(for: owner)) : busy(attempt)
+        }
         var isLate = false
         while let rest = try attempt.step(isLate: isLate) {
             guard !attempt.span.isOver else { return busy(attempt) }
@@ -119,7 +130,7 @@ extension Session {
             }
             isLate = rest.sleep(until: attempt.span.deadline)
         }
-        return .held(try heldLock(attempt))
+        return .held(attempt.heldLock(for: owner))
     }
 
     private func busy(_ attempt: LockAttempt) -> LockOutcome {
@@ -127,12 +138,6 @@ extension Session {
         let key = attempt.awaited
         attempt.giveUp()
         return .busy(key, holder)
-    }
-
-    /// The guard of what an attempt has taken, registered as held by this thread or task.
-    func heldLock(_ attempt: LockAttempt) throws(StoreError) -> HeldLock {
-        let locks = attempt.takeLocks()
-        return HeldLock(HeldKeys(locks, in: try storeIdentity()))
     }
 }
 

@@ -78,14 +78,4 @@ extension OpenStore {
             since: .nanoseconds(max(0, BootTime.now.nanoseconds - note.since.nanoseconds)),
             liveness: isThere ? .alive : isHere ? .dead : .unknown, session: nil)
     }
-
-    /// What this process writes on the board when it gets a lock.
-    func noteProgram() -> LockNote.Program {
-        if let known = withLazy({ $0.noteProgram }) { return known }
-        let fresh = LockNote.Program(
-            id: Process.id, processNamespace: (try? place())?.processNamespace ?? 0,
-            command: ProgramName.plain)
-        withLazy { $0.noteProgram = fresh }
-        return fresh
-    }
 }

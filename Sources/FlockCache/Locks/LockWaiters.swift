@@ -16,7 +16,9 @@ final class LockWaiters: Sendable {
         case cancelled
     }
 
-    /// One task's attempt. Used under the lock of the waiters.
+    /// One task's attempt.
+    ///
+    /// Used under the lock of the waiters, and its attempt by the thread.
     final class Ticket: Sendable {
         fileprivate let attempt: LockAttempt
         fileprivate nonisolated(unsafe) var rest: KeyLock.Rest

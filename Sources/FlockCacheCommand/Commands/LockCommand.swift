@@ -85,6 +85,7 @@ private func run(
     ]
     if let slot = lock.slot { own[3].value = Array(String(slot).utf8) }
     let variables = try invocation.variables(own)
+    for process in lock.killedHolders { CommandRun.waitForEnd(of: process) }
     lock.note(command: programName(invocation.command[0]))
     if invocation.has(.inPlace) {
         try failing { () throws(StoreError) in

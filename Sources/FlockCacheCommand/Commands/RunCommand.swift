@@ -49,20 +49,10 @@ extension Verb {
     case .won(let generation, let former):
         if let former {
             words.say("took \(key) over from \(former)")
-            waitForEnd(of: former)
+            CommandRun.waitForEnd(of: former.processID)
         }
         return try Computation(invocation, store, key, generation).run()
     }
-}
-
-/// A runner's claim is free a moment before its COMMAND is killed: the kernel closes its files first, and
-/// tells its children of its death when it is gone.
-///
-/// So that two COMMANDs never run at once, wait for the second. A number that means somebody else by now
-/// costs a tenth of a second.
-private func waitForEnd(of former: Holder) {
-    guard let id = former.processID, let process = try? ProcessDescriptor(id) else { return }
-    try? process.waitForExit(upTo: .milliseconds(100))
 }
 
 /// COMMAND run for a claim that was won.

@@ -58,6 +58,16 @@ struct CommandRun {
         }
     }
 
+    /// Waits for the end of a killed flock-cache whose claim or lock is free.
+    ///
+    /// That is a moment before its COMMAND is killed: the kernel closes its files first, and tells its
+    /// children of its death when it is gone. So that two COMMANDs never run at once, wait for the second. A
+    /// number that means somebody else by now costs a tenth of a second.
+    static func waitForEnd(of former: Int32?) {
+        guard let former, let process = try? ProcessDescriptor(former) else { return }
+        try? process.waitForExit(upTo: .milliseconds(100))
+    }
+
     /// From now on signals are for COMMAND.
     static func catchSignals() throws(Failure) -> CaughtSignals {
         do throws(Errno) {
