@@ -1,6 +1,6 @@
 #!/bin/sh
-# Checks the models of the claim protocol and of the board, and that they fail when a precaution is taken
-# away.
+# Checks the models of the claim protocol, of the board and of the queue of a lock, and that they fail when a
+# precaution is taken away.
 # Needs spin and a C compiler.
 set -eu
 cd "$(dirname "$0")"
@@ -16,8 +16,9 @@ check() {
     shift 2
     spin -a "$@" "$models/$model.pml" > /dev/null
     cc -O2 -w -DSAFETY -DCOLLAPSE -o pan pan.c
-    # The longest path has a few hundred steps.
-    ./pan -m20000 > log
+    # The longest path has a few hundred steps. In the queue some stop for ever.
+    if [ "$model" = lock ]; then ends=-E; else ends=; fi
+    ./pan $ends -m20000 > log
     case $(sed -n 's/.*errors: \([0-9]*\).*/\1/p' log) in
         0) found=holds ;;
         *) found=fails ;;
@@ -43,5 +44,13 @@ check fails board -DWORD_LAST
 check fails board -DNO_WORD
 check fails board -DWAKE_FIRST
 check fails board -DSHORT
+check holds lock
+check holds lock -DTIMEOUT
+check holds lock -DSTOP
+check holds lock -DKILL=1
+check fails lock -DNO_TURN
+check fails lock -DTIMEOUT -DNO_PASSING_ON
+check fails lock -DLOOK_FIRST
+check fails lock -DSTOP -DNO_LATE
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]

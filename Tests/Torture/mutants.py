@@ -88,6 +88,11 @@ MUTANTS = [
         "try? mine.file.write(section, at: mine.text.count)",
         ["errno.py ^finalize$"]),
     Mutant(
+        "who waits behind a stopped one does not look at the lock", "Locks/KeyLock.swift",
+        "if isLate, try isFree(), try take() { return nil }",
+        "_ = isLate",
+        ["lock.py stop.*queue"]),
+    Mutant(
         "a value is not synchronised before its rename", "Claims/Finalizing.swift",
         "if store.isDurable { try mine.file.sync() }",
         "",
