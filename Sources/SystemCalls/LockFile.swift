@@ -30,11 +30,13 @@ package struct LockFile: ~Copyable, Sendable {
         }
     }
 
-    /// Drops the lock on a range.
-    package func unlock(at offset: Int, count: Int = 1) {
-        // Dropping a range of an open file cannot fail but by lack of memory for splitting a range,
-        // and ranges here are dropped as they were taken.
-        _ = csystem_lock(number, Int32(csystem_unlocked), Int64(offset), Int64(count))
+    /// Drops the lock on a range; false where the kernel would not, and only closing the file does.
+    ///
+    /// It cannot fail but by lack of memory for splitting a range, and ranges here are dropped as they were
+    /// taken.
+    @discardableResult
+    package func unlock(at offset: Int, count: Int = 1) -> Bool {
+        csystem_lock(number, Int32(csystem_unlocked), Int64(offset), Int64(count)) == 0
     }
 
     /// Whether somebody else has a lock there, of any kind; one's own do not count.

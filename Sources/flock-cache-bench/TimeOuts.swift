@@ -21,26 +21,29 @@ struct TimeOuts {
     func run() throws {
         let store = try Store(at: directory + "/store")
         guard case .won(let claim) = try store.claim("key") else { fatalError("it is taken") }
+        let held = try store.lock(["key"])
         print("how late waits end, \(Self.waiters) at a time (bounds: never early, p99 20 ms)")
-        for isStorm in [false, true] {
-            print(isStorm ? "  under a signal every 100 µs" : "  undisturbed")
+        for (isStorm, isLock) in [(false, false), (true, false), (false, true), (true, true)] {
+            let what = isLock ? "for a lock" : "for a claim"
+            print("  \(what), \(isStorm ? "under a signal every 100 µs" : "undisturbed")")
             for (milliseconds, rounds) in [
                 (10, 25), (30, 20), (100, 10), (300, 4), (1000, 2), (5000, 1),
             ]
             where !isShort || milliseconds <= 300 {
-                measure(milliseconds, rounds, isStorm)
+                measure(milliseconds, rounds, isStorm, isLock)
             }
         }
         try claim.abandon()
+        held.release()
     }
 
-    private func measure(_ milliseconds: Int, _ rounds: Int, _ isStorm: Bool) {
+    private func measure(_ milliseconds: Int, _ rounds: Int, _ isStorm: Bool, _ isLock: Bool) {
         var action = sigaction()
         action.__sigaction_handler.sa_handler = { _ in }
         // Without SA_RESTART: every signal interrupts what a thread waits in.
         guard sigaction(SIGUSR1, &action, nil) == 0 else { fatalError("sigaction") }
         let waiters = (0..<Self.waiters).map { _ in
-            Waiter(directory + "/store", milliseconds, rounds)
+            Waiter(directory + "/store", milliseconds, rounds, isLock)
         }
         if isStorm { storm(waiters) }
         let late = waiters.flatMap { $0.join() }
@@ -62,18 +65,30 @@ private final class Waiter: @unchecked Sendable {
 
     var isDone: Bool { done.load(ordering: .acquiring) }
 
-    init(_ path: String, _ milliseconds: Int, _ rounds: Int) {
+    init(_ path: String, _ milliseconds: Int, _ rounds: Int, _ isLock: Bool) {
         thread = start {
             guard let store = try? Store(at: path) else { fatalError("no store") }
             for _ in 0..<rounds {
                 let begin = cfloor_now()
-                guard
-                    case .pending? = try? store.claim(
-                        "key", wait: .upTo(.milliseconds(milliseconds)))
-                else { fatalError("the claim has ended") }
+                Self.waitInVain(store, .upTo(.milliseconds(milliseconds)), isLock)
                 self.late.append(cfloor_now() - begin - Int64(milliseconds) * 1_000_000)
             }
             self.done.store(true, ordering: .releasing)
+        }
+    }
+
+    private static func waitInVain(_ store: Store, _ wait: Store.Wait, _ isLock: Bool) {
+        guard isLock else {
+            guard case .pending? = try? store.claim("key", wait: wait) else {
+                fatalError("the claim has ended")
+            }
+            return
+        }
+        do throws(StoreError) {
+            try store.lock(["key"], wait: wait).release()
+            fatalError("the lock is free")
+        } catch {
+            guard error.code == .timedOut else { fatalError("\(error)") }
         }
     }
 
@@ -134,6 +149,27 @@ struct Idle {
         let part = (Double(used) / Double(seconds) / 100).rounded() / 100
         print("an idle waiter used \(used) µs in \(seconds) s: \(part) % of a core (bound 0.2 %)")
         try claim.abandon()
+        try forALock(store)
+    }
+
+    /// One that waits for a lock looks more often: a death is noticed within 55 ms.
+    private func forALock(_ store: Store) throws {
+        let held = try store.lock(["key"])
+        let before = Self.processorTime()
+        // Another thread: one that waited for itself would be refused.
+        let thread = start {
+            do throws(StoreError) {
+                try store.lock(["key"], wait: .upTo(.seconds(seconds))).release()
+                fatalError("the lock is free")
+            } catch {
+                guard error.code == .timedOut else { fatalError("\(error)") }
+            }
+        }
+        pthread_join(thread, nil)
+        let used = Self.processorTime() - before
+        let part = (Double(used) / Double(seconds) / 100).rounded() / 100
+        print("one idle at a lock used \(used) µs in \(seconds) s: \(part) % of a core")
+        held.release()
     }
 
     /// In microseconds.

@@ -16,6 +16,10 @@ struct CompileTests {
         #"store.value(for: "key") { "value".utf8 }"#,
         #"store.value(for: "key", maxAge: .seconds(60), wait: .forever) { [1, 2] }"#,
         #"store.claim("key", wait: .upTo(.seconds(1)))"#,
+        #"store.lock(["a", "b"])"#,
+        #"store.lock(["a"], mode: .shared, wait: .forever)"#,
+        #"store.withLock("a") { 7 }"#,
+        #"store.withLock("a", "b", mode: .exclusive, wait: .upTo(.seconds(5))) { () throws -> Int in 7 }"#,
         #"store.claim("key", maxAge: .seconds(60), staleAfter: .seconds(60), wait: .standard)"#,
     ]
 
@@ -60,6 +64,13 @@ struct CompileTests {
             }
             actor Worker {
                 var count = 0
+                func lock(_ store: Store) async throws {
+                    try await store.withLock("a") { count += 1 }
+                    try await store.withLock("a", "b") { count += 1; await Task.yield() }
+                    let held = try await store.lock(["a", "b"])
+                    count += 1
+                    held.release()
+                }
                 func load(_ store: Store) async throws -> Value {
                     try await store.value(for: "key") { count += 1; return [UInt8(count)] }
                 }
@@ -88,6 +99,8 @@ struct CompileTests {
                 _ = try store.claim("key")
                 _ = try store.entry(for: "key")
                 _ = try store.remove("key")
+                _ = try store.lockIfAvailable(["key"], mode: .slots(3))
+                _ = try store.holders(of: "key")
             }
             """, settings)
         #expect(outcome.code == 0, "\(outcome)")

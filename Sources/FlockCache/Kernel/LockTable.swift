@@ -9,6 +9,13 @@ final class LockTable: Sendable {
     private let locks: Directory
     private let marker: Marker
     private let path: String
+    /// Of each file of the table one that is open and that nobody uses now: opening it anew for each lock
+    /// takes two thirds of a lock's time.
+    ///
+    /// An open file belongs to one acquisition at a time, as if it had been opened for it.
+    private nonisolated(unsafe) let idle: UnsafeMutablePointer<LockFile?>
+    private let mutex = ThreadMutexes(count: 1)
+    private static let count = 64
 
     init(of store: OpenStore) throws(StoreError) {
         locks = try store.locksDirectory()
@@ -17,13 +24,44 @@ final class LockTable: Sendable {
         let status = try attempt("use the store", path) { () throws(Errno) in
             try store.root.status()
         }
+        idle = UnsafeMutablePointer.allocate(capacity: Self.count)
+        for index in 0..<Self.count { (idle + index).initialize(to: nil) }
         identity = StoreIdentity(device: status.device, inode: status.inode)
         program = LockNote.Program(
             id: Process.id, processNamespace: (try? store.place())?.processNamespace ?? 0,
             command: ProgramName.plain)
     }
 
-    /// Opens the file with a lock's bytes.
+    deinit {
+        idle.deinitialize(count: Self.count)
+        idle.deallocate()
+    }
+
+    /// The file with a lock's bytes, for one acquisition.
+    ///
+    /// It may have been removed since it was opened: look at it after locking.
+    func take(for name: LockName) throws(StoreError) -> LockFile {
+        if let file = withIdle(name, { $0.take() }) { return file }
+        return try open(for: name)
+    }
+
+    /// Takes back what was taken, after what was locked was unlocked.
+    func giveBack(_ file: consuming LockFile, for name: LockName) {
+        var returned: LockFile? = consume file
+        withIdle(name) { idle in
+            if idle == nil { idle = returned.take() }
+        }
+    }
+
+    private func withIdle<R: ~Copyable>(
+        _ name: LockName, _ body: (inout LockFile?) -> R
+    ) -> R {
+        _ = mutex.lock(0, until: BootTime(nanoseconds: .max))
+        defer { mutex.unlock(0) }
+        return body(&idle[name.table])
+    }
+
+    /// The same, opened anew.
     func open(for name: LockName) throws(StoreError) -> LockFile {
         try attempt("lock", file(of: name)) { () throws(Errno) in
             try openOrMake(Layout.lockTable(name.table), in: locks, marker)

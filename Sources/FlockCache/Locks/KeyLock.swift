@@ -58,7 +58,7 @@ final class KeyLock: @unchecked Sendable {
     ) throws(StoreError) {
         let table = try store.lockTable()
         let board = store.boardForWaiting()
-        let file = try table.open(for: name)
+        let file = try table.take(for: name)
         let slot = try attempt("lock", table.file(of: name)) { () throws(Errno) in
             try Self.isQueueEmpty(name, file, board) ? try file.lock(name, mode) : nil
         }
@@ -208,7 +208,9 @@ final class KeyLock: @unchecked Sendable {
         case .over: return
         case .held(let slot):
             if let note { board?.remove(note, from: name.slot(slot)) }
-            file = nil
+            if let file = file.take(), file.unlock(at: name.byte + slot) {
+                table.giveBack(file, for: name)
+            }
             wake(name.lockBits)
         case .asking, .queued, .first:
             leaveQueue()

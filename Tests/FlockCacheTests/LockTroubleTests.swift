@@ -1,0 +1,160 @@
+import Glibc
+import SystemCalls
+import TestSupport
+import Testing
+
+@testable import FlockCache
+
+/// Locks where something is missing, removed, stopped, killed or forked.
+@Suite struct LockTroubleTests {
+    private let directory = TemporaryDirectory()
+    private var path: String { directory("store") }
+
+    private func lockInThread(
+        _ store: Store, _ keys: [Store.Key], _ mode: HeldLock.Mode = .exclusive
+    ) -> WaitingThread<Bool> {
+        WaitingThread { look in
+            let outcome = try store.session.lock(keys, mode, waiting: .seconds(30)) { _ in look() }
+            switch consume outcome {
+            case .held(let lock):
+                lock.release()
+                return true
+            case .busy: return false
+            }
+        }
+    }
+
+    /// Where there can be none, or it is lost, in use or before.
+    @Test(arguments: ["none", "lost", "a directory"])
+    func withoutABoardLocksWork(_ trouble: String) throws {
+        let store = try Store(at: path)
+        let held = KeptLock(try store.lock(["key"]))
+        let board = path + "/board"
+        switch trouble {
+        case "none":
+            #expect(unlink(board) == 0 && mkdir(board, 0o700) == 0)
+        case "lost": #expect(unlink(board) == 0)
+        default: #expect(unlink(board) == 0 && mkdir(board, 0o700) == 0)
+        }
+        let other = try Store(at: path)
+        let waiters = (0..<3).map { _ in lockInThread(other, ["key"]) }
+        #expect(waiters.allSatisfy { $0.waitForSleep() })
+        #expect(try other.tryLock(["key"]) == nil)
+        held.release()
+        for waiter in waiters { #expect(try waiter.result()) }
+    }
+
+    /// A file of the lock table that somebody removed excludes nobody; who has the lock keeps it.
+    @Test func aRemovedFileIsMadeAnew() throws {
+        let store = try Store(at: path)
+        let held = KeptLock(try store.lock(["key"]))
+        let waiter = lockInThread(store, ["key"])
+        #expect(waiter.waitForSleep())
+        let file = try LockName("key").table
+        #expect(
+            unlink(
+                "\(path)/locks/"
+                    + String(decoding: hexadecimal(UInt64(file), digits: 2), as: UTF8.self))
+                == 0)
+        held.release()
+        #expect(try waiter.result())
+        try store.lock(["key"]).release()
+    }
+
+    @Test func aStoreThatIsRemovedUnderAWaiterIsMadeAnew() throws {
+        let store = try Store(at: path)
+        let held = KeptLock(try store.lock(["a", "b"]))
+        let waiter = lockInThread(store, ["a", "b"])
+        #expect(waiter.waitForSleep())
+        _ = run("rm", ["-r", path])
+        // The holder's locks are of a store that nobody finds any more.
+        held.release()
+        #expect(try waiter.result())
+        try Store(at: path).lock(["a", "b"]).release()
+    }
+
+    /// What the parent holds the child does not, and ending it there changes nothing.
+    @Test func aForkedChildHasNothing() throws {
+        let peer = PeerProcess(path)
+        #expect(peer.ask("lock x 0 key") == "held -")
+        let answers = [peer.ask("fork"), peer.process.line() ?? ""]
+        let child = answers.compactMap { pid_t($0.dropFirst("child ".count)) }.first ?? 0
+        try #require(child > 0, "\(answers)")
+        defer { kill(child, SIGKILL) }
+        let store = try Store(at: path)
+        #expect(try store.tryLock(["key"]) == nil)
+        #expect(peer.ask("unlock") == "done")
+        #expect(try store.tryLock(["key"]) != nil, "the child has no part in it")
+        #expect(peer.ask("lock x 0 key") == "held -")
+        peer.kill()
+        try store.lock(["key"], wait: .upTo(.seconds(30))).release()
+    }
+
+    /// Killed or stopped at the head of the queue, nobody behind it waits in vain.
+    @Test(arguments: [SIGKILL, SIGSTOP])
+    func theFirstInTheQueueMayEndOrStop(_ signal: Int32) throws {
+        let store = try Store(at: path)
+        let held = KeptLock(try store.lock(["key"]))
+        let first = PeerProcess(path)
+        first.process.tell("lock x 30000 key")
+        let board = try #require(try store.session.forWriting().knownBoard)
+        let word = Board.Word.lock(try LockName("key"))
+        #expect(waitUntil { board.waiters(word) == 1 })
+        // It has the turnstile.
+        let turnstile = try LockName("key").turnstile
+        let file = try store.session.forWriting().lockTable().open(for: LockName("key"))
+        #expect(waitUntil { (try? file.isLockedByOthers(at: turnstile)) == true })
+        first.process.kill(signal)
+        let second = lockInThread(store, ["key"])
+        #expect(second.waitForSleep())
+        held.release()
+        #expect(try second.result())
+        first.kill()
+    }
+
+    /// A writer behind readers that overlap all the time gets its turn, because they queue behind it.
+    @Test func readersDoNotStarveAWriter() throws {
+        let store = try Store(at: path)
+        let isOver = Counter()
+        let reader = { @Sendable (_: Int) -> Int in
+            var count = 0
+            while isOver.value == 0 {
+                guard let held = try? store.lock(["key"], mode: .shared, wait: .upTo(.seconds(30)))
+                else { return -1 }
+                usleep(2000)
+                held.release()
+                count += 1
+            }
+            return count
+        }
+        let readers = WaitingThread<[Int]> { _ in inThreads(8, reader) }
+        for _ in 0..<100 {
+            try store.lock(["key"], wait: .upTo(.seconds(10))).release()
+            sched_yield()
+        }
+        isOver.add(1)
+        #expect(try readers.result().allSatisfy { $0 > 0 })
+    }
+
+    /// Whoever does not wait leaves a queue alone, but for a lock that nobody holds.
+    @Test func whoDoesNotWaitDoesNotOvertake() throws {
+        let store = try Store(at: path)
+        let reader = KeptLock(try store.lock(["key"], mode: .shared))
+        let writer = lockInThread(store, ["key"])
+        #expect(writer.waitForSleep())
+        #expect(try store.tryLock(["key"], .shared) == nil, "a writer waits")
+        reader.release()
+        #expect(try writer.result())
+        #expect(try store.tryLock(["key"], .shared) != nil)
+    }
+
+    @Test func onAReadOnlyOrFullStoreTheErrorSaysSo() throws {
+        _ = try Store(at: path).lock(["key"])
+        let locks = path + "/locks"
+        try #require(chmod(locks, 0o500) == 0)
+        defer { chmod(locks, 0o700) }
+        guard !isRoot else { return }
+        let error = storeError { try Store(at: path).lock(["another"]).release() }
+        #expect(error?.code == .permissionDenied)
+    }
+}
