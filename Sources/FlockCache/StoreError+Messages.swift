@@ -156,13 +156,14 @@ extension StoreError {
     static func wouldGoDown(
         _ key: Store.Key, holding held: Store.Key, of holder: Holder?
     ) -> StoreError {
-        let who = holder.map { "\($0), which this is a part of, holds" } ?? "this program holds"
+        let who = holder.map { "is held by \($0), which this is a part of" }
+        let what = who ?? "is held by this very thread or task, or one that this is a part of"
         return StoreError(
             .wouldDeadlock, "wait for", key: key, holder: holder,
             reason: key == held
-                ? "\(who) it already; it would wait for itself"
-                : "\(who) \(held), and locks are taken in rising order, so that nobody waits in a "
-                    + "circle; take both in one call, or \(key) first, or do not wait")
+                ? "it \(what); it would wait for itself"
+                : "\(held) \(what), and locks are taken in rising order, so that nobody waits in a "
+                    + "circle; take both at once, or \(key) first, or do not wait")
     }
 
     static func lockWaitEnded(_ key: Store.Key?, _ holder: Holder?) -> StoreError {
