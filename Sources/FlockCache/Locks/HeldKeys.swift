@@ -84,20 +84,18 @@ extension HeldKeys {
 
 /// What this process holds, by the threads and tasks that asked for it.
 private enum HeldRegister {
-    /// Threads that lock much are not to wait for one another here.
     static let count = 64
-    private static let mutexes = ThreadMutexes(count: count)
     private nonisolated(unsafe) static let lists: UnsafeMutablePointer<[HeldKeys]> = {
         let lists = UnsafeMutablePointer<[HeldKeys]>.allocate(capacity: count)
         lists.initialize(repeating: [], count: count)
         return lists
     }()
 
+    /// Under the lock that forks wait for: in a child nobody is left in the middle of this.
     private static func with<R>(_ owner: HeldKeys.Owner, _ body: (inout [HeldKeys]) -> R) -> R {
-        let bucket = owner.bucket
-        _ = mutexes.lock(bucket, until: BootTime(nanoseconds: .max))
-        defer { mutexes.unlock(bucket) }
-        return body(&lists[bucket])
+        ForkEpoch.hold()
+        defer { ForkEpoch.release() }
+        return body(&lists[owner.bucket])
     }
 
     /// False where it holds nothing for sure.

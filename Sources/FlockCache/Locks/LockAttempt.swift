@@ -24,8 +24,8 @@ package final class LockAttempt: @unchecked Sendable {
     /// When it throws, everything is given up.
     ///
     /// - Parameter isLate: whether the last sleep ended by itself.
-    func step(isLate: Bool) throws(StoreError) -> KeyLock.Rest? {
-        var rest: KeyLock.Rest?
+    func step(isLate: Bool) throws(StoreError) -> LockRest? {
+        var rest: LockRest?
         var isLate = isLate
         try going { store throws(StoreError) in
             rest = nil

@@ -21,12 +21,12 @@ final class LockWaiters: Sendable {
     /// Used under the lock of the waiters, and its attempt by the thread.
     final class Ticket: Sendable {
         fileprivate let attempt: LockAttempt
-        fileprivate nonisolated(unsafe) var rest: KeyLock.Rest
+        fileprivate nonisolated(unsafe) var rest: LockRest
         fileprivate nonisolated(unsafe) var isCancelled = false
         fileprivate nonisolated(unsafe) var end: End?
         fileprivate nonisolated(unsafe) var resume: (@Sendable (End) -> Void)?
 
-        init(_ attempt: LockAttempt, _ rest: KeyLock.Rest) {
+        init(_ attempt: LockAttempt, _ rest: LockRest) {
             self.attempt = attempt
             self.rest = rest
         }
@@ -144,7 +144,7 @@ final class LockWaiters: Sendable {
     /// means. The others only end in time.
     private func lookAll(_ waiting: [Ticket]) -> BootTime {
         var next = BootTime(nanoseconds: .max)
-        var passed: Set<KeyLock.Rest.Line> = []
+        var passed: Set<LockRest.Line> = []
         var isAnyOver = false
         for ticket in waiting {
             let now = BootTime.now
@@ -184,7 +184,7 @@ final class LockWaiters: Sendable {
 extension Session {
     /// Waits for an attempt that has begun to be over, or the task to be cancelled.
     nonisolated(nonsending) func wait(
-        for attempt: LockAttempt, _ rest: KeyLock.Rest
+        for attempt: LockAttempt, _ rest: LockRest
     ) async throws(StoreError) -> LockWaiters.End {
         let store = try forWriting()
         let waiters = store.withLazy { lazy in
