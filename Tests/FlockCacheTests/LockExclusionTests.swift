@@ -23,6 +23,25 @@ import Testing
         for peer in peers { #expect(peer.process.line() == "done \(count) 0") }
     }
 
+    /// Two that lock in different stores overlap: what shows the others' exclusion would show its absence.
+    @Test func bothDetectorsNotice() throws {
+        var random = Seeded("LockExclusionTests, detectors")
+        let peers = ["one", "two"].map { PeerProcess(directory($0)) }
+        var seen = 0
+        // They race for one key; a few thousand rounds overlap many times.
+        for _ in 0..<20 where seen < 100 {
+            for peer in peers {
+                let seed = UInt64.random(in: 0...1 << 40, using: &random)
+                peer.process.tell("lock-storm \(seed) 2000 1 \(directory.path)")
+            }
+            for peer in peers {
+                let words = (peer.process.line() ?? "").split(separator: " ")
+                seen += words.last.flatMap { Int($0) } ?? 0
+            }
+        }
+        #expect(seen >= 100)
+    }
+
     /// With holders and waiters killed in between: what they held is free, and nothing else is.
     @Test func killingSomeLeavesTheOthersApart() throws {
         var random = Seeded("LockExclusionTests, kills")
