@@ -13,6 +13,8 @@ package struct Holding: Sendable {
     package let isKeyWhole: Bool
     /// nil where it is not known who.
     package let holder: Holder?
+    /// How long until it ends by itself; nil where it does not.
+    package let timeLeft: Duration?
     /// How many wait for it; nil where nobody counts.
     ///
     /// Those who wait for a lock that shares its place on the
@@ -39,9 +41,8 @@ extension Session {
         var holdings = try store.heldLocks().map { Holding($0) }
         var claims = Store.Entries(self, .pending, prefix: nil)
         while let claim = try claims.next() {
-            if case .pending(let holder) = claim.state {
-                holdings.append(Holding(claimOf: claim.key, holder))
-            }
+            // Nil where it has ended meanwhile.
+            if let holding = try claimHolding(of: claim.key, in: store) { holdings.append(holding) }
         }
         return holdings
     }
@@ -61,15 +62,28 @@ extension Session {
         if isLocked && !holdings.contains(where: { $0.isOfSlot0 }) {
             holdings.insert(Holding(lockOf: key), at: 0)
         }
-        guard key.bytes.count <= EntryName.longestKey else { return holdings }
-        let entry = try EntryName(key)
-        if let directory = try store.shardDirectory(entry.shard, making: false),
-            case .whole(let claim) = try store.readPending(entry, in: directory)
+        if key.bytes.count <= EntryName.longestKey,
+            let claim = try claimHolding(of: key, in: store)
         {
-            let holder = store.holder(of: claim, standing: try store.standing(of: claim))
-            holdings.append(Holding(claimOf: key, holder))
+            holdings.append(claim)
         }
         return holdings
+    }
+
+    private func claimHolding(
+        of key: Store.Key, in store: OpenStore
+    ) throws(StoreError) -> Holding? {
+        let entry = try EntryName(key)
+        guard let directory = try store.shardDirectory(entry.shard, making: false),
+            case .whole(let claim) = try store.readPending(entry, in: directory)
+        else { return nil }
+        let here = try store.place()
+        return Holding(
+            kind: .claim, key: key, isKeyWhole: true,
+            holder: store.holder(of: claim, standing: try store.standing(of: claim)),
+            timeLeft: claim.deadline.map {
+                .microseconds($0.timeLeft(of: claim.place, from: here))
+            }, waiters: nil)
     }
 }
 
@@ -77,17 +91,14 @@ extension Holding {
     fileprivate init(_ lock: LockListing) {
         self.init(
             kind: .lock(lock.kind), key: lock.key ?? lock.keyStart, isKeyWhole: lock.key != nil,
-            holder: lock.holder, waiters: lock.waiters)
-    }
-
-    fileprivate init(claimOf key: Store.Key, _ holder: Holder) {
-        self.init(kind: .claim, key: key, isKeyWhole: true, holder: holder, waiters: nil)
+            holder: lock.holder, timeLeft: nil, waiters: lock.waiters)
     }
 
     /// A lock of which the board knows nothing.
     fileprivate init(lockOf key: Store.Key) {
         self.init(
-            kind: .lock(.exclusive), key: key, isKeyWhole: true, holder: nil, waiters: nil)
+            kind: .lock(.exclusive), key: key, isKeyWhole: true, holder: nil, timeLeft: nil,
+            waiters: nil)
     }
 
     fileprivate var isOfSlot0: Bool {

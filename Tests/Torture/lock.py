@@ -123,7 +123,7 @@ def attack_kill(rig, point, queued):
 def waiting(store):
     """How many wait, as `who` says."""
     for line in store.run("who", KEY).out.decode().splitlines():
-        return int(line.split("\t")[5])
+        return int(line.split("\t")[6])
     return 0
 
 

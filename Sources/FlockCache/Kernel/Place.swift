@@ -84,6 +84,11 @@ struct Stamp: Equatable, Sendable {
             ? Self.bootNow - boot : max(0, WallClock.microseconds - wall)
     }
 
+    /// Microseconds from now until this moment of `place`, seen from `here`; not below zero.
+    func timeLeft(of place: Place, from here: Place) -> Int64 {
+        max(0, place.sharesClock(with: here) ? boot - Self.bootNow : wall - WallClock.microseconds)
+    }
+
     /// Whether this moment of `place` has come.
     func hasCome(of place: Place, from here: Place) -> Bool {
         place.sharesClock(with: here) ? Self.bootNow >= boot : WallClock.microseconds >= wall

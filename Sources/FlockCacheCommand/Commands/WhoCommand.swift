@@ -11,9 +11,10 @@ extension Verb {
         name: "who", summary: "Tell who holds what.", operands: ["[KEY]"], options: [.watch],
         detail: """
             A line for each lock that is held and each claim that is PENDING, with tabs between:
-            KIND KEY PID COMMAND AGE-SECONDS WAITING. KIND is lock, shared, slot-N or claim; what is
-            not known is '-'. A key that is longer than 72 bytes may end with '…'. Of several who
-            share a lock it is the last to come. WAITING counts those who wait for the lock, or for
+            KIND KEY PID COMMAND AGE LEFT WAITING. KIND is lock, shared, slot-N or claim. AGE and LEFT
+            are seconds: since when it is held, and until it ends by itself. '-' is for what does
+            not apply or is not known. A key of more than 72 bytes may end with '…'. Of several
+            who share a lock it is the last to come. WAITING counts those who wait for the lock, or for
             another that shares its place on the board; it is for people.
             With KEY: only that, and exit 1 when nobody holds it.
             """,
@@ -55,7 +56,7 @@ private func show(_ holdings: [Holding], _ invocation: Invocation) throws(Failur
 /// Rows for people: under headings, in columns.
 private func aligned(_ rows: [[String]]) -> [String] {
     guard !rows.isEmpty else { return [] }
-    let rows = [["KIND", "KEY", "PID", "COMMAND", "SECONDS", "WAITING"]] + rows
+    let rows = [["KIND", "KEY", "PID", "COMMAND", "AGE", "LEFT", "WAITING"]] + rows
     let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
     return rows.map { row in
         zip(row, widths).map { $0 + String(repeating: " ", count: $1 - $0.count) }
@@ -69,6 +70,7 @@ private func fields(of holding: Holding) -> [String] {
         name(of: holding.kind), holding.key.description + (holding.isKeyWhole ? "" : "…"),
         holder?.processID.map { String($0) } ?? "-", holder?.command ?? "-",
         holder.map { String($0.since.components.seconds) } ?? "-",
+        holding.timeLeft.map { String($0.components.seconds) } ?? "-",
         holding.waiters.map { String($0) } ?? "-",
     ]
 }
@@ -79,6 +81,7 @@ private func members(of holding: Holding) -> [JSON.Member] {
         .init("whole", .truth(holding.isKeyWhole)),
     ]
     if let holder = holding.holder { members.append(.init("holder", JSON.holder(holder))) }
+    if let left = holding.timeLeft { members.append(.init("left", .seconds(left))) }
     if let waiters = holding.waiters { members.append(.init("waiting", .number(waiters))) }
     return members
 }
