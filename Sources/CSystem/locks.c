@@ -24,10 +24,12 @@ int64_t csystem_lock(int32_t file, int32_t mode, int64_t start, int64_t count) {
     return errno == EACCES ? -EAGAIN : -errno;  // CIFS says EACCES for busy
 }
 
-int64_t csystem_is_locked(int32_t file, int64_t start, int64_t count) {
+int64_t csystem_lock_of_others(int32_t file, int64_t start, int64_t count) {
     struct flock lock = range(csystem_exclusive, start, count);
     if (fcntl(file, F_OFD_GETLK, &lock) != 0) return -errno;
-    return lock.l_type != F_UNLCK;
+    return lock.l_type == F_UNLCK ? csystem_unlocked
+           : lock.l_type == F_RDLCK ? csystem_shared
+                                    : csystem_exclusive;
 }
 
 // MARK: Forks

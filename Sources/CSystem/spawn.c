@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -46,33 +47,54 @@ static void restore_what_was_at_start(void) {
 }
 
 // In the child, which uses the parent's memory until it executes: system calls only.
-static int32_t become(const struct csystem_child *child, pid_t parent) {
+static int32_t become(struct csystem_child *child, pid_t parent) {
     restore_what_was_at_start();
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return errno;
     if (getppid() != parent) _exit(127);  // it died before its death would have been told
     if (child->output >= 0 && dup2(child->output, STDOUT_FILENO) < 0) return errno;
     sigprocmask(SIG_SETMASK, &at_start.mask, NULL);
     execvpe(child->arguments[0], child->arguments, child->environment);
+    child->execution_failed = 1;
     return errno;
 }
 
-int64_t csystem_spawn(const struct csystem_child *child) {
+static int64_t start(struct csystem_child *child) {
     volatile int32_t error = 0;
     pid_t parent = getpid();
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    // A command that was started and then has to be killed has done half of something: make sure beforehand
+    // that there is room for its descriptor.
+    int32_t reserve = eventfd(0, EFD_CLOEXEC);
+    if (reserve < 0) return -errno;
+    // What a terminal sends from now on the child gets as well; what it has sent, only we.
+    int32_t from_kernel;
+    int64_t number;
+    while (child->signals >= 0 && (number = csystem_next_signal(child->signals, &from_kernel)) > 0)
+        child->early |= 1ull << number;
     pid_t process = vfork();
     if (process == 0) {
         error = become(child, parent);
         _exit(127);
     }
     int64_t result = process < 0 ? -errno : process;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (process > 0 && error != 0) {
-        waitpid(process, NULL, 0);
-        return -error;
+    close(reserve);
+    if (process < 0) return result;
+    if (error == 0) {
+        int64_t pidfd = csystem_pidfd_open(process);
+        child->pidfd = (int32_t)pidfd;
+        if (pidfd >= 0) return process;
+        error = (int32_t)-pidfd;
+        kill(process, SIGKILL);
     }
+    waitpid(process, NULL, 0);
+    return -error;
+}
+
+int64_t csystem_spawn(struct csystem_child *child) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int64_t result = start(child);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return result;
 }
 

@@ -56,11 +56,12 @@ extension Session {
             holdings.append(Holding(lock))
         }
         let locks = try store.locksDirectory()
-        let isLocked = try attempt("ask for the locks of", path) { () throws(Errno) in
-            try OpenStore.isLocked(name, slot: 0, in: locks)
+        var mode: LockFile.Mode?
+        try attempt("ask for the locks of", path) { () throws(Errno) in
+            mode = try OpenStore.lock(at: name.byte, of: name.table, in: locks)
         }
-        if isLocked && !holdings.contains(where: { $0.isOfSlot0 }) {
-            holdings.insert(Holding(lockOf: key), at: 0)
+        if let mode, !holdings.contains(where: { $0.isOfSlot0 }) {
+            holdings.insert(Holding(of: key, mode == .shared ? .shared : .exclusive), at: 0)
         }
         if key.bytes.count <= EntryName.longestKey,
             let claim = try claimHolding(of: key, in: store)
@@ -95,9 +96,9 @@ extension Holding {
     }
 
     /// A lock of which the board knows nothing.
-    fileprivate init(lockOf key: Store.Key) {
+    fileprivate init(of key: Store.Key, _ kind: LockKind) {
         self.init(
-            kind: .lock(.exclusive), key: key, isKeyWhole: true, holder: nil, timeLeft: nil,
+            kind: .lock(kind), key: key, isKeyWhole: true, holder: nil, timeLeft: nil,
             waiters: nil)
     }
 

@@ -8,34 +8,65 @@ package final class ChildProcess: Sendable {
     package let id: Int32
     private let descriptor: File
 
+    /// Why a command was not started.
+    package struct Failure: Error {
+        package let errno: Errno
+        /// Whether it could not be executed; otherwise the system lacks something, and it was not tried.
+        package let isOfExecution: Bool
+    }
+
     /// Executes a command with variables, as this process was started: its signals, and its file creation
     /// mask; nothing but descriptors 0 to 2 is inherited.
     ///
     /// - Parameters:
     ///   - arguments: the first is the program, looked for in `PATH` unless it has a slash.
     ///   - output: what the command has as standard output; nil is this process's own.
-    /// - Throws: why it could not be executed, such as `noEntry`.
+    ///   - signals: those that have come are passed on to it.
+    package init(
+        _ arguments: [[UInt8]], variables: [[UInt8]], output: PipeEnd?,
+        signals: borrowing CaughtSignals
+    ) throws(Failure) {
+        let started = try Started(arguments, variables, output, signals.number)
+        id = started.id
+        descriptor = File(number: started.descriptor)
+    }
+
+    /// The same for a program that catches no signals.
     package init(
         _ arguments: [[UInt8]], variables: [[UInt8]], output: PipeEnd?
-    ) throws(Errno) {
-        let id = Int32(
-            try call {
-                unsafe withStrings(arguments) { arguments in
-                    unsafe withStrings(variables) { variables in
-                        var child = unsafe csystem_child(
-                            arguments: arguments, environment: variables,
-                            output: output?.number ?? -1)
-                        return unsafe csystem_spawn(&child)
-                    }
-                }
-            })
-        self.id = id
-        do throws(Errno) {
-            descriptor = File(number: Int32(try call { csystem_pidfd_open(id) }))
-        } catch {
-            _ = csystem_signal(id, 9)
-            _ = csystem_wait_child(id)
-            throw error
+    ) throws(Failure) {
+        let started = try Started(arguments, variables, output, -1)
+        id = started.id
+        descriptor = File(number: started.descriptor)
+    }
+
+    private struct Started {
+        let id, descriptor: Int32
+
+        init(
+            _ arguments: [[UInt8]], _ variables: [[UInt8]], _ output: PipeEnd?, _ signals: Int32
+        ) throws(Failure) {
+            var child = unsafe csystem_child()
+            do throws(Errno) {
+                id = Int32(
+                    try call {
+                        unsafe withStrings(arguments) { arguments in
+                            unsafe withStrings(variables) { variables in
+                                unsafe child = csystem_child(
+                                    arguments: arguments, environment: variables,
+                                    output: output?.number ?? -1, signals: signals, pidfd: -1,
+                                    early: 0, execution_failed: 0)
+                                return unsafe csystem_spawn(&child)
+                            }
+                        }
+                    })
+            } catch {
+                throw Failure(errno: error, isOfExecution: unsafe child.execution_failed != 0)
+            }
+            descriptor = unsafe child.pidfd
+            for number: Int32 in 1..<64 where unsafe child.early >> UInt64(number) & 1 == 1 {
+                _ = csystem_signal(id, number)
+            }
         }
     }
 

@@ -130,9 +130,15 @@ package struct File: ~Copyable, Sendable {
         if result < 0 { throw Errno(code: Int32(-result)) }
     }
 
+    /// What lock somebody else has there; nil for none.
+    package func lockOfOthers(at offset: Int) throws(Errno) -> LockFile.Mode? {
+        LockFile.Mode(
+            rawValue: Int32(try call { csystem_lock_of_others(number, Int64(offset), 1) }))
+    }
+
     /// Whether somebody else has a lock there; one's own do not count.
     package func isLockedByOthers(at offset: Int, count: Int = 1) throws(Errno) -> Bool {
-        try call { csystem_is_locked(number, Int64(offset), Int64(count)) } == 1
+        try call { csystem_lock_of_others(number, Int64(offset), Int64(count)) } != 0
     }
 
     /// Sets the permissions, whatever the umask.

@@ -41,7 +41,7 @@ package struct LockFile: ~Copyable, Sendable {
 
     /// Whether somebody else has a lock there, of any kind; one's own do not count.
     package func isLockedByOthers(at offset: Int, count: Int = 1) throws(Errno) -> Bool {
-        try call { csystem_is_locked(number, Int64(offset), Int64(count)) } == 1
+        try call { csystem_lock_of_others(number, Int64(offset), Int64(count)) } != 0
     }
 
     /// Keeps the file, and its locks, in the program that this process is about to execute.

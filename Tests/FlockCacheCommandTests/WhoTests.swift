@@ -13,7 +13,7 @@ import Testing
         let claim = stage.start("flock-cache claim claimed; echo; exec cat")
         #expect(claim.line() != nil && claim.line() != nil)
         let rows = stage.who()
-        #expect(rows.count == 5 && rows.allSatisfy { $0.count == 6 }, "\(rows)")
+        #expect(rows.count == 5 && rows.allSatisfy { $0.count == 7 }, "\(rows)")
         func row(_ kind: String, _ key: String, _ process: Child, _ command: String) -> Bool {
             rows.contains {
                 $0[0] == kind && $0[1] == key && $0[2] == "\(process.id)" && $0[3] == command
@@ -163,7 +163,7 @@ import Testing
         for outcome in [stage.run("who"), stage.run("who", key)] {
             let lines = outcome.output.split(separator: 10)
             #expect(lines.count == 1, "\(outcome)")
-            #expect(lines[0].count { $0 == 9 } == 5, "\(outcome)")
+            #expect(lines[0].count { $0 == 9 } == 6, "\(outcome)")
             #expect(lines[0].allSatisfy { $0 == 9 || $0 >= 0x20 && $0 < 0x7f }, "\(outcome)")
         }
         #expect(holder.outcome().code == 0)

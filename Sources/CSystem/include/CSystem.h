@@ -58,8 +58,9 @@ enum { csystem_unlocked = 0, csystem_shared = 1, csystem_exclusive = 2 };
 
 /// Takes, changes or drops a lock on `count` bytes without waiting; -EAGAIN when it is held elsewhere.
 int64_t csystem_lock(int32_t file, int32_t mode, int64_t start, int64_t count);
-/// 1 if an exclusive lock on the bytes would be refused to this description, else 0.
-int64_t csystem_is_locked(int32_t file, int64_t start, int64_t count);
+/// The mode of a lock for which an exclusive one on the bytes would be refused to this description;
+/// csystem_unlocked for none.
+int64_t csystem_lock_of_others(int32_t file, int64_t start, int64_t count);
 
 /// Opens a file that will carry locks. In a child that is forked without exec every such descriptor
 /// is closed at once: a shared description would keep a dead parent's locks, and let parent and child
@@ -149,11 +150,16 @@ struct csystem_child {
     char *const *arguments;    // NULL-ended; the first is looked for in PATH
     char *const *environment;  // NULL-ended
     int32_t output;            // its standard output, or -1 for ours
+    int32_t signals;           // from csystem_catch_signals, or -1
+    // What comes of it:
+    int32_t pidfd;
+    uint64_t early;            // bits of the signals that had come before it was there
+    int32_t execution_failed;  // the error is that it could not be executed
 };
 
 /// Starts a command as this process was started: signals, file creation mask. It is killed when the
-/// calling thread ends. The result is its process, or why it could not be executed.
-int64_t csystem_spawn(const struct csystem_child *child);
+/// calling thread ends. The result is its process, or why it was not started.
+int64_t csystem_spawn(struct csystem_child *child);
 /// Executes a command in place of this process, as this process was started. Returns only if that fails.
 int64_t csystem_execute(char *const *arguments, char *const *environment);
 /// Waits for its end: its exit code, or 128 and the signal that ended it.

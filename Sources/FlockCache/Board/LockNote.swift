@@ -45,6 +45,12 @@ struct LockNote: Sendable {
         words[0] = Self.check(words)
     }
 
+    /// Without a holder: one of several who share the lock, and the others are not known.
+    mutating func forgetHolder() {
+        words[3] = 0
+        rename(to: [])
+    }
+
     mutating func rename(to command: [UInt8]) {
         words[Self.commandStart] = word(of: command, 0)
         words[Self.commandStart + 1] = word(of: command, 1)
@@ -57,8 +63,11 @@ struct LockNote: Sendable {
         self.words = words
     }
 
+    /// Differs from that of every other note, but by chance.
+    var check: UInt64 { words[0] }
     var hash: UInt64 { words[1] }
     var since: BootTime { BootTime(nanoseconds: Int64(bitPattern: words[2])) }
+    /// 0 where it is not known any more.
     var processID: Int32 { Int32(truncatingIfNeeded: words[3]) }
     var processNamespace: UInt64 { words[3] >> 32 }
     var kind: LockKind { LockKind(words[4] >> 32) }

@@ -18,20 +18,26 @@ package enum InheritedLocks {
         let session: UInt64
         let store: StoreIdentity
         let slot: Int
-        let key: Store.Key
+        let name: LockName
 
-        /// nil for another kind of entry.
+        /// nil for another kind of entry, and for nonsense.
         init?(_ text: ArraySlice<UInt8>) {
             let parts = text.split(separator: slash)
             guard parts.count == 6, parts[0] == lockWord[...],
                 let session = sessionNumber(parts[1]),
                 let device = decimal(parts[2]), let inode = decimal(parts[3]),
-                let key = EntryName.decode(parts[5])
+                let slot = Self.isWithoutSlots(parts[4]) ? 0 : decimal(parts[4]),
+                slot < LockName.mostSlots,
+                let key = EntryName.decode(parts[5]), let name = try? LockName(Store.Key(key))
             else { return nil }
             self.session = session
             store = StoreIdentity(device: device, inode: inode)
-            slot = decimal(parts[4]).flatMap { Int(exactly: $0) } ?? 0
-            self.key = Store.Key(key)
+            self.slot = Int(slot)
+            self.name = name
+        }
+
+        private static func isWithoutSlots(_ mode: ArraySlice<UInt8>) -> Bool {
+            mode.elementsEqual("x".utf8) || mode.elementsEqual("s".utf8)
         }
     }
 
@@ -85,34 +91,42 @@ package enum InheritedLocks {
     ) throws(StoreError) {
         guard let value else { return }
         for text in value.split(separator: space) {
-            guard let entry = Entry(text), entry.store == store, !entry.key.precedes(key) else {
-                continue
-            }
+            guard let entry = Entry(text), entry.store == store, !entry.name.key.precedes(key)
+            else { continue }
             let opened = try session.forWriting()
-            let (session, name) = (entry.session, try LockName(entry.key))
+            let (session, name) = (entry.session, entry.name)
             let isHeld = try attempt("ask for the locks of", opened.path) { () throws(Errno) in
                 let locks = try opened.root.openDirectory(Layout.locks)
                 guard try SessionLock.isAlive(session, in: locks) else { return false }
                 return try OpenStore.isLocked(name, slot: entry.slot, in: locks)
             }
             if isHeld {
-                throw .wouldGoDown(key, holding: entry.key, of: opened.lockHolder(of: name))
+                throw .wouldGoDown(key, holding: name.key, of: opened.lockHolder(of: name))
             }
         }
     }
 }
 
 extension HeldKeys {
-    /// The entries of the variable for these locks.
+    /// The entries of the variable for these locks, those of the greatest keys at least.
+    ///
+    /// Whether a wait is refused depends on the greatest alone; and a variable has room for 128 KiB, where a
+    /// key may take 12.
     fileprivate func entries(of session: [UInt8]) -> [[UInt8]] {
         guard let store else { return [] }
-        return locks.map { lock in
+        var entries: [[UInt8]] = []
+        var room = 8192
+        for lock in locks.reversed() {
             let parts: [[UInt8]] = [
                 Array("lock".utf8), session, Array(String(store.device).utf8),
                 Array(String(store.inode).utf8), lock.modeText,
                 EntryName.encode(lock.name.key.bytes),
             ]
-            return Array(parts.joined(separator: [UInt8(ascii: "/")]))
+            let entry = Array(parts.joined(separator: [UInt8(ascii: "/")]))
+            room -= entry.count
+            if room < 0 && !entries.isEmpty { break }
+            entries.append(entry)
         }
+        return entries.reversed()
     }
 }

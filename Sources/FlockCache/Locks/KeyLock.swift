@@ -197,8 +197,9 @@ final class KeyLock: @unchecked Sendable {
         switch state {
         case .over: return
         case .held(let slot):
-            if let note { board?.remove(note, from: name.slot(slot)) }
+            if mode != .shared { takeNoteAway(slot) }
             if let file = file.take(), file.unlock(at: name.byte + slot), isReusable {
+                if mode == .shared { leaveNote(file) }
                 table.giveBack(file, for: name)
             }
             wake(name.lockBits)
@@ -230,6 +231,24 @@ final class KeyLock: @unchecked Sendable {
         let note = LockNote(name, Self.kind(mode, slot), table.program, since: since)
         board.put(note, in: name.slot(slot))
         self.note = note
+    }
+
+    private func takeNoteAway(_ slot: Int) {
+        if let note { board?.remove(note, from: name.slot(slot)) }
+    }
+
+    /// Of several who share a lock the last to come is noted. When that one goes the lock is still held, but
+    /// nobody knows by whom; and the last to go takes away what is left.
+    private func leaveNote(_ file: borrowing LockFile) {
+        guard let board, var left = board.note(in: name.slot(0)), left.hash == name.hash,
+            left.kind == .shared
+        else { return }
+        if (try? file.isLockedByOthers(at: name.byte)) != true {
+            board.remove(left, from: name.slot(0))
+        } else if let note, left.check == note.check {
+            left.forgetHolder()
+            board.put(left, in: name.slot(0))
+        }
     }
 
     private static func kind(_ mode: HeldLock.Mode, _ slot: Int) -> LockKind {

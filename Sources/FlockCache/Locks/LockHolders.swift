@@ -10,7 +10,8 @@ struct LockListing {
     /// As much of the key as the board has.
     let keyStart: Store.Key
     let kind: LockKind
-    let holder: Holder
+    /// nil where it is not known who.
+    let holder: Holder?
     /// How many wait for it, or for another that shares its place on the board.
     let waiters: Int
 }
@@ -31,16 +32,17 @@ extension OpenStore {
     static func isLocked(
         _ name: LockName, slot: Int, in locks: Directory
     ) throws(Errno) -> Bool {
-        try isLocked(name.byte + slot, of: name.table, in: locks)
+        try lock(at: name.byte + slot, of: name.table, in: locks) != nil
     }
 
-    private static func isLocked(
-        _ byte: Int, of table: Int, in locks: Directory
-    ) throws(Errno) -> Bool {
+    /// How somebody else holds a byte of the lock table; nil where nobody does.
+    static func lock(
+        at byte: Int, of table: Int, in locks: Directory
+    ) throws(Errno) -> LockFile.Mode? {
         do throws(Errno) {
-            return try locks.open(Layout.lockTable(table), .read).isLockedByOthers(at: byte)
+            return try locks.open(Layout.lockTable(table), .read).lockOfOthers(at: byte)
         } catch {
-            if error == .noEntry { return false }
+            if error == .noEntry { return nil }
             throw error
         }
     }
@@ -56,7 +58,7 @@ extension OpenStore {
             let index = if case .slot(let index) = note.kind { index } else { 0 }
             guard index < LockName.mostSlots else { continue }
             let isHeld = try attempt("ask for the locks of", path) { () throws(Errno) in
-                try Self.isLocked(byte + index, of: Int(note.hash & 63), in: locks)
+                try Self.lock(at: byte + index, of: Int(note.hash & 63), in: locks) != nil
             }
             guard isHeld else { continue }
             listings.append(
@@ -68,14 +70,26 @@ extension OpenStore {
         return listings
     }
 
-    private func holder(of note: LockNote) -> Holder {
+    /// nil where the one who is noted is not the one who holds it: he has died, and somebody holds the lock
+    /// who left no note.
+    private func holder(of note: LockNote) -> Holder? {
         let isHere = (try? place())?.processNamespace == note.processNamespace
-        let isThere = isHere && Process.exists(note.processID)
+        guard note.processID != 0, !isHere || isThere(note) else { return nil }
         return Holder(
             processID: note.processID,
             command: note.command.isEmpty
                 ? nil : printable(String(decoding: note.command, as: UTF8.self)),
             since: .nanoseconds(max(0, BootTime.now.nanoseconds - note.since.nanoseconds)),
-            liveness: isThere ? .alive : isHere ? .dead : .unknown, session: nil)
+            liveness: isHere ? .alive : .unknown, session: nil)
+    }
+
+    /// Whether the process of a note lives, and began before it got the lock: a later one has its number by
+    /// chance.
+    private func isThere(_ note: LockNote) -> Bool {
+        guard let status = ProcessStatus(of: note.processID) else {
+            return Process.exists(note.processID)
+        }
+        // In ticks of a hundredth of a second on every system that we know.
+        return Int64(clamping: status.startTime) * 10_000_000 <= note.since.nanoseconds + 20_000_000
     }
 }

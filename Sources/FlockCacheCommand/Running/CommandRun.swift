@@ -23,38 +23,57 @@ struct CommandRun {
         to descriptor: Int32, keepingIn value: ValueWriter
     ) throws(Failure) {
         output = PassedOn(to: descriptor, from: value)
-        do throws(Errno) {
-            var reading: PipeEnd?
-            let child = try Self.start(arguments, variables, &reading)
+        var reading: PipeEnd?
+        let child = try Self.start(arguments, variables, &reading, signals)
+        code = try Self.own { () throws(Errno) in
             try passOn(&reading, of: child, signals)
-            code = try child.wait()
-        } catch {
-            throw Self.failure(of: arguments, error)
+            return try child.wait()
         }
     }
 
-    /// Starts COMMAND; from then on only it, and whom it hands it to, can write to the pipe.
+    /// Starts COMMAND with a pipe; from then on only it, and whom it hands it to, can write to that.
     private static func start(
-        _ arguments: [[UInt8]], _ variables: [[UInt8]], _ reading: inout PipeEnd?
-    ) throws(Errno) -> ChildProcess {
-        let pipe = try PipeEnd.pair()
+        _ arguments: [[UInt8]], _ variables: [[UInt8]], _ reading: inout PipeEnd?,
+        _ signals: borrowing CaughtSignals
+    ) throws(Failure) -> ChildProcess {
+        let pipe = try own { () throws(Errno) in try PipeEnd.pair() }
         reading = pipe.reading
-        return try ChildProcess(arguments, variables: variables, output: pipe.writing)
+        return try start(arguments, variables, output: pipe.writing, signals)
+    }
+
+    private static func start(
+        _ arguments: [[UInt8]], _ variables: [[UInt8]], output: PipeEnd?,
+        _ signals: borrowing CaughtSignals
+    ) throws(Failure) -> ChildProcess {
+        do throws(ChildProcess.Failure) {
+            return try ChildProcess(
+                arguments, variables: variables, output: output, signals: signals)
+        } catch {
+            throw error.isOfExecution
+                ? failure(of: arguments, error.errno)
+                : Failure(.ownFailure, "cannot start a command: \(error.errno.message)")
+        }
+    }
+
+    private static func own<R: ~Copyable>(_ body: () throws(Errno) -> R) throws(Failure) -> R {
+        do throws(Errno) {
+            return try body()
+        } catch {
+            throw Failure(.ownFailure, "cannot run a command: \(error.message)")
+        }
     }
 
     /// Runs COMMAND to its end with our own output; returns its exit code, or 128 and the signal that ended
     /// it.
     static func run(_ arguments: [[UInt8]], variables: [[UInt8]]) throws(Failure) -> Int32 {
         let signals = try catchSignals()
-        do throws(Errno) {
-            let child = try ChildProcess(arguments, variables: variables, output: nil)
+        let child = try start(arguments, variables, output: nil, signals)
+        return try own { () throws(Errno) in
             while true {
                 let ready = try waitForAny([(signals.number, false), (child.ended, false)])
                 if ready[1] { return try child.wait() }
                 while let signal = try signals.next(for: child) { child.signal(signal) }
             }
-        } catch {
-            throw failure(of: arguments, error)
         }
     }
 
