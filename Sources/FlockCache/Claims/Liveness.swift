@@ -69,7 +69,7 @@ extension OpenStore {
 }
 
 /// A program's name as a record has it, as text for people.
-private func text(ofCommand encoded: [UInt8]) -> String? {
+func text(ofCommand encoded: [UInt8]) -> String? {
     if encoded.isEmpty { return nil }
     // Also where it needed no decoding: another user may have written the record.
     return printable(String(decoding: EntryName.decode(encoded) ?? encoded, as: UTF8.self))

@@ -12,6 +12,7 @@ enum Layout {
     static let entries: FileName = "entries"
     static let locks: FileName = "locks"
     static let damaged: FileName = "damaged"
+    static let leases: FileName = "leases"
 
     /// In `locks`: shard mutexes and shard blocks.
     static let shards: FileName = "shards"
@@ -36,6 +37,10 @@ enum Layout {
 
     static func shardPath(_ index: Int) -> FileName {
         FileName(Array("entries/".utf8) + hexadecimal(UInt64(index), digits: 2))
+    }
+
+    static func leasePath(_ index: Int) -> FileName {
+        FileName(Array("leases/".utf8) + hexadecimal(UInt64(index), digits: 2))
     }
 
     /// In a shard: a record being written, swept when its session is dead.

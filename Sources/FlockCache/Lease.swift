@@ -1,0 +1,102 @@
+internal import Synchronization
+internal import SystemCalls
+
+/// Exclusion until a time.
+///
+/// Dropped, it is released if it is still ours. It outlives neither its time nor, unless it is renewed, a
+/// process that is stopped: pass ``generation`` to whatever the lease protects, so that it can refuse a holder
+/// that came too late; see ``Store/isCurrent(_:ofLease:)``. In a forked child a lease of the parent is inert.
+public struct Lease: ~Copyable, Sendable {
+    private let ticket: Ticket
+
+    init(
+        _ session: Session, _ key: Store.Key, _ grant: LeaseGrant, timeToLive: Duration,
+        hasSlots: Bool
+    ) {
+        ticket = Ticket(session, key, grant, timeToLive)
+        slot = hasSlots ? grant.slot : nil
+    }
+
+    /// The number of this grant, higher than that of every earlier one of the key: the fencing token.
+    public var generation: Store.Generation { ticket.generation }
+
+    /// Which slot it is, 0 and up; nil where the lease has one holder only.
+    public let slot: Int?
+
+    /// How long it lasts if it is not renewed, by a clock that runs through suspend; zero when it is over.
+    ///
+    /// It may end earlier only by `release`. Nobody else has the lease before it is over.
+    public var timeLeft: Duration { ticket.timeLeft }
+
+    /// Begins the time to live anew.
+    ///
+    /// Also after its time is over, as long as nobody else has got the lease.
+    ///
+    /// - Throws: `.leaseLost` when somebody else has it; nothing is then changed. What the system refuses; the
+    ///   lease then lasts as long as it did.
+    public func renew() throws(StoreError) { try ticket.renew() }
+
+    /// Gives the lease back: what dropping it does, with the error reported.
+    ///
+    /// - Throws: `.leaseLost` when somebody else has it by now.
+    public consuming func release() throws(StoreError) { try ticket.release() }
+
+    var renewable: any RenewableLease { ticket }
+
+    /// What ends exactly once.
+    private final class Ticket: RenewableLease {
+        private let session: Session
+        private let key: Store.Key
+        let generation: Store.Generation
+        let timeToLive: Duration
+        private let epoch = ForkEpoch.current
+        private let isOver = Atomic<Bool>(false)
+        /// Nanoseconds of the boot clock.
+        private let deadline: Atomic<Int64>
+
+        init(
+            _ session: Session, _ key: Store.Key, _ grant: LeaseGrant, _ timeToLive: Duration
+        ) {
+            self.session = session
+            self.key = key
+            self.timeToLive = timeToLive
+            generation = grant.generation
+            deadline = Atomic(grant.deadline.nanoseconds)
+        }
+
+        deinit {
+            // Nobody is there to hear of an error; without this it ends when its time is over.
+            try? release()
+        }
+
+        var timeLeft: Duration {
+            guard epoch == ForkEpoch.current, !isOver.load(ordering: .relaxed) else { return .zero }
+            let left = deadline.load(ordering: .relaxed) - BootTime.now.nanoseconds
+            return .nanoseconds(max(0, left))
+        }
+
+        func renew() throws(StoreError) {
+            guard epoch == ForkEpoch.current, !isOver.load(ordering: .relaxed) else {
+                throw .leaseLost("renew", key, holder: nil)
+            }
+            // From before: what is written may say a moment more, never less.
+            let start = BootTime.now
+            try session.renewLease(key, generation)
+            deadline.store(start.advanced(by: timeToLive).nanoseconds, ordering: .relaxed)
+        }
+
+        func release() throws(StoreError) {
+            guard epoch == ForkEpoch.current, !isOver.exchange(true, ordering: .relaxed) else {
+                return
+            }
+            try session.releaseLease(key, generation)
+        }
+    }
+}
+
+/// A lease as those see it who keep it renewed.
+protocol RenewableLease: AnyObject, Sendable {
+    var timeToLive: Duration { get }
+    var timeLeft: Duration { get }
+    func renew() throws(StoreError)
+}

@@ -1,0 +1,46 @@
+internal import SystemCalls
+
+extension Session {
+    /// Grants a lease, waiting for a free slot at most that long; nil waits without end.
+    ///
+    /// Who waits is woken by a release, wakes itself when a lease's time is over, and asks from time to time
+    /// whether an owner still lives.
+    ///
+    /// - Parameter whileWaiting: called at each look that found it taken, with who has it and how long the
+    ///   wait has been going on; what it throws ends the wait.
+    package func acquireLease(
+        _ key: Store.Key, _ request: LeaseRequest, waiting: Duration?,
+        whileWaiting: (Holder?, Duration) throws(StoreError) -> Void
+    ) throws(StoreError) -> LeaseOutcome {
+        guard 1...LockName.mostSlots ~= request.slots else { throw .badSlots(request.slots) }
+        let name = try EntryName(key)
+        let span = WaitSpan(waiting)
+        var pause = Pause(shortest: 1_000_000, longest: 50_000_000, yields: 0)
+        while true {
+            // The order that loses no wake-up: announce, look, sleep.
+            let store = waiting == .zero ? nil : try existing()
+            let board = store?.boardForWaiting()
+            let seen = board?.announce(.keys(name.shard)) ?? 0
+            let outcome = try tryLease(name, request, patience: span.patience)
+            guard case .busy(let holder) = outcome, !span.isOver else { return outcome }
+            try whileWaiting(holder, span.elapsed)
+            var isFree = false
+            while !isFree {
+                guard let store = try existing() else { break }
+                let (isNow, left) = try store.leaseOutlook(name, slots: request.slots)
+                if isNow || span.isOver { break }
+                // Not a microsecond early: it would have to sleep again.
+                let most = left.map { Swift.min($0 + 1, KeyWait.nextAsk() / 1000) }
+                let nap = Duration.microseconds(most ?? KeyWait.nextAsk() / 1000)
+                let end = Swift.min(span.deadline, BootTime.now.advanced(by: nap))
+                if let board {
+                    board.wait(.keys(name.shard), seen, bits: name.wakeBits, until: end)
+                    isFree = board.announce(.keys(name.shard)) != seen
+                } else {
+                    pause.next(until: end)
+                }
+                try whileWaiting(holder, span.elapsed)
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+#if Async
+
+internal import Synchronization
+internal import SystemCalls
+
+extension Store {
+    /// Acquires a lease, waiting for it.
+    ///
+    /// As the form for threads, without blocking one.
+    ///
+    /// - Throws: as the form for threads, and `CancellationError` when the task is cancelled while it waits;
+    ///   it then has no lease.
+    nonisolated(nonsending)
+        public func acquireLease(
+            _ key: Key, timeToLive: Duration, slots: Int = 1, wait: Wait = .standard
+        ) async throws -> Lease
+    {
+        try Task.checkCancellation()
+        if let lease = try acquireLeaseIfAvailable(key, timeToLive: timeToLive, slots: slots) {
+            return lease
+        }
+        let request = request(timeToLive, slots)
+        let outcome = try await session.acquireInThread(
+            key, request, waiting: limit(of: wait))
+        switch outcome {
+        case .granted(let grant):
+            let lease = Lease(session, key, grant, timeToLive: timeToLive, hasSlots: slots > 1)
+            // Cancelled in the last moment: dropped, and with that released.
+            try Task.checkCancellation()
+            return lease
+        case .busy(let holder): throw StoreError.leaseWaitEnded(key, holder)
+        }
+    }
+
+    /// Runs a closure as a child task under a lease that is renewed at a third of its time to live.
+    ///
+    /// When the closure has ended the lease is released at once. When the lease is lost, because this process
+    /// was stopped for too long or the store could not be written, the task is cancelled, and `.leaseLost`
+    /// thrown after it has ended: it may still have the result of work that others do too, which only the
+    /// generation can fence off.
+    ///
+    /// - Throws: what the closure throws, `.leaseLost`, and as
+    ///   ``acquireLease(_:timeToLive:slots:wait:)``.
+    nonisolated(nonsending)
+        public func withLease<R: Sendable>(
+            _ key: Key, timeToLive: Duration, slots: Int = 1, wait: Wait = .standard,
+            _ body: @escaping @Sendable (Generation) async throws -> R
+        ) async throws -> R
+    {
+        let lease = try await acquireLease(key, timeToLive: timeToLive, slots: slots, wait: wait)
+        let generation = lease.generation
+        let work = Task { try await body(generation) }
+        let isLost = Flag()
+        let keeper = try LeaseKeeper(lease.renewable) {
+            isLost.set()
+            work.cancel()
+        }
+        let result = await withTaskCancellationHandler {
+            await work.result
+        } onCancel: {
+            work.cancel()
+        }
+        keeper.stop()
+        if isLost.isSet { throw StoreError.leaseLost("keep", key, holder: nil) }
+        // Lost in the last moment: what was done may have been done beside somebody else.
+        try lease.release()
+        return try result.get()
+    }
+}
+
+/// Something that happens once.
+private final class Flag: Sendable {
+    private let value = Atomic<Bool>(false)
+
+    var isSet: Bool { value.load(ordering: .acquiring) }
+    func set() { value.store(true, ordering: .releasing) }
+}
+
+extension Session {
+    /// Waits for a lease on a thread of its own; those who wait for one are few.
+    nonisolated(nonsending) fileprivate func acquireInThread(
+        _ key: Store.Key, _ request: LeaseRequest, waiting: Duration?
+    ) async throws -> LeaseOutcome {
+        let isCancelled = Flag()
+        let store = try forWriting()
+        let shard = try EntryName(key).shard
+        let notify = configuration.onWait
+        let result: Result<LeaseOutcome, any Error> = await withTaskCancellationHandler {
+            await withUnsafeContinuation { continuation in
+                @Sendable func wait() -> Result<LeaseOutcome, any Error> {
+                    var notice: (@Sendable (Store.Key, Holder?) -> Void)? = notify
+                    do throws(StoreError) {
+                        let outcome = try self.acquireLease(key, request, waiting: waiting) {
+                            (holder, _) throws(StoreError) in
+                            notice?(key, holder)
+                            notice = nil
+                            if isCancelled.isSet { throw .leaseWaitEnded(key, holder) }
+                        }
+                        return .success(outcome)
+                    } catch {
+                        return .failure(isCancelled.isSet ? CancellationError() : error)
+                    }
+                }
+                do throws(Errno) {
+                    try startThread { continuation.resume(returning: wait()) }
+                } catch {
+                    continuation.resume(
+                        returning: .failure(StoreError(error, "start a thread", path: self.path)))
+                }
+            }
+        } onCancel: {
+            isCancelled.set()
+            // The others who wait for keys of the shard look once in vain.
+            store.knownBoard?.call(.keys(shard), bits: .max)
+        }
+        return try result.get()
+    }
+}
+
+#endif
