@@ -1,10 +1,12 @@
 internal import SystemCalls
 
-/// Something that is held now: a lock, or a claim.
+/// Something that is held now: a lock, a claim or a lease.
 package struct Holding: Sendable {
     package enum Kind: Equatable, Sendable {
         case lock(LockKind)
         case claim
+        /// With the number of its slot.
+        case lease(slot: Int)
     }
 
     package let kind: Kind
@@ -23,7 +25,7 @@ package struct Holding: Sendable {
 }
 
 extension Store {
-    /// Everybody who holds a lock, or a claim, on the key.
+    /// Everybody who holds a lock, a claim or a lease on the key.
     ///
     /// For messages: it may have changed when this returns. Of several who share a lock only the last to
     /// come is known, and of one who holds it by other means than this library nobody.
@@ -35,7 +37,7 @@ extension Store {
 }
 
 extension Session {
-    /// All that is held now: locks, then claims.
+    /// All that is held now: locks, claims, leases.
     package func holdings() throws(StoreError) -> [Holding] {
         guard let store = try existingNow() else { return [] }
         var holdings = try store.heldLocks().map { Holding($0) }
@@ -44,6 +46,7 @@ extension Session {
             // Nil where it has ended meanwhile.
             if let holding = try claimHolding(of: claim.key, in: store) { holdings.append(holding) }
         }
+        for name in try store.leaseNames() { holdings += try store.leaseHoldings(of: name) }
         return holdings
     }
 
@@ -68,6 +71,7 @@ extension Session {
         {
             holdings.append(claim)
         }
+        if let entry = try? EntryName(key) { holdings += try store.leaseHoldings(of: entry) }
         return holdings
     }
 
@@ -85,6 +89,27 @@ extension Session {
             timeLeft: claim.deadline.map {
                 .microseconds($0.timeLeft(of: claim.place, from: here))
             }, waiters: nil)
+    }
+}
+
+extension OpenStore {
+    /// The slots of a lease that are held.
+    fileprivate func leaseHoldings(of name: EntryName) throws(StoreError) -> [Holding] {
+        guard let file = try wholeLeaseFile(name), let key = EntryName.decode(name.encoded) else {
+            return []
+        }
+        var holdings: [Holding] = []
+        for (index, slot) in file.slots.enumerated() {
+            guard let cell = slot.cell, case .held(let left) = try standing(of: cell) else {
+                continue
+            }
+            holdings.append(
+                Holding(
+                    kind: .lease(slot: index), key: Store.Key(key), isKeyWhole: true,
+                    holder: holder(of: cell), timeLeft: left.map { .microseconds($0) }, waiters: nil
+                ))
+        }
+        return holdings
     }
 }
 

@@ -8,8 +8,8 @@ package enum Command {
         var words = Words(environment)
         do throws(Failure) {
             switch try ArgumentParser(verbs: Verb.all).parse(environment.arguments, environment) {
-            case .help(let verb):
-                try print(verb?.helpText ?? Verb.overview, Invocation(environment))
+            case .help(let verbs):
+                try print(Verb.help(of: verbs), Invocation(environment))
                 return ExitCode.yes.rawValue
             case .run(let verb, let invocation):
                 words = Words(invocation)

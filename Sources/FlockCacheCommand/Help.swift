@@ -5,7 +5,7 @@ internal import FlockCache
 extension Verb {
     static let helpVerb = Verb(
         name: "help", summary: "Explain a command.",
-        operands: ["[COMMAND]"], options: [],
+        operands: ["[COMMAND…]"], options: [],
         detail: "Without a command it lists them all.", example: "flock-cache help claim",
         run: runHelp)
 
@@ -16,7 +16,8 @@ extension Verb {
 
     /// All commands, in the order in which they are explained.
     static let all: [Verb] = [
-        .claim, .finalize, .abandon, .get, .wait, .run, .lock, .who, .remove, .list, .stats, .reap,
+        .claim, .finalize, .abandon, .get, .wait, .run, .lock, .leaseAcquire, .leaseRenew,
+        .leaseRelease, .leaseCheck, .leaseRun, .who, .remove, .list, .stats, .reap,
         .initialize,
         .helpVerb,
         .version,
@@ -37,6 +38,14 @@ extension Verb {
         lines += Self.columns((options + Option.everywhere).map { ($0.spelling, $0.help) })
         lines += ["", "example:", "  " + example]
         return lines.joined(separator: "\n")
+    }
+
+    /// Of one in full, of several a line each, of all with what holds for all.
+    static func help(of verbs: [Verb]) -> String {
+        if verbs.count == 1 { return verbs[0].helpText }
+        if verbs.count == all.count { return overview }
+        let more = ["", "More of a command: flock-cache help \(verbs.first?.name ?? "")"]
+        return (columns(verbs.map { ($0.name, $0.summary) }) + more).joined(separator: "\n")
     }
 
     static var overview: String {
@@ -70,16 +79,18 @@ extension Verb {
 let programVersion = "0.1.0"
 
 @Sendable private func runHelp(_ invocation: Invocation) throws(Failure) -> ExitCode {
-    guard let name = invocation.operands.first else {
-        try print(Verb.overview, invocation)
-        return .yes
+    // A name of two words may also stand as one.
+    let name = Array(invocation.operands.joined(separator: [UInt8(ascii: " ")]))
+    let verbs = Verb.all.filter { verb in
+        name.isEmpty || verb.name.utf8.elementsEqual(name)
+            || verb.name.utf8.starts(with: name + [UInt8(ascii: " ")])
     }
-    guard let verb = Verb.all.first(where: { $0.name.utf8.elementsEqual(name) }) else {
+    guard !verbs.isEmpty else {
         throw .usage(
             "there is no command '\(shown(name))'"
                 + suggestion(for: name, among: Verb.all.map(\.name), prefix: ""))
     }
-    try print(verb.helpText, invocation)
+    try print(Verb.help(of: verbs), invocation)
     return .yes
 }
 

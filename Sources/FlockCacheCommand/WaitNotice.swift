@@ -39,6 +39,12 @@ final class WaitNotice {
         say(attempt.awaited ?? key, who, attempt.elapsed)
     }
 
+    /// The same for a lease.
+    func lookAtLease(_ holder: Holder?, _ elapsed: Duration) {
+        guard isTime(elapsed) else { return }
+        say(key, holder.map { "\($0) has it leased" } ?? "somebody else has it leased", elapsed)
+    }
+
     private func isTime(_ elapsed: Duration) -> Bool {
         guard !hasSpoken, elapsed >= .seconds(1) else { return false }
         return elapsed >= .seconds(10) || Process.isTerminal(environment.error)

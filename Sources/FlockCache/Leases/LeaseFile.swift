@@ -138,6 +138,23 @@ extension OpenStore {
         }
     }
 
+    /// All that has ever been leased.
+    func leaseNames() throws(StoreError) -> [EntryName] {
+        var names: [EntryName] = []
+        for shard in 0..<Layout.shardCount {
+            guard let directory = try leaseDirectory(shard, making: false) else { continue }
+            try attempt("list", path) { () throws(Errno) in
+                try directory.forEachName { name in
+                    if EntryName.decode(name) != nil {
+                        names.append(EntryName(shard: shard, encoded: Array(name)))
+                    }
+                    return true
+                }
+            }
+        }
+        return names
+    }
+
     func leasePath(_ name: EntryName) -> String {
         "\(path)/" + String(decoding: Layout.leasePath(name.shard).bytes, as: UTF8.self) + "/"
             + String(decoding: name.encoded, as: UTF8.self)

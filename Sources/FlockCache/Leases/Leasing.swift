@@ -22,6 +22,12 @@ package struct LeaseRequest: Sendable {
         self.processID = processID
         self.command = command
     }
+
+    /// Who is named in messages.
+    package mutating func setHolder(_ process: Int32, _ command: [UInt8]) {
+        processID = process
+        self.command = command
+    }
 }
 
 /// What was granted.

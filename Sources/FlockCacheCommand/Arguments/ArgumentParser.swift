@@ -6,8 +6,8 @@ struct ArgumentParser {
 
     enum Result {
         case run(Verb, Invocation)
-        /// Help was asked for, of a command or of all.
-        case help(Verb?)
+        /// Help was asked for, of a command, or of several.
+        case help([Verb])
     }
 
     /// Settles in one pass what the options of a command line are and where its operands begin.
@@ -30,6 +30,8 @@ struct ArgumentParser {
         var wantsHelp = false
         var index = 0
         var onlyOperands = false
+        // The first word of a name of two.
+        var group: [UInt8] = []
         while index < arguments.count {
             let argument = arguments[index]
             index += 1
@@ -42,7 +44,12 @@ struct ArgumentParser {
             }
             if !isOption {
                 if verb == nil {
-                    verb = try find(argument)
+                    let name = group + argument
+                    if group.isEmpty, isGroup(name) {
+                        group = name + [UInt8(ascii: " ")]
+                    } else {
+                        verb = try find(name)
+                    }
                 } else {
                     invocation.operands.append(argument)
                 }
@@ -59,8 +66,12 @@ struct ArgumentParser {
             }
             wantsHelp = invocation.has(.help)
         }
-        if wantsHelp { return .help(verb) }
+        if wantsHelp { return .help(verb.map { [$0] } ?? part(of: group)) }
         guard let verb else {
+            if !group.isEmpty {
+                let names = part(of: group).map { $0.name.dropFirst(group.count) }
+                throw .usage("\(shown(group))needs one of: \(names.joined(separator: ", "))")
+            }
             throw .usage("which command? Try: flock-cache help")
         }
         try checkOperands(invocation.operands, of: verb)
@@ -69,6 +80,15 @@ struct ArgumentParser {
             throw .usage("\(verb.name) needs \(end)a COMMAND. Try: flock-cache help \(verb.name)")
         }
         return .run(verb, invocation)
+    }
+
+    private func isGroup(_ word: [UInt8]) -> Bool {
+        !part(of: word + [UInt8(ascii: " ")]).isEmpty
+    }
+
+    /// The commands whose names begin so; all for nothing.
+    private func part(of prefix: [UInt8]) -> [Verb] {
+        verbs.filter { $0.name.utf8.starts(with: prefix) }
     }
 
     private func find(_ name: [UInt8]) throws(Failure) -> Verb {
@@ -169,7 +189,7 @@ extension OptionValue {
         case .wait: value.elementsEqual("forever".utf8) || Duration(argument: value) != nil
         case .size: Int(sizeArgument: value) != nil
         case .count: UInt64(argument: value).flatMap(Int.init(exactly:)) != nil
-        case .generation: UInt64(argument: value) != nil
+        case .generation, .process: UInt64(argument: value) != nil
         case .owner: value.elementsEqual("none".utf8) || UInt64(argument: value) != nil
         case .path, .bytes: true
         case .mode: UInt32(String(decoding: value, as: UTF8.self), radix: 8) != nil
@@ -185,6 +205,7 @@ extension OptionValue {
         case .count: "a number"
         case .generation: "a generation, a number"
         case .owner: "a process number, or 'none'"
+        case .process: "a process number"
         case .path: "a path"
         case .bytes: "text"
         case .mode: "permissions in octal: 0700, 0750 or 0770"

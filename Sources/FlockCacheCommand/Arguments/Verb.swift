@@ -81,7 +81,7 @@ enum OptionValue: Sendable {
     case duration
     /// A duration or `forever`.
     case wait
-    case size, count, generation, owner, path, bytes, mode, exitCode
+    case size, count, generation, owner, process, path, bytes, mode, exitCode
 
     var placeholder: String {
         switch self {
@@ -91,6 +91,7 @@ enum OptionValue: Sendable {
         case .count: "N"
         case .generation: "G"
         case .owner: "PID|none"
+        case .process: "PID"
         case .path: "PATH"
         case .bytes: "TEXT"
         case .mode: "MODE"

@@ -102,6 +102,6 @@ private func run(
 }
 
 /// The last part of a program's path.
-private func programName(_ path: [UInt8]) -> [UInt8] {
+func programName(_ path: [UInt8]) -> [UInt8] {
     Array(path.suffix(from: path.lastIndex(of: UInt8(ascii: "/")).map { $0 + 1 } ?? 0))
 }

@@ -10,8 +10,9 @@ extension Verb {
     static let who = Verb(
         name: "who", summary: "Tell who holds what.", operands: ["[KEY]"], options: [.watch],
         detail: """
-            A line for each lock that is held and each claim that is PENDING, with tabs between:
-            KIND KEY PID COMMAND AGE LEFT WAITING. KIND is lock, shared, slot-N or claim. AGE and LEFT
+            A line for each lock, claim and lease that is held, with tabs between:
+            KIND KEY PID COMMAND AGE LEFT WAITING. KIND is lock, shared, slot-N, claim, lease or
+            lease-N, N being a slot. AGE and LEFT
             are seconds: since when it is held, and until it ends by itself. '-' is for what does
             not apply or is not known. A key of more than 72 bytes may end with '…'. Of several
             who share a lock it is the last to come. WAITING counts those who wait for the lock, or for
@@ -89,6 +90,8 @@ private func members(of holding: Holding) -> [JSON.Member] {
 private func name(of kind: Holding.Kind) -> String {
     switch kind {
     case .claim: "claim"
+    case .lease(0): "lease"
+    case .lease(let slot): "lease-\(slot)"
     case .lock(.exclusive): "lock"
     case .lock(.shared): "shared"
     case .lock(.slot(let index)): "slot-\(index)"

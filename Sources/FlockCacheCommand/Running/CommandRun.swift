@@ -65,12 +65,20 @@ struct CommandRun {
 
     /// Runs COMMAND to its end with our own output; returns its exit code, or 128 and the signal that ended
     /// it.
-    static func run(_ arguments: [[UInt8]], variables: [[UInt8]]) throws(Failure) -> Int32 {
+    ///
+    /// - Parameter watch: called from time to time: at the beginning, after signals, and when the time is over
+    ///   that it returns, which nil is not.
+    static func run(
+        _ arguments: [[UInt8]], variables: [[UInt8]],
+        watch: (ChildProcess) -> Duration? = { _ in nil }
+    ) throws(Failure) -> Int32 {
         let signals = try catchSignals()
         let child = try start(arguments, variables, output: nil, signals)
         return try own { () throws(Errno) in
             while true {
-                let ready = try waitForAny([(signals.number, false), (child.ended, false)])
+                let limit = watch(child)
+                let ready = try waitForAny(
+                    [(signals.number, false), (child.ended, false)], upTo: limit)
                 if ready[1] { return try child.wait() }
                 while let signal = try signals.next(for: child) { child.signal(signal) }
             }
