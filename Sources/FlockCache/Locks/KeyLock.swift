@@ -237,8 +237,10 @@ final class KeyLock: @unchecked Sendable {
         if let note { board?.remove(note, from: name.slot(slot)) }
     }
 
-    /// Of several who share a lock the last to come is noted. When that one goes the lock is still held, but
-    /// nobody knows by whom; and the last to go takes away what is left.
+    /// Says what is left of a shared lock when one goes.
+    ///
+    /// Of several the last to come is noted. When that one goes the lock is still held, but nobody knows by
+    /// whom; and the last to go takes away what is left.
     private func leaveNote(_ file: borrowing LockFile) {
         guard let board, var left = board.note(in: name.slot(0)), left.hash == name.hash,
             left.kind == .shared

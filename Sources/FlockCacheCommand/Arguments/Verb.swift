@@ -22,7 +22,7 @@ final class Verb: Sendable {
     var takesCommand: Bool { if case .running = action { true } else { false } }
 
     /// Whether the last operand stands for one or more.
-    var takesMany: Bool { operands.last?.hasSuffix("…") == true }
+    var takesMany: Bool { operands.last?.contains("…") == true }
 
     /// Whether COMMAND begins behind so many operands, with a word that may be the end of the options or one
     /// of them.
