@@ -115,6 +115,24 @@ struct LockTerminalTests {
         #expect(lines.isEmpty)
     }
 
+    @Test func aWaitSaysWhatItWaitsFor() throws {
+        let holder = stage.hold("k")
+        let lines = lines(
+            """
+            pid, terminal = pty.fork()
+            if pid == 0: os.execvp("flock-cache", ["flock-cache", "lock", "-w", "30", "j", "k", "--", "true"])
+            print(os.read(terminal, 4096).decode())
+            os.write(terminal, b"\\x03")
+            print(code(pid))
+            """)
+        let words = try #require(lines.first)
+        #expect(
+            words.contains("waiting for k: pid \(holder.id) (sh)") && words.contains("more"),
+            "\(lines)")
+        #expect(lines.last == "-2", "\(lines)")
+        #expect(holder.outcome().code == 0)
+    }
+
     // MARK: Pipelines
 
     @Test func inputAndOutputAreTheCommands() {

@@ -168,7 +168,7 @@ import Testing
         #expect(stopped.finish().text == "late\n")
     }
 
-    @Test func aStoppedReaderOrWriterInTheQueueKeepsNoReaderOut() {
+    @Test func aKilledWriterInTheQueueKeepsNoReaderOut() {
         let holder = stage.hold("-s", "k")
         let writer = stage.startLock("k", "--", "true")
         #expect(waitUntil { stage.waiters(of: "k") == 1 })
