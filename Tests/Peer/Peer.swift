@@ -34,6 +34,9 @@ import Glibc
 ///     lock-storm …        takes locks again and again, see `Locking`
 ///     lock-subsets …
 ///     tasks …             what tasks do, see `Tasks`
+///     fork-lock COUNT     children that lock, forked while a thread does: stuck COUNT
+///     lock-spawn FIFO     takes the lock k, and begins to start a program that waits for FIFO's reader
+///     unlock              releases it
 ///     exit                ends without giving anything up
 @main
 struct Peer: ~Copyable {
@@ -98,6 +101,9 @@ struct Peer: ~Copyable {
         case "fork-often": return try forkOften(Int(rest) ?? 0)
         case "fork-inert": return forkInert(rest)
         case "fork-wait": return try forkToWait(rest)
+        case "fork-lock": return try forkToLock(Int(rest) ?? 0)
+        case "lock-spawn": return try lockAndSpawn(rest)
+        case "unlock": return unlock()
         case "value":
             let (directory, key) = Self.split(rest)
             return try value(of: key, Computation(directory))
