@@ -102,15 +102,15 @@ import Testing
     func aLockTakesThreeSystemCalls() throws {
         let log = directory("trace")
         let peer = PeerProcess(path, wrapper: ["strace", "-o", log])
-        #expect(peer.ask("lock x 1000 key") == "held -" && peer.ask("unlock") == "done")
+        #expect(peer.ask("lock x 1000 key") == "held -" && peer.ask("drop-lock") == "done")
         // The second time everything is open.
         #expect(peer.ask("claim marker").hasPrefix("won "))
-        #expect(peer.ask("lock x 1000 key") == "held -" && peer.ask("unlock") == "done")
+        #expect(peer.ask("lock x 1000 key") == "held -" && peer.ask("drop-lock") == "done")
         peer.exit()
         let text = String(decoding: try #require(contents(of: log)), as: UTF8.self)
         let lines = text.split(separator: "\n")
         let start = try #require(lines.lastIndex { $0.contains("read(0, \"lock x 1000 key") })
-        let end = try #require(lines.lastIndex { $0.contains("read(0, \"unlock") })
+        let end = try #require(lines.lastIndex { $0.contains("read(0, \"drop-lock") })
         func calls(_ lines: some Collection<Substring>) -> [String] {
             lines.map { String($0.prefix { $0 != "(" }) }.filter {
                 !["write", "read"].contains($0)

@@ -83,7 +83,7 @@ import Testing
         defer { kill(child, SIGKILL) }
         let store = try Store(at: path)
         #expect(try store.tryLock(["key"]) == nil)
-        #expect(peer.ask("unlock") == "done")
+        #expect(peer.ask("drop-lock") == "done")
         #expect(try store.tryLock(["key"]) != nil, "the child has no part in it")
         #expect(peer.ask("lock x 0 key") == "held -")
         peer.kill()

@@ -30,7 +30,7 @@ import Glibc
 ///     value DIR KEY       the value of KEY, computed as `Computation` says: waiting if it waits, then
 ///                         value VALUE NANOSECONDS | error CODE
 ///     lock MODE MS KEY…   takes locks, see `Locking` → held SLOT
-///     unlock              → done
+///     drop-lock           → done
 ///     lock-storm …        takes locks again and again, see `Locking`
 ///     lock-subsets …
 ///     tasks …             what tasks do, see `Tasks`
@@ -108,7 +108,7 @@ struct Peer: ~Copyable {
             let (directory, key) = Self.split(rest)
             return try value(of: key, Computation(directory))
         case "lock": return try lock(rest)
-        case "unlock":
+        case "drop-lock":
             locked = nil
             return "done"
         case "lock-storm": return try lockStorm(rest)

@@ -59,7 +59,8 @@ struct LockNote: Sendable {
 
     /// nil where nothing stands, or half of two.
     init?(_ words: InlineArray<16, UInt64>) {
-        guard words[0] != 0, words[0] == Self.check(words) else { return nil }
+        // No clock reaches that time; computing with it would overflow.
+        guard words[0] != 0, words[0] == Self.check(words), words[2] < 1 << 62 else { return nil }
         self.words = words
     }
 
