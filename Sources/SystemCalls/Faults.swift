@@ -19,6 +19,12 @@ enum Faults {
         case errno(Int32)
     }
 
+    /// By how many nanoseconds the wall clock is wrong: `FLOCK_CACHE_WALL_CLOCK` in seconds.
+    static let wallClockShift: Int64 = {
+        guard let text = unsafe getenv("FLOCK_CACHE_WALL_CLOCK") else { return 0 }
+        return (unsafe Int64(String(cString: text)) ?? 0) * 1_000_000_000
+    }()
+
     private static let calls = Atomic<Int>(0)
     private static let plan: Plan? = {
         guard let text = unsafe getenv("FLOCK_CACHE_FAULT") else { return nil }

@@ -33,6 +33,7 @@ import Glibc
 ///     drop-lock           → done
 ///     lock-storm …        takes locks again and again, see `Locking`
 ///     lock-subsets …
+///     lease …             leases, see `Leasing`; lease-renew, lease-release, lease-storm
 ///     tasks …             what tasks do, see `Tasks`
 ///     fork-lock COUNT     children that lock, forked while a thread does: stuck COUNT
 ///     lock-spawn FIFO     takes the lock k, and begins to start a program that waits for FIFO's reader
@@ -43,6 +44,7 @@ struct Peer: ~Copyable {
     var store: Store
     var claim: Claim?
     var locked: HeldLock?
+    var leased: Lease?
     var gate: Int32 = -1
 
     static func main() throws {
@@ -111,6 +113,9 @@ struct Peer: ~Copyable {
         case "drop-lock":
             locked = nil
             return "done"
+        case "lease": return try lease(rest)
+        case "lease-renew", "lease-release": return try withLease(order)
+        case "lease-storm": return try leaseStorm(rest)
         case "lock-storm": return try lockStorm(rest)
         case "lock-subsets": return try lockSubsets(rest)
         #if Async

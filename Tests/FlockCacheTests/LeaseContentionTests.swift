@@ -1,0 +1,200 @@
+import Glibc
+import SystemCalls
+import TestSupport
+import Testing
+
+@testable import FlockCache
+
+/// Many that want one lease, some of them killed or stopped; and clocks that are wrong.
+@Suite struct LeaseContentionTests {
+    private let directory = TemporaryDirectory()
+    private var path: String { directory("store") }
+
+    /// At no instant two take themselves for the one in charge; 10 seconds in the long form.
+    @Test func atMostOneIsInCharge() throws {
+        var random = Seeded("LeaseContentionTests")
+        let milliseconds = wantsLongTests ? 10_000 : 2_000
+        let log = directory("log")
+        func start() -> PeerProcess {
+            let peer = PeerProcess(path)
+            let seed = UInt64.random(in: 0...1 << 40, using: &random)
+            peer.process.tell("lease-storm \(seed) \(milliseconds) key \(log)")
+            return peer
+        }
+        var peers = (0..<20).map { _ in start() }
+        let begin = BootTime.now
+        var (kills, stops) = (0, 0)
+        while begin.milliseconds() < Double(milliseconds) {
+            let index = Int.random(in: 0..<20, using: &random)
+            if Bool.random(using: &random) {
+                peers[index].kill()
+                peers[index] = start()
+                kills += 1
+            } else {
+                peers[index].process.kill(SIGSTOP)
+                usleep(UInt32.random(in: 1000...60_000, using: &random))
+                peers[index].process.kill(SIGCONT)
+                stops += 1
+            }
+        }
+        var grants = 0
+        for peer in peers {
+            let words = (peer.process.line() ?? "").split(separator: " ")
+            #expect(words.first == "done", "\(words)")
+            grants += words.count == 3 ? Int(words[1]) ?? 0 : 0
+        }
+        let text = String(decoding: try #require(contents(of: log)), as: UTF8.self)
+        var moments: [(time: Int64, generation: UInt64)] = []
+        for line in text.split(separator: "\n") {
+            let words = line.split(separator: " ")
+            guard words.count == 2, let generation = UInt64(words[0]), let time = Int64(words[1])
+            else {
+                Issue.record("\(line)")
+                continue
+            }
+            moments.append((time, generation))
+        }
+        moments.sort { $0 < $1 }
+        var highest: UInt64 = 0
+        var wrong = 0
+        for moment in moments {
+            // One with a lower number in charge after one with a higher: two at once.
+            if moment.generation < highest { wrong += 1 }
+            highest = max(highest, moment.generation)
+        }
+        let holders = Set(moments.map(\.generation)).count
+        print(
+            "\(grants) grants, \(holders) in charge, \(moments.count) moments, \(kills) kills, \(stops) stops"
+        )
+        #expect(wrong == 0 && holders > 20 && kills > 3 && stops > 3)
+    }
+
+    /// What shows that there are not two would show two.
+    @Test func twoInChargeWouldBeSeen() throws {
+        let log = directory("log")
+        let peers = ["one", "two"].map { PeerProcess(directory($0)) }
+        for (index, peer) in peers.enumerated() {
+            peer.process.tell("lease-storm \(index) 300 key \(log)")
+        }
+        for peer in peers { #expect(peer.process.line()?.hasPrefix("done ") == true) }
+        let text = String(decoding: try #require(contents(of: log)), as: UTF8.self)
+        var moments = text.split(separator: "\n").compactMap { line -> (Int64, UInt64)? in
+            let words = line.split(separator: " ").compactMap { UInt64($0) }
+            return words.count == 2 ? (Int64(words[1]), words[0]) : nil
+        }
+        moments.sort { $0.0 < $1.0 }
+        let falls = zip(moments, moments.dropFirst()).count { $0.1 > $1.1 }
+        #expect(falls > 5)
+    }
+
+    // MARK: Clocks
+
+    /// Two hours and ten years off, both ways, of the one who has it and of the one who waits.
+    @Test(arguments: ["7200", "-7200", "315360000", "-315360000"], [true, false])
+    func aWrongWallClockChangesNothing(_ shift: String, _ isHolder: Bool) throws {
+        let wrong = PeerProcess(path, environment: ["FLOCK_CACHE_WALL_CLOCK": shift])
+        let right = PeerProcess(path)
+        try expectItsTime(holder: isHolder ? wrong : right, waiter: isHolder ? right : wrong)
+    }
+
+    @Test(
+        .enabled(if: Self.canUnshare, "needs root and time namespaces"), arguments: [true, false])
+    func anotherTimeNamespaceChangesNothing(_ isHolder: Bool) throws {
+        for offset in ["100000", "-1000"] {
+            let other = PeerProcess(
+                path,
+                wrapper: ["unshare", "-T", "--boottime", offset, "--monotonic", offset, "-f"],
+                environment: ["FLOCK_CACHE_WALL_CLOCK": "7200"])
+            let here = PeerProcess(path)
+            try expectItsTime(holder: isHolder ? other : here, waiter: isHolder ? here : other)
+        }
+    }
+
+    private static let canUnshareTime =
+        isRoot && run("unshare", ["-T", "--boottime", "10", "-f", "true"]).code == 0
+    private static var canUnshare: Bool { canUnshareTime }
+
+    /// The next one gets it when its time is over, not before and not much later.
+    private func expectItsTime(holder: PeerProcess, waiter: PeerProcess) throws {
+        let milliseconds = 250.0
+        var late: [Double] = []
+        for _ in 0..<3 {
+            let start = BootTime.now
+            #expect(holder.ask("lease 250 30000 key").hasPrefix("granted "))
+            let granted = BootTime.now
+            #expect(waiter.ask("lease 250 30000 key").hasPrefix("granted "))
+            // The holder's time began between the two.
+            #expect(start.milliseconds() >= milliseconds)
+            late.append(granted.milliseconds() - milliseconds)
+            #expect(holder.ask("lease-renew") == "lost")
+            #expect(waiter.ask("lease-release") == "released")
+            #expect(holder.ask("lease-release") == "lost")
+        }
+        print("late by \(late) ms")
+        #expect(late.min() ?? 1000 < 100)
+    }
+
+    @Test func anotherBootFreesIt() throws {
+        let store = try Store(at: path)
+        let lease = KeptLease(try store.acquireLease("key", timeToLive: .seconds(3600)))
+        let opened = try store.session.forWriting()
+        let name = try EntryName("key")
+        guard let file = try opened.leaseFile(name, making: false) else {
+            throw Unexpected("no lease")
+        }
+        var cell = try #require(file.slot(0).cell)
+        cell.place = Place(
+            boot: BootID(high: 1, low: 2), processNamespace: cell.place.processNamespace,
+            timeNamespace: cell.place.timeNamespace)
+        try file.write(cell, in: 0, durably: false)
+        #expect(try !store.isCurrent(lease.generation, ofLease: "key"))
+        let next = try #require(try store.tryLease("key"))
+        #expect(next.generation > lease.generation)
+    }
+
+    // MARK: Cells
+
+    /// A write that the power cut short leaves the other cell, and says nothing in the same boot.
+    @Test func aHalfWrittenCellLeavesTheOther() throws {
+        let store = try Store(at: path)
+        let lease = KeptLease(try store.acquireLease("key", timeToLive: .seconds(60)))
+        try lease.renew()
+        let opened = try store.session.forWriting()
+        let path = opened.leasePath(try EntryName("key"))
+        let whole = try #require(contents(of: path))
+        #expect(whole.count == 1024)
+        for length in [0, 1, 100, 250] {
+            var cut = whole
+            for index in 512 + length..<1024 { cut[index] = UInt8(ascii: "?") }
+            write(cut, to: path)
+            // In the boot that wrote both it is nobody's doing: who has it cannot be told.
+            #expect(storeError { _ = try store.tryLease("key") }?.code == .inputOutput)
+            #expect(storeError { try lease.renew() }?.code == .leaseLost)
+        }
+        write(whole, to: path)
+        try lease.renew()
+        try lease.release()
+    }
+
+    @Test func cellsAreReadAsTheyAreWritten() throws {
+        let request = LeaseRequest(
+            timeToLive: .seconds(5),
+            owner: ProcessIdentity(id: .max, descriptorInode: .max, startTime: .max),
+            processID: .max, command: Array("a name that is cut, and €".utf8))
+        let place = Place(
+            boot: BootID(high: .max, low: .max), processNamespace: .max, timeNamespace: .max)
+        let since = LeaseTime(Stamp(wall: .max - 6_000_000, boot: .max - 6_000_000))
+        var cell = LeaseCell(
+            generation: ClaimSection.mostGeneration, request, at: place, since: since)
+        cell.sequence = 1 << 62 - 1
+        cell.isReleased = true
+        let bytes = cell.bytes
+        #expect(bytes.count == 512)
+        #expect(bytes.withUnsafeBytes { LeaseCell($0) } == cell)
+        for index in bytes.indices.dropLast(200) {
+            var broken = bytes
+            broken[index] ^= 1
+            #expect(broken.withUnsafeBytes { LeaseCell($0) } != cell)
+        }
+    }
+}

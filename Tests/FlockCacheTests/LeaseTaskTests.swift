@@ -1,0 +1,112 @@
+#if Async
+
+import Glibc
+import SystemCalls
+import TestSupport
+import Testing
+
+@testable import FlockCache
+
+/// Leases of tasks: kept renewed while a closure runs, lost, cancelled.
+@Suite struct LeaseTaskTests {
+    private let directory = TemporaryDirectory()
+    private var path: String { directory("store") }
+
+    /// A store, and how often a wait began in it.
+    private func makeStore() throws -> (store: Store, waits: Counter) {
+        let waits = Counter()
+        var configuration = Store.Configuration()
+        configuration.onWait = { _, _ in waits.add(1) }
+        return (try Store(at: path, configuration: configuration), waits)
+    }
+
+    /// Far longer than its time to live, it is renewed; then it is released at once.
+    @Test func aClosureKeepsItForAsLongAsItRuns() async throws {
+        let (store, other) = (try makeStore().store, try makeStore().store)
+        let value = try await store.withLease("key", timeToLive: .milliseconds(60)) { generation in
+            let start = BootTime.now
+            while start.milliseconds() < 400 {
+                #expect(try other.isCurrent(generation, ofLease: "key"))
+                #expect(try other.tryLease("key") == nil)
+                try await Task.sleep(for: .milliseconds(5))
+            }
+            return 7
+        }
+        #expect(value == 7)
+        #expect(try other.tryLease("key") != nil)
+        struct Failed: Error {}
+        await #expect(throws: Failed.self) {
+            try await store.withLease("failed", timeToLive: .seconds(60)) { _ in throw Failed() }
+        }
+        #expect(try other.tryLease("failed") != nil)
+    }
+
+    /// Somebody else has it by now, which takes a process that was stopped or a record that was removed.
+    @Test func losingItCancelsTheTask() async throws {
+        let (store, other) = (try makeStore().store, try makeStore().store)
+        let ended = Counter()
+        do {
+            try await store.withLease("key", timeToLive: .milliseconds(90)) { generation in
+                let file = try other.session.forWriting().leasePath(try EntryName("key"))
+                #expect(unlink(file) == 0)
+                #expect(try #require(try other.tryLease("key")).generation > generation)
+                do {
+                    try await Task.sleep(for: .seconds(60))
+                } catch {
+                    #expect(error is CancellationError)
+                }
+                ended.add(1)
+            }
+            Issue.record("it was not lost")
+        } catch {
+            #expect((error as? StoreError)?.code == .leaseLost)
+        }
+        #expect(ended.value == 1, "thrown after the task has ended")
+    }
+
+    @Test func tasksWaitForIt() async throws {
+        let (store, waits) = try makeStore()
+        let lease = KeptLease(try await store.acquireLease("key", timeToLive: .seconds(60)))
+        let inside = Counter()
+        let tasks = (0..<10).map { _ in
+            Task.detached {
+                try await store.withLease("key", timeToLive: .seconds(60)) { _ in
+                    #expect(inside.add(1) == 1)
+                    await Task.yield()
+                    inside.add(-1)
+                }
+            }
+        }
+        while waits.value < 10 { try await Task.sleep(for: .milliseconds(1)) }
+        try lease.release()
+        for task in tasks { try await task.value }
+        #expect(try store.tryLease("key") != nil)
+    }
+
+    @Test func aCancelledWaitHasNoLease() async throws {
+        let (store, waits) = try makeStore()
+        let lease = KeptLease(try await store.acquireLease("key", timeToLive: .seconds(60)))
+        let task = Task.detached {
+            try await store.acquireLease("key", timeToLive: .seconds(60)).release()
+        }
+        while waits.value < 1 { try await Task.sleep(for: .milliseconds(1)) }
+        task.cancel()
+        await #expect(throws: CancellationError.self) { try await task.value }
+        try lease.release()
+        #expect(try store.tryLease("key") != nil)
+        // One whose closure runs: it sees the cancellation, and the lease is released.
+        let begun = Counter()
+        let running = Task.detached {
+            try await store.withLease("key", timeToLive: .seconds(60)) { _ in
+                begun.add(1)
+                try await Task.sleep(for: .seconds(60))
+            }
+        }
+        while begun.value < 1 { try await Task.sleep(for: .milliseconds(1)) }
+        running.cancel()
+        await #expect(throws: CancellationError.self) { try await running.value }
+        #expect(try store.tryLease("key") != nil)
+    }
+}
+
+#endif
