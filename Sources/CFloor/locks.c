@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,6 +17,22 @@ int32_t cfloor_lock(int32_t directory, const char *name, int64_t byte) {
     int32_t file = openat(directory, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (file < 0 || set(file, F_WRLCK, byte) != 0) return -1;
     return close(file);
+}
+
+int32_t cfloor_renew(
+    int32_t locks, int32_t directory, const char *shard, const char *name, const char *bytes) {
+    char found[1024];
+    struct stat status;
+    enum { flags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK };
+    if (set(locks, F_WRLCK, 64) != 0 || fstat(locks, &status) != 0) return -1;
+    int32_t place = openat(directory, shard, O_RDONLY | O_DIRECTORY | flags);
+    int32_t file = openat(place, name, O_RDWR | flags);
+    if (file < 0 || fstat(file, &status) != 0) return -1;
+    if (pread(file, found, sizeof found, 0) != sizeof found) return -1;
+    if (pwrite(file, bytes, 512, 0) != 512) return -1;
+    close(file);
+    close(place);
+    return set(locks, F_UNLCK, 64);
 }
 
 void cfloor_wake_one_lock(int32_t file, uint32_t *words, int32_t shared, int32_t polite) {

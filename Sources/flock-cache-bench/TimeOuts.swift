@@ -173,7 +173,7 @@ struct Idle {
     }
 
     /// In microseconds.
-    private static func processorTime() -> Int {
+    static func processorTime() -> Int {
         var usage = rusage()
         getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
         return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1_000_000

@@ -22,8 +22,8 @@ extension Peer {
         try store.lock(["main"]).release()
         // Threads that are some multiple of a power of two apart may share something.
         for number in 0..<63 {
-            pthread_join(
-                startThread { _ = try? store.lockIfAvailable([Store.Key("\(number)")]) }, nil)
+            let key = Store.Key("\(number)")
+            pthread_join(startThread { _ = try? store.lockIfAvailable([key]) }, nil)
         }
         startThread { while true { _ = try? store.lockIfAvailable(["busy"]) } }
         var stuck = 0

@@ -26,6 +26,11 @@ int32_t cfloor_get(struct cfloor_store *store, const char *ready);
 /// Opens a file of a directory, locks a byte of it, and closes it: 0, or -1 on failure.
 int32_t cfloor_lock(int32_t directory, const char *name, int64_t byte);
 
+/// Locks a byte, opens a file of a directory, reads its first kilobyte, writes half of that back, closes it,
+/// unlocks: 0, or -1 on failure.
+int32_t cfloor_renew(
+    int32_t locks, int32_t directory, const char *shard, const char *name, const char *bytes);
+
 /// A lock with what most would write first: sleep on a word until somebody who releases it wakes one of
 /// those who sleep. It is a byte of an open file, and four words are in memory that is shared. Whoever comes
 /// tries first, or sleeps where others do, which is told by a count (polite 1) or, so that the killed do not

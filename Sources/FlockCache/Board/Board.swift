@@ -111,7 +111,7 @@ final class Board: Sendable {
 
     /// How many seem to wait for a word.
     func waiters(_ word: Word) -> Int {
-        isWaitedFor(word) ? Int(Int32(bitPattern: memory.word(at: word.offset + 4))) : 0
+        isWaitedFor(word) ? max(0, Int(Int32(bitPattern: memory.word(at: word.offset + 4)))) : 0
     }
 
     // MARK: Who holds a lock

@@ -21,7 +21,9 @@ struct LeaseFile: ~Copyable {
 
     /// Reads a file's slots.
     init(_ file: consuming File, path: String, boot: BootID) throws(Errno) {
-        let bytes = try file.contents(upTo: LeaseCell.bytesPerSlot * LockName.mostSlots)
+        let size = try file.status().size
+        let bytes = try file.contents(
+            upTo: min(size, LeaseCell.bytesPerSlot * LockName.mostSlots))
         self.file = file
         self.path = path
         self.boot = boot
