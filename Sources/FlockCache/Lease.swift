@@ -34,7 +34,7 @@ public struct Lease: ~Copyable, Sendable {
     ///
     /// - Throws: `.leaseLost` when somebody else has it; nothing is then changed. What the system refuses; the
     ///   lease then lasts as long as it did.
-    public func renew() throws(StoreError) { try ticket.renew() }
+    public func renew() throws(StoreError) { try ticket.renew(patience: ShardMutex.patience) }
 
     /// Gives the lease back: what dropping it does, with the error reported.
     ///
@@ -75,13 +75,13 @@ public struct Lease: ~Copyable, Sendable {
             return .nanoseconds(max(0, left))
         }
 
-        func renew() throws(StoreError) {
+        func renew(patience: Duration) throws(StoreError) {
             guard epoch == ForkEpoch.current, !isOver.load(ordering: .relaxed) else {
                 throw .leaseLost("renew", key, holder: nil)
             }
             // From before: what is written may say a moment more, never less.
             let start = BootTime.now
-            try session.renewLease(key, generation)
+            try session.renewLease(key, generation, patience: patience)
             deadline.store(start.advanced(by: timeToLive).nanoseconds, ordering: .relaxed)
         }
 
@@ -98,5 +98,6 @@ public struct Lease: ~Copyable, Sendable {
 protocol RenewableLease: AnyObject, Sendable {
     var timeToLive: Duration { get }
     var timeLeft: Duration { get }
-    func renew() throws(StoreError)
+    /// Waits no longer than that for somebody else's change.
+    func renew(patience: Duration) throws(StoreError)
 }

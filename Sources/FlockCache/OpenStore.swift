@@ -34,6 +34,7 @@ final class OpenStore: Sendable {
         var waitingTasks: WaitingTasks?
         var lockWaiters: LockWaiters?
         var lockTable: LockTable?
+        var leaseKeeper: LeaseKeeper?
     }
 
     private nonisolated(unsafe) var lazy = Lazy()

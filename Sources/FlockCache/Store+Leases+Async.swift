@@ -51,16 +51,24 @@ extension Store {
         let generation = lease.generation
         let work = Task { try await body(generation) }
         let isLost = Flag()
-        let keeper = try LeaseKeeper(lease.renewable) {
-            isLost.set()
+        let keeper = try session.leaseKeeper()
+        let keeping: LeaseKeeper.Keeping
+        do throws(StoreError) {
+            keeping = try keeper.keep(lease.renewable) {
+                isLost.set()
+                work.cancel()
+            }
+        } catch {
             work.cancel()
+            _ = await work.result
+            throw error
         }
         let result = await withTaskCancellationHandler {
             await work.result
         } onCancel: {
             work.cancel()
         }
-        keeper.stop()
+        keeper.stop(keeping)
         if isLost.isSet { throw StoreError.leaseLost("keep", key, holder: nil) }
         // Lost in the last moment: what was done may have been done beside somebody else.
         try lease.release()
@@ -77,6 +85,16 @@ private final class Flag: Sendable {
 }
 
 extension Session {
+    fileprivate func leaseKeeper() throws(StoreError) -> LeaseKeeper {
+        let store = try forWriting()
+        return store.withLazy { lazy in
+            if let known = lazy.leaseKeeper { return known }
+            let fresh = LeaseKeeper()
+            lazy.leaseKeeper = fresh
+            return fresh
+        }
+    }
+
     /// Waits for a lease on a thread of its own; those who wait for one are few.
     nonisolated(nonsending) fileprivate func acquireInThread(
         _ key: Store.Key, _ request: LeaseRequest, waiting: Duration?

@@ -126,7 +126,7 @@ private struct Tenure {
             // Not for long: signals are passed on by this thread.
             _ = try store.session.renewLease(
                 key, grant.generation,
-                patience: min(.seconds(1), max(.milliseconds(10), timeToLive / 10)))
+                patience: LeaseRenewal.patience(timeToLive))
             deadline = start.advanced(by: timeToLive)
             renewal.succeeded()
         } catch {
