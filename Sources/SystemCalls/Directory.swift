@@ -163,6 +163,9 @@ package final class Directory: Sendable {
         var magic: UInt64 = 0
         var isReadOnly: Int32 = 0
         _ = try call { unsafe csystem_file_system(file.number, &magic, &isReadOnly) }
+        #if DEBUG
+        magic = Faults.fileSystem ?? magic
+        #endif
         return (magic, isReadOnly != 0)
     }
 

@@ -25,6 +25,12 @@ enum Faults {
         return (unsafe Int64(String(cString: text)) ?? 0) * 1_000_000_000
     }()
 
+    /// The file system that all directories are to be on: `FLOCK_CACHE_FILE_SYSTEM` is its magic number.
+    static let fileSystem: UInt64? = {
+        guard let text = unsafe getenv("FLOCK_CACHE_FILE_SYSTEM") else { return nil }
+        return unsafe UInt64(String(cString: text))
+    }()
+
     private static let calls = Atomic<Int>(0)
     private static let plan: Plan? = {
         guard let text = unsafe getenv("FLOCK_CACHE_FAULT") else { return nil }

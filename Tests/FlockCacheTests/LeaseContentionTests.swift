@@ -152,6 +152,42 @@ import Testing
         #expect(next.generation > lease.generation)
     }
 
+    /// On a network another machine's lease that looks over is believed after its time by our own clock, also
+    /// when those who look only come from time to time.
+    @Test func anotherMachinesLeaseIsWatchedForItsTime() throws {
+        let variables = ["FLOCK_CACHE_FILE_SYSTEM": "26985"]
+        func makeForeign() throws {
+            let opened = try Store(at: path).session.forWriting()
+            let name = try EntryName("key")
+            guard let file = try opened.leaseFile(name, making: false),
+                var cell = file.slot(0).cell
+            else { throw Unexpected("no lease") }
+            cell.place = Place(
+                boot: BootID(high: 1, low: 2), processNamespace: 1, timeNamespace: 1)
+            cell.deadline = LeaseTime(Stamp(wall: 1, boot: 1))
+            try file.write(cell, in: 0, durably: false)
+        }
+        let first = PeerProcess(path, environment: variables)
+        #expect(first.ask("lease 400 0 key").hasPrefix("granted "))
+        try makeForeign()
+        #expect(PeerProcess(path, environment: variables).ask("lease 400 0 key") == "busy")
+        let start = BootTime.now
+        // Renewed over there: its time begins anew.
+        usleep(100_000)
+        try makeForeign()
+        let watcher = PeerProcess(path, environment: variables)
+        #expect(watcher.ask("lease 400 0 key") == "busy")
+        let seen = BootTime.now
+        #expect(watcher.ask("lease 400 30000 key").hasPrefix("granted "))
+        #expect(start.milliseconds() >= 500 && seen.milliseconds() < 5000)
+        // Nothing is left of it.
+        let shard = path + "/leases/" + names(in: path + "/leases")[0]
+        #expect(names(in: shard) == ["key"])
+        // Here, on a local file system, another boot is over.
+        try makeForeign()
+        #expect(try Store(at: path).tryLease("key") != nil)
+    }
+
     // MARK: Cells
 
     /// A write that the power cut short leaves the other cell, and says nothing in the same boot.

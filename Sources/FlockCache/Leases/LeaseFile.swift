@@ -92,7 +92,7 @@ struct LeaseFile: ~Copyable {
 
 extension OpenStore {
     /// The directory of a shard's leases; nil when it is not there and is not to be made.
-    private func leaseDirectory(_ shard: Int, making: Bool) throws(StoreError) -> Directory? {
+    func leaseDirectory(_ shard: Int, making: Bool) throws(StoreError) -> Directory? {
         do throws(Errno) {
             return try root.openDirectory(beneath: Layout.leasePath(shard))
         } catch {

@@ -58,6 +58,8 @@ enum LeaseStanding {
     case free
     /// For so many microseconds more; nil where only its owner's end ends it.
     case held(left: Int64?)
+    /// Over by the wall clock, but of another machine: see `Sighting`.
+    case looksOver
 }
 
 extension OpenStore {
@@ -73,7 +75,7 @@ extension OpenStore {
         var left: Int64?
         if let deadline = cell.deadline {
             let rest = deadline.timeLeft(ofThisBoot: isOfThisBoot)
-            if rest <= 0 { return .free }
+            if rest <= 0 { return isOfThisBoot ? .free : .looksOver }
             left = rest
         }
         if let owner = cell.owner, isOfThisBoot,
@@ -83,6 +85,16 @@ extension OpenStore {
             return .free
         }
         return .held(left: left)
+    }
+
+    /// Whether a slot may be granted, under the mutex of its shard.
+    func isFree(_ cell: LeaseCell, _ slot: Int, _ name: EntryName) throws(StoreError) -> Bool {
+        switch try standing(of: cell) {
+        case .free: true
+        case .held: false
+        case .looksOver:
+            try Sighting.timeLeft(of: cell, slot, name, in: self, noting: true) == 0
+        }
     }
 
     /// Who has a slot, for messages.
@@ -118,7 +130,7 @@ extension Session {
                 case .damaged: throw .damagedLease(store.leasePath(name))
                 case .never: break
                 case .cell(let cell, _):
-                    guard case .held = try store.standing(of: cell) else { break }
+                    guard try !store.isFree(cell, index, name) else { break }
                     first = first ?? cell
                     continue
                 }
@@ -130,6 +142,7 @@ extension Session {
                 try held.begin(generation: generation)
                 try file.write(cell, in: index, durably: store.isDurable)
                 held.commit()
+                Sighting.forget(name, index, in: store)
                 return .granted(
                     LeaseGrant(
                         generation: generation, slot: index,
@@ -246,6 +259,11 @@ extension OpenStore {
             case .free: return (true, nil)
             case .held(let left?): least = min(least ?? left, left)
             case .held(nil): break
+            case .looksOver:
+                let left = try Sighting.timeLeft(of: cell, index, name, in: self, noting: false)
+                guard let left else { break }
+                if left == 0 { return (true, nil) }
+                least = min(least ?? left, left)
             }
         }
         return (false, least)

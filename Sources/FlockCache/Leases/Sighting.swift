@@ -1,0 +1,118 @@
+internal import SystemCalls
+
+/// What this machine has seen of another's lease that looks over.
+///
+/// On a network file system the clocks of two machines may differ by any amount. So a lease of another machine,
+/// or of an earlier boot, is believed to be over only after it has been seen unchanged for its whole time to
+/// live by one's own clock. The first sighting is kept in a file beside the lease, one for each machine and
+/// slot, so that jobs that only look from time to time add up.
+struct Sighting {
+    private let slot: Int
+    private let generation: Store.Generation
+    private let sequence: UInt64
+    /// Of who saw it.
+    private let boot: BootID
+    private let since: LeaseTime
+
+    private init(of cell: LeaseCell, _ slot: Int, boot: BootID) {
+        self.slot = slot
+        generation = cell.generation
+        sequence = cell.sequence
+        self.boot = boot
+        since = .now
+    }
+
+    private func isOfSame(_ other: Sighting) -> Bool {
+        slot == other.slot && generation == other.generation && sequence == other.sequence
+            && boot == other.boot
+    }
+
+    private static let mostBytes = 256
+
+    private var bytes: [UInt8] {
+        var text = RecordText()
+        text.line("flock-cache-seen", decimal: UInt64(Marker.version), separator: " ")
+        text.line("slot", decimal: UInt64(slot))
+        text.line("generation", decimal: generation)
+        text.line("sequence", decimal: sequence)
+        text.line("boot", boot.text)
+        text.line("since", since.stamp)
+        text.check()
+        // One length, so that one overwrites another.
+        return text.bytes
+            + [UInt8](repeating: UInt8(ascii: "\n"), count: Self.mostBytes - text.bytes.count)
+    }
+
+    private init?(_ bytes: UnsafeRawBufferPointer) {
+        var lines = RecordLines(bytes)
+        guard
+            lines.next(named: "flock-cache-seen", separator: UInt8(ascii: " ")).flatMap(decimal)
+                == UInt64(Marker.version),
+            let slot = lines.next(named: "slot").flatMap(decimal).flatMap({ Int(exactly: $0) }),
+            let generation = lines.next(named: "generation").flatMap(decimal),
+            let sequence = lines.next(named: "sequence").flatMap(decimal),
+            let boot = lines.next(named: "boot").flatMap({ BootID($0) }),
+            let since = lines.next(named: "since").flatMap(Stamp.init), lines.check()
+        else { return nil }
+        self.slot = slot
+        self.generation = generation
+        self.sequence = sequence
+        self.boot = boot
+        self.since = LeaseTime(since)
+    }
+
+    /// In how many microseconds a lease that looks over may be believed to be; nil for never.
+    ///
+    /// - Parameter noting: whether a first sighting is kept; for who has the shard's mutex.
+    static func timeLeft(
+        of cell: LeaseCell, _ slot: Int, _ name: EntryName, in store: OpenStore, noting: Bool
+    ) throws(StoreError) -> Int64? {
+        guard let timeToLive = cell.timeToLive else { return nil }
+        let now = Sighting(of: cell, slot, boot: try store.place().boot)
+        guard let directory = try store.leaseDirectory(name.shard, making: false) else {
+            return timeToLive
+        }
+        let file = fileName(name, slot)
+        let path = store.leasePath(name)
+        let text = try attempt("read the sighting of", path) { () throws(Errno) in
+            do throws(Errno) {
+                return try directory.open(file, .read).contents(upTo: mostBytes)
+            } catch {
+                if error == .noEntry { return [] as [UInt8] }
+                throw error
+            }
+        }
+        if let first = text.withUnsafeBytes({ Sighting($0) }), first.isOfSame(now) {
+            return max(0, timeToLive + first.since.timeLeft(ofThisBoot: true))
+        }
+        guard noting else { return timeToLive }
+        let bytes = now.bytes
+        try attempt("note the sighting of", path) { () throws(Errno) in
+            if text.isEmpty {
+                let made = try directory.open(file, .createNew(mode: store.marker.fileMode))
+                if store.marker.isShared { try made.changeMode(to: store.marker.fileMode) }
+                try made.write(bytes, at: 0)
+            } else {
+                try directory.open(file, .readWrite).write(bytes, at: 0)
+            }
+        }
+        return timeToLive
+    }
+
+    /// Takes away what was seen of a lease that has been granted since.
+    static func forget(_ name: EntryName, _ slot: Int, in store: OpenStore) {
+        guard !store.isLocal,
+            let directory = try? store.leaseDirectory(name.shard, making: false)
+        else { return }
+        // What is left would only be compared, and found to be of another generation.
+        _ = try? directory.unlink(fileName(name, slot))
+    }
+
+    /// `.seen-` and the hash of the lease's name, the slot and the machine's name.
+    private static func fileName(_ name: EntryName, _ slot: Int) -> FileName {
+        let host = Process.contents(of: "/proc/sys/kernel/hostname", upTo: 256) ?? []
+        let text = name.encoded + Array("/\(slot)/".utf8) + host
+        return FileName(
+            Array(".seen-".utf8) + hexadecimal(EntryName.hash(of: Array(text)), digits: 16))
+    }
+}
