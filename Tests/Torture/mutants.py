@@ -93,6 +93,11 @@ MUTANTS = [
         "_ = isLate",
         ["lock.py stop.*queue"]),
     Mutant(
+        "a lease is written over the cell that counts", "Leases/LeaseFile.swift",
+        "isSecond = !wasSecond",
+        "isSecond = wasSecond",
+        ["lease.py renew"]),
+    Mutant(
         "a value is not synchronised before its rename", "Claims/Finalizing.swift",
         "if store.isDurable { try mine.file.sync() }",
         "",
