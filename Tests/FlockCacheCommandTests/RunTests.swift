@@ -156,9 +156,11 @@ import Testing
     @Test func theCommandBeginsAsFlockCacheWasStarted() {
         let stage = Stage()
         // What it reads, its file creation mask, its signals, and its descriptors: 7 is the caller's own,
-        // to be inherited, and nothing of flock-cache's is there.
+        // to be inherited, and nothing of flock-cache's is there. (In a pipeline the shell's own ends of the
+        // pipe would be seen or not.)
         let look = #"""
-            sh -c 'cat; umask; grep -E "^Sig(Ign|Blk)" /proc/self/status; ls /proc/$$/fd | xargs'
+            sh -c 'cat; umask; grep -E "^Sig(Ign|Blk)" /proc/self/status
+                ls /proc/$$/fd >$WORK/fds; xargs <$WORK/fds'
             """#
         let begin = """
             for fd in /proc/$$/fd/*; do

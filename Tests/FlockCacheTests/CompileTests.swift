@@ -17,6 +17,8 @@ struct CompileTests {
         #"store.value(for: "key", maxAge: .seconds(60), wait: .forever) { [1, 2] }"#,
         #"store.claim("key", wait: .upTo(.seconds(1)))"#,
         #"store.lock(["a", "b"])"#,
+        #"store.acquireLease("a", timeToLive: .seconds(1))"#,
+        #"store.acquireLease("a", timeToLive: .seconds(1), slots: 3, wait: .forever)"#,
         #"store.lock(["a"], mode: .shared, wait: .forever)"#,
         #"store.withLock("a") { 7 }"#,
         #"store.withLock("a", "b", mode: .exclusive, wait: .upTo(.seconds(5))) { () throws -> Int in 7 }"#,
@@ -101,6 +103,9 @@ struct CompileTests {
                 _ = try store.remove("key")
                 _ = try store.lockIfAvailable(["key"], mode: .slots(3))
                 _ = try store.holders(of: "key")
+                _ = try store.acquireLeaseIfAvailable("key", timeToLive: .seconds(1), slots: 2)
+                _ = try store.isCurrent(5, ofLease: "key")
+                _ = try await store.withLease("key", timeToLive: .seconds(1)) { "\\($0)" }
             }
             """, settings)
         #expect(outcome.code == 0, "\(outcome)")

@@ -114,13 +114,17 @@ extension OpenStore {
     ///
     /// What is made is empty, which says that nobody ever had the lease: whoever is killed behind that has
     /// left nothing to clean up.
-    func leaseFile(_ name: EntryName, making: Bool) throws(StoreError) -> LeaseFile? {
+    ///
+    /// - Parameter writing: for who only looks, false: then it need not be permitted.
+    func leaseFile(
+        _ name: EntryName, making: Bool, writing: Bool = true
+    ) throws(StoreError) -> LeaseFile? {
         guard let directory = try leaseDirectory(name.shard, making: making) else { return nil }
         let path = leasePath(name)
         let boot = try place().boot
         while true {
             do throws(Errno) {
-                let access: Directory.Access = isReadOnly ? .read : .readWrite
+                let access: Directory.Access = writing && !isReadOnly ? .readWrite : .read
                 let file = try directory.open(name.ready, access)
                 guard try file.status().isRegular else { throw Errno.notADirectory }
                 return try LeaseFile(file, path: path, boot: boot)

@@ -225,7 +225,8 @@ extension Session {
     }
 
     private func leaseHolder(of key: Store.Key, in store: OpenStore) throws(StoreError) -> Holder? {
-        guard let file = try store.leaseFile(try EntryName(key), making: false) else { return nil }
+        guard let file = try store.leaseFile(try EntryName(key), making: false, writing: false)
+        else { return nil }
         for slot in file.slots {
             if let cell = slot.cell, case .held = try store.standing(of: cell) {
                 return store.holder(of: cell)
@@ -238,12 +239,12 @@ extension Session {
 extension OpenStore {
     /// A lease's file as it is while nobody writes it; nil when there is none.
     func wholeLeaseFile(_ name: EntryName) throws(StoreError) -> LeaseFile? {
-        guard let file = try leaseFile(name, making: false) else { return nil }
+        guard let file = try leaseFile(name, making: false, writing: false) else { return nil }
         guard file.isDamaged else { return file }
         // A cell that is being written looks damaged.
         let mutex = try ShardMutex(self, name.shard, patience: ShardMutex.patience)
         defer { withExtendedLifetime(mutex.shard) {} }
-        return try leaseFile(name, making: false)
+        return try leaseFile(name, making: false, writing: false)
     }
 
     /// In how many microseconds a lease may be free, and whether it may be now; nil where only a change
@@ -251,7 +252,9 @@ extension OpenStore {
     func leaseOutlook(
         _ name: EntryName, slots: Int
     ) throws(StoreError) -> (isFree: Bool, left: Int64?) {
-        guard let file = try leaseFile(name, making: false) else { return (true, nil) }
+        guard let file = try leaseFile(name, making: false, writing: false) else {
+            return (true, nil)
+        }
         var least: Int64?
         for index in 0..<slots {
             guard let cell = file.slot(index).cell else { return (true, nil) }
