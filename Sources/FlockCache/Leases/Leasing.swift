@@ -78,13 +78,16 @@ extension OpenStore {
             if rest <= 0 { return isOfThisBoot ? .free : .looksOver }
             left = rest
         }
-        if let owner = cell.owner, isOfThisBoot,
-            cell.place.processNamespace == here.processNamespace,
-            !owner.isAlive(sameTimeNamespace: cell.place.timeNamespace == here.timeNamespace)
-        {
-            return .free
-        }
-        return .held(left: left)
+        return try isOwnerAlive(of: cell) ? .held(left: left) : .free
+    }
+
+    /// Whether the process lives with which a slot ends; true in doubt, and where it ends with none.
+    func isOwnerAlive(of cell: LeaseCell) throws(StoreError) -> Bool {
+        let here = try place()
+        guard let owner = cell.owner, cell.place.boot == here.boot,
+            cell.place.processNamespace == here.processNamespace
+        else { return true }
+        return owner.isAlive(sameTimeNamespace: cell.place.timeNamespace == here.timeNamespace)
     }
 
     /// Whether a slot may be granted, under the mutex of its shard.
@@ -163,7 +166,9 @@ extension Session {
         _ key: Store.Key, _ generation: Store.Generation, patience: Duration = ShardMutex.patience
     ) throws(StoreError) -> Duration? {
         try changeLease(key, generation, patience) { (cell) throws(StoreError) in
-            if cell.isReleased { throw .leaseLost("renew", key, holder: nil) }
+            // One that ended with its owner nobody has, and no time can prolong.
+            let isOver = try existing()?.isOwnerAlive(of: cell) == false
+            if cell.isReleased || isOver { throw .leaseLost("renew", key, holder: nil) }
             guard let timeToLive = cell.timeToLive else { return nil }
             cell.deadline = LeaseTime.now.advanced(by: .microseconds(timeToLive))
             return .microseconds(timeToLive)

@@ -68,10 +68,10 @@ extension Verb {
             try report(grant, of: key, invocation)
         } catch {
             // Nobody learnt of it, so nobody would renew or release it.
-            let isGivenBack = (try? store.session.releaseLease(key, grant.generation)) != nil
+            let isReleased = (try? store.session.releaseLease(key, grant.generation)) != nil
             throw Failure(
                 error.code,
-                error.message + (isGivenBack ? "; the lease was given back" : "; it runs out"))
+                error.message + (isReleased ? "; the lease was released" : "; it runs out"))
         }
         return .yes
     }
@@ -126,11 +126,11 @@ private func report(
     let hasSlots = invocation.has(.leaseSlots)
     if invocation.has(.json) {
         var members: [JSON.Member] = [
-            .init("key", .text(key.description)),
+            .init("state", .text("acquired")), .init("key", .text(key.description)),
             .init("generation", .generation(grant.generation)),
         ]
-        if hasSlots { members.append(.init("slot", .number(grant.slot))) }
         if let left = grant.timeLeft { members.append(.init("left", .seconds(left))) }
+        if hasSlots { members.append(.init("slot", .number(grant.slot))) }
         try results.line(JSON.line(members))
     } else {
         try results.line("\(grant.generation)" + (hasSlots ? " \(grant.slot)" : ""))
@@ -155,7 +155,11 @@ private func report(
     let isCurrent = try failing { () throws(StoreError) in
         try store.session.checkLease(key, generation)
     }
-    if !isCurrent { Words(invocation).say("generation \(generation) of \(key) is not in charge") }
+    if !isCurrent {
+        Words(invocation).say(
+            "generation \(generation) of \(key) is not in charge: its time is over, or another's is"
+        )
+    }
     return isCurrent ? .yes : .lost
 }
 
