@@ -1,5 +1,5 @@
-"""Times whole processes: `flock-cache claim` of a fresh key, beside a static C program that creates,
-writes and closes one file, and beside `flock -n FILE true`.
+"""Times whole processes: `flock-cache claim` of a fresh key, and `lock` with a command, beside a static C
+program that creates, writes and closes one file, and beside `flock -n FILE true`.
 
     startup.py COMMAND [--runs N] [--directory DIR]
 
@@ -55,6 +55,7 @@ def main():
         rivals = {
             "C: create, write, close": lambda run: [floor, os.path.join(directory, f"file-{run}")],
             "flock-cache claim KEY": lambda run: [command, "claim", f"key-{run}"],
+            "flock-cache lock KEY true": lambda run: [command, "lock", "key", "--", "true"],
             "flock-cache version": lambda run: [command, "version"],
         }
         if lock:

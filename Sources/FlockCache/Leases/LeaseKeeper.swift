@@ -67,6 +67,8 @@ final class LeaseKeeper: Sendable {
     /// Ends it; nothing is told from when this has returned.
     func stop(_ keeping: Keeping) {
         withState { $0.keepings.removeAll { $0 === keeping } }
+        // The thread ends when there is nothing to keep.
+        bell.wake(1, at: 0, bits: .max)
     }
 
     private func run() {
