@@ -20,10 +20,6 @@ import Testing
         return (try Store(at: path, configuration: configuration), waits)
     }
 
-    private func reach(_ count: Int, _ counter: Counter) async throws {
-        while counter.value < count { try await Task.sleep(for: .milliseconds(1)) }
-    }
-
     @Test func bothFormsOfClosuresComputeOnce() async throws {
         let (store, _) = try makeStore()
         let first = try await store.value(for: "synchronous") { "1".utf8 }

@@ -20,10 +20,6 @@ import Testing
         return (try Store(at: path, configuration: configuration), waits)
     }
 
-    private func reach(_ count: Int, _ counter: Counter) async throws {
-        while counter.value < count { try await Task.sleep(for: .milliseconds(1)) }
-    }
-
     private func acquire(_ store: Store, _ timeToLive: Duration) -> Task<KeptLease, any Error> {
         Task { KeptLease(try await store.acquireLease("key", timeToLive: timeToLive)) }
     }

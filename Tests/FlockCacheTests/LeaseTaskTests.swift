@@ -77,7 +77,7 @@ import Testing
                 }
             }
         }
-        while waits.value < 10 { try await Task.sleep(for: .milliseconds(1)) }
+        try await reach(10, waits)
         try lease.release()
         for task in tasks { try await task.value }
         #expect(try store.tryLease("key") != nil)
@@ -89,7 +89,7 @@ import Testing
         let task = Task.detached {
             try await store.acquireLease("key", timeToLive: .seconds(60)).release()
         }
-        while waits.value < 1 { try await Task.sleep(for: .milliseconds(1)) }
+        try await reach(1, waits)
         task.cancel()
         await #expect(throws: CancellationError.self) { try await task.value }
         try lease.release()
@@ -102,7 +102,7 @@ import Testing
                 try await Task.sleep(for: .seconds(60))
             }
         }
-        while begun.value < 1 { try await Task.sleep(for: .milliseconds(1)) }
+        try await reach(1, begun)
         running.cancel()
         await #expect(throws: CancellationError.self) { try await running.value }
         #expect(try store.tryLease("key") != nil)

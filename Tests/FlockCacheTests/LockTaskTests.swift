@@ -19,10 +19,6 @@ import Testing
         return (try Store(at: path, configuration: configuration), waits)
     }
 
-    private func reach(_ count: Int, _ counter: Counter) async throws {
-        while counter.value < count { try await Task.sleep(for: .milliseconds(1)) }
-    }
-
     /// 1,000 tasks on ten keys, readers among them; one thread waits for all.
     @Test func manyTasksDoNotOverlap() async throws {
         let (store, _) = try makeStore()

@@ -115,3 +115,16 @@ func leaveStaleClaim(_ key: Store.Key, in store: String) {
     guard peer.ask("claim \(key)").hasPrefix("won ") else { fatalError("\(key) is taken") }
     peer.exit()
 }
+
+#if Async
+/// Returns when a counter has come to a number; throws when it does not within a minute.
+func reach(_ count: Int, _ counter: Counter) async throws {
+    let start = BootTime.now
+    while counter.value < count {
+        guard start.milliseconds() < 60_000 else {
+            throw Unexpected("\(counter.value) of \(count) after a minute")
+        }
+        try await Task.sleep(for: .milliseconds(1))
+    }
+}
+#endif

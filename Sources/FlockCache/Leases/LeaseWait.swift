@@ -21,7 +21,8 @@ extension Session {
             let store = waiting == .zero ? nil : try existing()
             let board = store?.boardForWaiting()
             let seen = board?.announce(.keys(name.shard)) ?? 0
-            let outcome = try tryLease(name, request, patience: span.patience)
+            let outcome = try tryLease(
+                name, request, patience: waiting == .zero ? ShardMutex.patience : span.patience)
             guard case .busy(let holder) = outcome, !span.isOver else { return outcome }
             try whileWaiting(holder, span.elapsed)
             var isFree = false
