@@ -100,4 +100,6 @@ protocol RenewableLease: AnyObject, Sendable {
     var timeLeft: Duration { get }
     /// Waits no longer than that for somebody else's change.
     func renew(patience: Duration) throws(StoreError)
+    /// Once; from then on it is over.
+    func release() throws(StoreError)
 }

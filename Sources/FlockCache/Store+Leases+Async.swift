@@ -16,12 +16,12 @@ extension Store {
         ) async throws -> Lease
     {
         try Task.checkCancellation()
-        if let lease = try acquireLeaseIfAvailable(key, timeToLive: timeToLive, slots: slots) {
-            return lease
-        }
         let request = request(timeToLive, slots)
-        let outcome = try await session.acquireInThread(
-            key, request, waiting: limit(of: wait))
+        var outcome = try session.tryLeaseAtOnce(key, request)
+        if case .granted? = outcome {
+        } else {
+            outcome = try await session.acquireInThread(key, request, waiting: limit(of: wait))
+        }
         switch outcome {
         case .granted(let grant):
             let lease = Lease(session, key, grant, timeToLive: timeToLive, hasSlots: slots > 1)
@@ -29,6 +29,7 @@ extension Store {
             try Task.checkCancellation()
             return lease
         case .busy(let holder): throw StoreError.leaseWaitEnded(key, holder)
+        case nil: throw StoreError.leaseWaitEnded(key, nil)
         }
     }
 
@@ -71,7 +72,7 @@ extension Store {
         keeper.stop(keeping)
         if isLost.isSet { throw StoreError.leaseLost("keep", key, holder: nil) }
         // Lost in the last moment: what was done may have been done beside somebody else.
-        try lease.release()
+        try await session.release(lease, key)
         return try result.get()
     }
 }
@@ -93,6 +94,36 @@ extension Session {
             lazy.leaseKeeper = fresh
             return fresh
         }
+    }
+
+    /// Grants a lease if that takes no longer than a task may wait on the thread it shares with others; nil
+    /// where it would.
+    fileprivate func tryLeaseAtOnce(
+        _ key: Store.Key, _ request: LeaseRequest
+    ) throws(StoreError) -> LeaseOutcome? {
+        do throws(StoreError) {
+            try request.check()
+            return try tryLease(try EntryName(key), request, patience: Self.politePatience)
+        } catch {
+            if error.code == .timedOut { return nil }
+            throw error
+        }
+    }
+
+    /// Releases the lease of a task: here if that can be done at once, otherwise on a thread of its own.
+    nonisolated(nonsending) fileprivate func release(
+        _ lease: consuming Lease, _ key: Store.Key
+    ) async throws(StoreError) {
+        let ticket = lease.renewable
+        let error = await change(key) { () -> StoreError? in
+            do throws(StoreError) {
+                try ticket.release()
+                return nil
+            } catch {
+                return error
+            }
+        }
+        if let error { throw error }
     }
 
     /// Waits for a lease on a thread of its own; those who wait for one are few.

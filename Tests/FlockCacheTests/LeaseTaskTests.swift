@@ -83,6 +83,41 @@ import Testing
         #expect(try store.tryLease("key") != nil)
     }
 
+    /// Somebody is stopped in the middle of a change: tasks that want the lease wait, the others go on.
+    @Test func behindAStuckChangeNoSharedThreadIsBlocked() async throws {
+        let (store, other) = (try makeStore().store, try makeStore().store)
+        try await store.acquireLease("key", timeToLive: .seconds(60)).release()
+        let (isHeld, isOver) = (Counter(), Counter())
+        let holder = TestSupport.startThread {
+            guard
+                let opened = try? other.session.forWriting(),
+                let shard = try? EntryName("key").shard,
+                let mutex = try? ShardMutex(opened, shard, patience: .seconds(5))
+            else { return }
+            isHeld.add(1)
+            while isOver.value == 0 { usleep(1000) }
+            withExtendedLifetime(mutex.shard) {}
+        }
+        try await reach(1, isHeld)
+        let tasks = (0..<8).map { _ in
+            Task.detached {
+                try await store.withLease("key", timeToLive: .seconds(60)) { _ in 7 }
+            }
+        }
+        var longest = 0.0
+        for _ in 0..<100 {
+            let start = BootTime.now
+            await Task.detached { await Task.yield() }.value
+            longest = max(longest, start.milliseconds())
+            try await Task.sleep(for: .milliseconds(2))
+        }
+        isOver.add(1)
+        pthread_join(holder, nil)
+        for task in tasks { #expect(try await task.value == 7) }
+        print("a task was run after \(longest) ms at most")
+        #expect(longest < 1000)
+    }
+
     @Test func aCancelledWaitHasNoLease() async throws {
         let (store, waits) = try makeStore()
         let lease = KeptLease(try await store.acquireLease("key", timeToLive: .seconds(60)))

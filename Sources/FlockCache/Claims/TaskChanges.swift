@@ -33,7 +33,7 @@ extension Session {
     }
 
     /// Makes a change of a key: here if that can be done at once, otherwise on a thread of its own.
-    nonisolated(nonsending) private func change<R: Sendable>(
+    nonisolated(nonsending) func change<R: Sendable>(
         _ key: Store.Key, _ body: @escaping @Sendable () -> R
     ) async -> R {
         guard isStuck(key) else { return body() }

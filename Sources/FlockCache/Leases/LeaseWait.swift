@@ -12,7 +12,7 @@ extension Session {
         _ key: Store.Key, _ request: LeaseRequest, waiting: Duration?,
         whileWaiting: (Holder?, Duration) throws(StoreError) -> Void
     ) throws(StoreError) -> LeaseOutcome {
-        guard 1...LockName.mostSlots ~= request.slots else { throw .badSlots(request.slots) }
+        try request.check()
         let name = try EntryName(key)
         let span = WaitSpan(waiting)
         var pause = Pause(shortest: 1_000_000, longest: 50_000_000, yields: 0)

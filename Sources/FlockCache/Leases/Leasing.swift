@@ -23,6 +23,11 @@ package struct LeaseRequest: Sendable {
         self.command = command
     }
 
+    /// Throws where it makes no sense.
+    func check() throws(StoreError) {
+        guard 1...LockName.mostSlots ~= slots else { throw .badSlots(slots) }
+    }
+
     /// Who is named in messages.
     package mutating func setHolder(_ process: Int32, _ command: [UInt8]) {
         processID = process
