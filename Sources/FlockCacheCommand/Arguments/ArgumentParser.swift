@@ -44,11 +44,12 @@ struct ArgumentParser {
             }
             if !isOption {
                 if verb == nil {
-                    let name = group + argument
-                    if group.isEmpty, isGroup(name) {
-                        group = name + [UInt8(ascii: " ")]
-                    } else {
-                        verb = try find(name)
+                    verb = named(group + argument)
+                    if verb == nil {
+                        guard group.isEmpty, isGroup(argument) else {
+                            throw unknownVerb(group + argument)
+                        }
+                        group = argument + [UInt8(ascii: " ")]
                     }
                 } else {
                     invocation.operands.append(argument)
@@ -91,9 +92,12 @@ struct ArgumentParser {
         verbs.filter { $0.name.utf8.starts(with: prefix) }
     }
 
-    private func find(_ name: [UInt8]) throws(Failure) -> Verb {
-        if let verb = verbs.first(where: { $0.name.utf8.elementsEqual(name) }) { return verb }
-        throw .usage(
+    private func named(_ name: [UInt8]) -> Verb? {
+        verbs.first { $0.name.utf8.elementsEqual(name) }
+    }
+
+    private func unknownVerb(_ name: [UInt8]) -> Failure {
+        .usage(
             "there is no command '\(shown(name))'"
                 + suggestion(for: name, among: verbs.map(\.name), prefix: "")
                 + "; flock-cache help lists them")
