@@ -26,21 +26,19 @@ import Testing
 
     @Test func aTaskGetsWhatIsReleasedAndWhatIsOver() async throws {
         let (store, waits) = try makeStore()
-        let kept = try #require(try store.lease("key", .seconds(60)))
+        let kept = try #require(try store.lease("key", .seconds(3600)))
         let first = acquire(store, .milliseconds(100))
         try await reach(1, waits)
         try kept.release()
         let mine = try await first.value
-        let end = BootTime.now.advanced(by: .milliseconds(100))
-        let second = try await acquire(store, .seconds(60)).value
+        let second = try await acquire(store, .seconds(3600)).value
         #expect(mine.timeLeft == .zero && second.timeLeft > .zero)
-        #expect(end.milliseconds() < 2000)
         try second.release()
     }
 
     @Test func aWaitOfATaskEndsInTime() async throws {
         let (store, _) = try makeStore()
-        let kept = try store.lease("key", .seconds(60))
+        let kept = try store.lease("key", .seconds(3600))
         let begin = BootTime.now
         do {
             let lease = try await store.acquireLease(
@@ -56,7 +54,7 @@ import Testing
 
     @Test func cancelledTasksLeaveNothingAndTheOthersWaitOn() async throws {
         let (store, waits) = try makeStore()
-        let kept = try #require(try store.lease("key", .seconds(60)))
+        let kept = try #require(try store.lease("key", .seconds(3600)))
         let tasks = (0..<10).map { _ in acquire(store, .milliseconds(1)) }
         try await reach(10, waits)
         for task in tasks[..<5] { task.cancel() }
@@ -68,7 +66,7 @@ import Testing
         for task in tasks[5...] { #expect(try await task.value.generation > kept.generation) }
         // Five grants, and a release for each that was given up before its time.
         #expect(try leaseCell(of: "key", in: path).sequence - sequence <= 11)
-        let lease = try await acquire(store, .seconds(60)).value
+        let lease = try await acquire(store, .seconds(3600)).value
         #expect(lease.timeLeft > .zero)
     }
 
@@ -104,7 +102,7 @@ import Testing
         let (store, _) = try makeStore()
         struct Failed: Error {}
         await #expect(throws: Failed.self) {
-            try await store.withLease("key", timeToLive: .seconds(60)) { _ in throw Failed() }
+            try await store.withLease("key", timeToLive: .seconds(3600)) { _ in throw Failed() }
         }
         #expect(try store.lease("key", .seconds(1)) != nil)
     }
@@ -135,7 +133,7 @@ import Testing
         let (store, _) = try makeStore()
         let path = path
         do {
-            try await store.withLease("key", timeToLive: .seconds(60)) { generation in
+            try await store.withLease("key", timeToLive: .seconds(3600)) { generation in
                 try replaceLease(of: "key", in: path) { $0.generation += 1 }
             }
             Issue.record("it was lost")
@@ -148,9 +146,9 @@ import Testing
         let (store, _) = try makeStore()
         let began = Counter()
         let task = Task {
-            try await store.withLease("key", timeToLive: .seconds(60)) { _ in
+            try await store.withLease("key", timeToLive: .seconds(3600)) { _ in
                 began.add(1)
-                try await Task.sleep(for: .seconds(60))
+                try await Task.sleep(for: .seconds(600))
             }
         }
         try await reach(1, began)

@@ -193,7 +193,7 @@ import Testing
     /// A write that the power cut short leaves the other cell, and says nothing in the same boot.
     @Test func aHalfWrittenCellLeavesTheOther() throws {
         let store = try Store(at: path)
-        let lease = KeptLease(try store.acquireLease("key", timeToLive: .seconds(60)))
+        let lease = KeptLease(try store.acquireLease("key", timeToLive: .seconds(3600)))
         try lease.renew()
         let opened = try store.session.forWriting()
         let path = opened.leasePath(try EntryName("key"))

@@ -15,9 +15,9 @@ import Testing
     @Test func oneHasItUntilItIsReleased() throws {
         let (store, other) = (try makeStore(), try makeStore())
         let lease = KeptLease(
-            try store.acquireLease("key", timeToLive: .seconds(60)))
+            try store.acquireLease("key", timeToLive: .seconds(3600)))
         #expect(try other.tryLease("key") == nil && lease.slot == nil)
-        #expect(lease.timeLeft > .seconds(59) && lease.timeLeft <= .seconds(60))
+        #expect(lease.timeLeft > .seconds(3599) && lease.timeLeft <= .seconds(3600))
         #expect(try other.isCurrent(lease.generation, ofLease: "key"))
         #expect(try !other.isCurrent(lease.generation + 1, ofLease: "key"))
         #expect(try other.holders(of: "key").map(\.processID) == [getpid()])
@@ -33,7 +33,7 @@ import Testing
 
     @Test func droppingItReleasesIt() throws {
         let store = try makeStore()
-        _ = try store.acquireLease("key", timeToLive: .seconds(60))
+        _ = try store.acquireLease("key", timeToLive: .seconds(3600))
         #expect(try store.tryLease("key") != nil)
     }
 
@@ -42,9 +42,9 @@ import Testing
         let lease = KeptLease(try store.acquireLease("key", timeToLive: .milliseconds(30)))
         let start = BootTime.now
         let next = KeptLease(
-            try other.acquireLease("key", timeToLive: .seconds(60), wait: .upTo(.seconds(30))))
+            try other.acquireLease("key", timeToLive: .seconds(3600), wait: .upTo(.seconds(30))))
         #expect(lease.timeLeft == .zero && next.generation > lease.generation)
-        #expect(start.milliseconds() < 1000)
+        #expect(start.milliseconds() < 5000)
     }
 
     /// Renewed in time it lasts; renewed after its time, too, unless somebody else has it.
@@ -56,7 +56,7 @@ import Testing
         try lease.renew()
         #expect(lease.timeLeft > .zero)
         #expect(waitUntil { lease.timeLeft == .zero })
-        let next = KeptLease(try other.acquireLease("key", timeToLive: .seconds(60)))
+        let next = KeptLease(try other.acquireLease("key", timeToLive: .seconds(3600)))
         #expect(storeError { try lease.renew() }?.code == .leaseLost)
         #expect(lease.timeLeft == .zero)
         let error = storeError { try lease.release() }
@@ -73,7 +73,7 @@ import Testing
         var generations: [Store.Generation] = []
         for _ in 0..<1000 {
             let late = KeptLease(try store.acquireLease("key", timeToLive: .microseconds(1)))
-            let next = KeptLease(try rival.acquireLease("key", timeToLive: .seconds(60)))
+            let next = KeptLease(try rival.acquireLease("key", timeToLive: .seconds(3600)))
             let isWritten = resource.write(next.generation)
             #expect(isWritten)
             let isRefused =
@@ -97,7 +97,8 @@ import Testing
             peer.process.kill(SIGSTOP)
             #expect(peer.process.waitForStop())
             let next = KeptLease(
-                try store.acquireLease("key", timeToLive: .seconds(60), wait: .upTo(.seconds(30))))
+                try store.acquireLease("key", timeToLive: .seconds(3600), wait: .upTo(.seconds(30)))
+            )
             peer.process.kill(SIGCONT)
             #expect(peer.ask("lease-renew") == "lost" && peer.ask("lease-release") == "lost")
             #expect(try store.isCurrent(next.generation, ofLease: "key"))
@@ -143,7 +144,7 @@ import Testing
         let (store, other) = (try makeStore(), try makeStore())
         var delays: [Double] = []
         for _ in 0..<20 {
-            let lease = KeptLease(try store.acquireLease("key", timeToLive: .seconds(60)))
+            let lease = KeptLease(try store.acquireLease("key", timeToLive: .seconds(3600)))
             let waiter = WaitingThread<Store.Generation> { look in
                 let outcome = try other.session.acquireLease(
                     "key", other.request(.seconds(60), 1), waiting: .seconds(30)
@@ -164,7 +165,7 @@ import Testing
 
     @Test func aWaitEndsInTime() throws {
         let (store, other) = (try makeStore(), try makeStore())
-        let lease = KeptLease(try store.acquireLease("key", timeToLive: .seconds(60)))
+        let lease = KeptLease(try store.acquireLease("key", timeToLive: .seconds(3600)))
         let start = BootTime.now
         let error = storeError {
             _ = try other.acquireLease(
@@ -189,7 +190,7 @@ import Testing
     /// Removed and made anew under the one who has it.
     @Test func aRemovedStoreHasNoLeases() throws {
         let store = try makeStore()
-        let lease = KeptLease(try store.acquireLease("key", timeToLive: .seconds(60)))
+        let lease = KeptLease(try store.acquireLease("key", timeToLive: .seconds(3600)))
         _ = run("rm", ["-r", path])
         #expect(try !store.isCurrent(lease.generation, ofLease: "key"))
         #expect(storeError { try lease.renew() }?.code == .leaseLost)
@@ -236,7 +237,7 @@ final class KeptLease: @unchecked Sendable {
 extension Store {
     /// A lease of a minute in a box, if it is free.
     func tryLease(_ key: Key, slots: Int = 1) throws -> KeptLease? {
-        guard let lease = try acquireLeaseIfAvailable(key, timeToLive: .seconds(60), slots: slots)
+        guard let lease = try acquireLeaseIfAvailable(key, timeToLive: .seconds(3600), slots: slots)
         else { return nil }
         return KeptLease(lease)
     }

@@ -23,8 +23,8 @@ import Testing
             mkdir(path + "/board", 0o700)
         }
         let late = try least {
-            let kept = try #require(try store.lease("key", .seconds(60)))
-            let waiter = try Store(at: path).leaseInThread("key", .seconds(60))
+            let kept = try #require(try store.lease("key", .seconds(3600)))
+            let waiter = try Store(at: path).leaseInThread("key", .seconds(3600))
             #expect(waiter.waitForSleep())
             let begin = BootTime.now
             try kept.release()
@@ -48,7 +48,7 @@ import Testing
             let before = BootTime.now
             let kept = try #require(try store.lease("key", .milliseconds(120)))
             let after = BootTime.now
-            let waiter = try Store(at: path).leaseInThread("key", .seconds(60))
+            let waiter = try Store(at: path).leaseInThread("key", .seconds(3600))
             let won = try #require(try waiter.result())
             #expect(before.milliseconds(to: waiter.ended) >= 120)
             #expect(won.generation > kept.generation)
@@ -62,7 +62,7 @@ import Testing
     @Test func aRenewedLeaseIsWaitedForLonger() throws {
         let store = try Store(at: path)
         let kept = try #require(try store.lease("key", .seconds(1)))
-        let waiter = try Store(at: path).leaseInThread("key", .seconds(60))
+        let waiter = try Store(at: path).leaseInThread("key", .seconds(3600))
         #expect(waiter.waitForSleep())
         var renewed = BootTime.now
         for _ in 0..<4 {
@@ -76,7 +76,7 @@ import Testing
 
     @Test func aWaitEndsInTime() throws {
         let store = try Store(at: path)
-        let kept = try store.lease("key", .seconds(60))
+        let kept = try store.lease("key", .seconds(3600))
         let begin = BootTime.now
         let error = storeError {
             let lease = try store.acquireLease(
@@ -99,7 +99,7 @@ import Testing
             let outcome = try store.session.acquireLease("key", request, waiting: .zero) { _, _ in }
             guard case .granted(let grant) = outcome else { throw Unexpected("\(outcome)") }
             #expect(try store.session.checkLease("key", grant.generation) && grant.timeLeft == nil)
-            let waiter = try Store(at: path).leaseInThread("key", .seconds(60))
+            let waiter = try Store(at: path).leaseInThread("key", .seconds(3600))
             #expect(waiter.waitForSleep())
             let begin = BootTime.now
             peer.kill()
@@ -120,7 +120,7 @@ import Testing
                 (0..<5).allSatisfy { _ in
                     guard
                         let lease = try? store.acquireLease(
-                            "key", timeToLive: .seconds(60), slots: 3, wait: .upTo(.seconds(60)))
+                            "key", timeToLive: .seconds(3600), slots: 3, wait: .upTo(.seconds(60)))
                     else { return false }
                     return (try? lease.release()) != nil
                 }
