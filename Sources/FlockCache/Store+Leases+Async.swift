@@ -50,9 +50,9 @@ extension Store {
     {
         let lease = try await acquireLease(key, timeToLive: timeToLive, slots: slots, wait: wait)
         let generation = lease.generation
-        let work = Task { try await body(generation) }
-        let isLost = Flag()
         let keeper = try session.leaseKeeper()
+        let isLost = Flag()
+        let work = Task { try await body(generation) }
         let keeping: LeaseKeeper.Keeping
         do throws(StoreError) {
             keeping = try keeper.keep(lease.renewable) {
@@ -70,7 +70,11 @@ extension Store {
             work.cancel()
         }
         keeper.stop(keeping)
-        if isLost.isSet { throw StoreError.leaseLost("keep", key, holder: nil) }
+        if isLost.isSet {
+            // Not by dropping it, which could block the thread that tasks share.
+            try? await session.release(lease, key)
+            throw StoreError.leaseLost("keep", key, holder: nil)
+        }
         // Lost in the last moment: what was done may have been done beside somebody else.
         try await session.release(lease, key)
         return try result.get()

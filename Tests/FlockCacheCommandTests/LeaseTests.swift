@@ -62,9 +62,11 @@ import Testing
             #expect(outcome.error.split(separator: "\n").count == 1, "\(words): \(outcome)")
         }
         #expect(stage.run("lease", "acquire", "k", "--owner", "1").code == 78)
-        // Without a store nobody has anything.
+        // Without a store nobody has anything, and asking makes none.
+        #expect(stage.run("lease", "renew", "k", "--generation", "5").code == 76)
         #expect(stage.run("lease", "check", "k", "--generation", "5").code == 76)
         #expect(stage.run("lease", "release", "k", "--generation", "5").code == 0)
+        #expect(access(stage.store, F_OK) != 0)
         #expect(stage.run("help", "lease").text.contains("lease acquire"))
         #expect(stage.run("help", "lease", "run").text.contains("--kill-after"))
         #expect(stage.run("lease", "--help").text == stage.run("help", "lease").text)

@@ -240,4 +240,14 @@ import Testing
             stage.lock("-n", "--slots", "3", "k", "--", "printenv", "FLOCK_CACHE_SLOT").text
                 == "0\n")
     }
+
+    /// Somebody else has the first slot.
+    @Test func aRefusalNamesTheAncestorAndNotAnotherWithASlot() {
+        let other = stage.hold("--slots", "2", "b")
+        let outcome = stage.script(
+            "flock-cache lock --slots 2 b -- sh -c 'echo $PPID; flock-cache lock a -- true'")
+        let parent = outcome.text.split(separator: "\n").first ?? "none"
+        #expect(outcome.code == 125 && outcome.error.contains("pid \(parent) "), "\(outcome)")
+        #expect(other.outcome().code == 0)
+    }
 }

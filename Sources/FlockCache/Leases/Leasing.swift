@@ -170,7 +170,8 @@ extension Session {
     package func renewLease(
         _ key: Store.Key, _ generation: Store.Generation, patience: Duration = ShardMutex.patience
     ) throws(StoreError) -> Duration? {
-        try changeLease(key, generation, patience) { (cell) throws(StoreError) in
+        guard try existing() != nil else { throw .leaseLost("renew", key, holder: nil) }
+        return try changeLease(key, generation, patience) { (cell) throws(StoreError) in
             // One that ended with its owner nobody has, and no time can prolong.
             let isOver = try existing()?.isOwnerAlive(of: cell) == false
             if cell.isReleased || isOver { throw .leaseLost("renew", key, holder: nil) }

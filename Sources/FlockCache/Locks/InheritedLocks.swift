@@ -8,7 +8,6 @@ internal import SystemCalls
 /// store's directory, `x` for exclusive, `s` for shared, else the number of a slot, and the key
 /// percent-encoded. An entry counts only while its session lives and its lock is held.
 package enum InheritedLocks {
-    package static let variable: StaticString = "FLOCK_CACHE_HELD"
     private static let claimWord = Array("claim".utf8)
     private static let lockWord = Array("lock".utf8)
     private static let space = UInt8(ascii: " ")
@@ -101,7 +100,8 @@ package enum InheritedLocks {
                 return try OpenStore.isLocked(name, slot: entry.slot, in: locks)
             }
             if isHeld {
-                throw .wouldGoDown(key, holding: name.key, of: opened.lockHolder(of: name))
+                throw .wouldGoDown(
+                    key, holding: name.key, of: opened.lockHolder(of: name, slot: entry.slot))
             }
         }
     }

@@ -19,11 +19,11 @@ struct LockListing {
 extension OpenStore {
     /// Who holds a lock; nil where nobody does, or nobody knows.
     ///
-    /// Of several holders it is the last to come; of slots that of the first.
-    func lockHolder(of name: LockName) -> Holder? {
-        guard let board = boardForWaking(), let note = board.note(in: name.slot(0)),
+    /// Of several who share it, it is the last to come.
+    func lockHolder(of name: LockName, slot: Int = 0) -> Holder? {
+        guard let board = boardForWaking(), let note = board.note(in: name.slot(slot)),
             note.hash == name.hash, let locks = try? locksDirectory(),
-            (try? Self.isLocked(name, slot: 0, in: locks)) == true
+            (try? Self.isLocked(name, slot: slot, in: locks)) == true
         else { return nil }
         return holder(of: note)
     }

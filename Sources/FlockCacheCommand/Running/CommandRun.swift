@@ -25,7 +25,7 @@ struct CommandRun {
         output = PassedOn(to: descriptor, from: value)
         var reading: PipeEnd?
         let child = try Self.start(arguments, variables, &reading, signals)
-        code = try Self.own { () throws(Errno) in
+        code = try Self.whileRunning(child) { () throws(Errno) in
             try passOn(&reading, of: child, signals)
             return try child.wait()
         }
@@ -63,6 +63,20 @@ struct CommandRun {
         }
     }
 
+    /// Where seeing COMMAND to its end fails, ends it: its caller gives up what it runs under.
+    private static func whileRunning(
+        _ child: ChildProcess, _ body: () throws(Errno) -> Int32
+    ) throws(Failure) -> Int32 {
+        do throws(Failure) {
+            return try own(body)
+        } catch {
+            child.signal(9)
+            // Where this fails too it has been waited for.
+            _ = try? child.wait()
+            throw error
+        }
+    }
+
     /// Runs COMMAND to its end with our own output; returns its exit code, or 128 and the signal that ended
     /// it.
     ///
@@ -74,7 +88,7 @@ struct CommandRun {
     ) throws(Failure) -> Int32 {
         let signals = try catchSignals()
         let child = try start(arguments, variables, output: nil, signals)
-        return try own { () throws(Errno) in
+        return try whileRunning(child) { () throws(Errno) in
             while true {
                 let limit = watch(child)
                 let ready = try waitForAny(
