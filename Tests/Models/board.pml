@@ -1,4 +1,4 @@
-/* Who waits for a key, and who wakes it: the order of steps in Sources/FlockCache/Board.
+/* Who waits for a key, and who wakes it: the order of steps in Sources/FlockCache/Waiting.
  *
  *   changes    how many claims of the key have ended, as the files say
  *   announced  whether the time until which somebody waits is to come: renewed by waiters, ended by Time

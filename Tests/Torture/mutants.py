@@ -27,7 +27,7 @@ Mutant = namedtuple("Mutant", "name file old new attacks")
 # An attack is a script and the scenarios it is to run.
 MUTANTS = [
     Mutant(
-        "the shard's mutex is tried but not waited for", "Kernel/ShardMutex.swift",
+        "the shard's mutex is tried but not waited for", "Mutexes/ShardMutex.swift",
         "if try file.tryLock(shard) { return }",
         "if try file.tryLock(shard) || shard >= 0 { return }",
         ["preempt.py ^take-over$"]),
@@ -42,7 +42,7 @@ MUTANTS = [
         "_ = seenReady",
         ["preempt.py ^take-over$"]),
     Mutant(
-        "a shard is not marked while it is changed", "Kernel/HeldShard.swift",
+        "a shard is not marked while it is changed", "Mutexes/HeldShard.swift",
         "marked.changer = Process.id",
         "marked.changer = 0",
         ["kill.py ^claim$"]),
@@ -52,7 +52,7 @@ MUTANTS = [
         "try directory.unlink(name.pending); try directory.rename(temporary, to: name.pending)",
         ["kill.py ^take-over$", "preempt.py ^take-over$"]),
     Mutant(
-        "every owner is dead", "Claims/Liveness.swift",
+        "every owner is dead", "Holders/Liveness.swift",
         "return process.isAlive(sameTimeNamespace: sameTime)",
         "return process.isAlive(sameTimeNamespace: sameTime) && process.id < 0",
         ["kill.py ^claim$"]),
@@ -78,7 +78,7 @@ MUTANTS = [
         "guard looksAgain && name.shard < 0 else { return .absent }",
         ["preempt.py ^get-pending$"]),
     Mutant(
-        "generations begin again once the files are gone", "Kernel/HeldShard.swift",
+        "generations begin again once the files are gone", "Mutexes/HeldShard.swift",
         "max(UInt64(clamping: WallClock.microseconds), block.highest + 1, found + 1)",
         "found + 1",
         ["kill.py ^abandon$"]),
