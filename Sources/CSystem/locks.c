@@ -34,16 +34,28 @@ int64_t csystem_lock_of_others(int32_t file, int64_t start, int64_t count) {
 
 // MARK: Forks
 //
-// Lock descriptors are a bit each. All bookkeeping is done under `forks`, which the fork handlers
-// hold across the fork itself; so a child sees every lock descriptor the parent had, and closes it.
+// Lock descriptors are a bit each. The bits change under `forks`, which the fork handlers hold across
+// the fork itself; so a child sees every lock descriptor the parent had, and closes it. No call that
+// can block (open, close) is made under it: a fork, and every other thread, would wait for that file
+// system.
+//
+// A descriptor is opened before its bit is set. A fork between the two gives the child a descriptor
+// it does not know, which would keep whatever the parent locks later. So opening compares the number
+// of forks before and after: when one came between, the descriptor, through which nothing is locked
+// yet, is closed and opened again. Before a bit is cleared every lock is dropped: a child of a fork
+// between clearing and closing keeps a descriptor that locks nothing.
 
 enum { most_descriptors = 65536 };
 static _Atomic uint64_t lock_files[most_descriptors / 64];
 static _Atomic uint32_t fork_epoch;
+static uint64_t fork_count;  // of this process's forks; under `forks`
 static pthread_mutex_t forks;
 static pthread_once_t prepared = PTHREAD_ONCE_INIT;
 
-static void before_fork(void) { pthread_mutex_lock(&forks); }
+static void before_fork(void) {
+    pthread_mutex_lock(&forks);
+    fork_count++;
+}
 static void after_fork_in_parent(void) { pthread_mutex_unlock(&forks); }
 
 static void make_forks_mutex(void) {
@@ -78,27 +90,47 @@ void csystem_release_forks(void) { pthread_mutex_unlock(&forks); }
 
 uint32_t csystem_fork_epoch(void) { return atomic_load(&fork_epoch); }
 
-int64_t csystem_open_lock_file(int32_t directory, const char *path, int32_t flags, uint32_t mode) {
+static uint64_t count_forks(void) {
     csystem_hold_forks();
-    // A single name leads nowhere else, and openat takes less time.
-    int64_t file = strchr(path, '/') == NULL ? csystem_open(directory, path, flags, mode)
-                                             : csystem_open_beneath(directory, path, flags, mode);
-    if (file >= most_descriptors) {
-        close((int)file);
-        file = -EMFILE;
-    }
-    if (file >= 0) atomic_fetch_or(&lock_files[file / 64], 1ull << (file % 64));
+    uint64_t count = fork_count;
     csystem_release_forks();
-    return file;
+    return count;
+}
+
+/// Marks a descriptor as one that carries locks, unless the process has forked since `count`.
+static int32_t mark_lock_file(int64_t file, uint64_t count) {
+    csystem_hold_forks();
+    int32_t has_not_forked = fork_count == count;
+    if (has_not_forked) atomic_fetch_or(&lock_files[file / 64], 1ull << (file % 64));
+    csystem_release_forks();
+    return has_not_forked;
+}
+
+int64_t csystem_open_lock_file(int32_t directory, const char *path, int32_t flags, uint32_t mode) {
+    while (1) {
+        uint64_t count = count_forks();
+        // A single name leads nowhere else, and openat takes less time.
+        int64_t file = strchr(path, '/') == NULL
+                           ? csystem_open(directory, path, flags, mode)
+                           : csystem_open_beneath(directory, path, flags, mode);
+        if (file < 0) return file;
+        if (file >= most_descriptors) {
+            close((int)file);
+            return -EMFILE;
+        }
+        if (mark_lock_file(file, count)) return file;
+        close((int)file);
+        flags &= ~O_EXCL;  // this call made it
+    }
 }
 
 void csystem_close_lock_file(int32_t file, uint32_t epoch) {
+    if (epoch != csystem_fork_epoch()) return;
+    csystem_lock(file, csystem_unlocked, 0, 0);
     csystem_hold_forks();
-    if (epoch == csystem_fork_epoch()) {
-        atomic_fetch_and(&lock_files[file / 64], ~(1ull << (file % 64)));
-        close(file);
-    }
+    atomic_fetch_and(&lock_files[file / 64], ~(1ull << (file % 64)));
     csystem_release_forks();
+    close(file);
 }
 
 int64_t csystem_keep_through_execution(int32_t file) {

@@ -98,7 +98,7 @@ package enum ForkEpoch {
 
     /// Until `release`, no thread of this process forks, nor holds.
     ///
-    /// May be nested.
+    /// May be nested. Nothing in between may block: no system call on a file, no wait for another thread.
     package static func hold() { csystem_hold_forks() }
     package static func release() { csystem_release_forks() }
 }

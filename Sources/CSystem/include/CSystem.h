@@ -70,7 +70,8 @@ int64_t csystem_open_lock_file(int32_t directory, const char *path, int32_t flag
 void csystem_close_lock_file(int32_t file, uint32_t epoch);
 /// How often this process's ancestry has forked without exec since the program started.
 uint32_t csystem_fork_epoch(void);
-/// No fork happens between these two. May be nested.
+/// No fork happens between these two. May be nested. Make no call in between that can block: every
+/// fork and every opening of a lock file waits.
 void csystem_hold_forks(void);
 void csystem_release_forks(void);
 /// Lets a lock file stay open in the program that this process executes.

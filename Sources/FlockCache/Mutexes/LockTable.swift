@@ -83,7 +83,10 @@ extension OpenStore {
     func lockTable() throws(StoreError) -> LockTable {
         if let known = withLazy({ $0.lockTable }) { return known }
         let table = try LockTable(of: self)
-        withLazy { $0.lockTable = table }
-        return table
+        return withLazy { lazy in
+            if let known = lazy.lockTable { return known }
+            lazy.lockTable = table
+            return table
+        }
     }
 }

@@ -41,7 +41,7 @@ final class OpenStore: Sendable {
 
     /// Runs a closure with what is opened lazily.
     ///
-    /// Short: nothing in it waits.
+    /// Short: nothing in it waits, opens or closes a file.
     ///
     /// Not `Synchronization.Mutex`: a class with generic members is laid out at run time, which costs a
     /// command that lives for a millisecond a hundredth of it.
@@ -105,12 +105,10 @@ final class OpenStore: Sendable {
 
     /// Where this process is.
     func place() throws(StoreError) -> Place {
-        let known = withLazy { lazy in
-            if lazy.place == nil { lazy.place = Place.current() }
-            return lazy.place
-        }
-        guard let known else { throw .noProc() }
-        return known
+        if let known = withLazy({ $0.place }) { return known }
+        guard let place = Place.current() else { throw .noProc() }
+        withLazy { $0.place = place }
+        return place
     }
 
     // MARK: Directories
@@ -171,8 +169,12 @@ final class OpenStore: Sendable {
 
     /// Lets go of the directories kept open: somebody needs descriptors, or has removed directories.
     func forgetDirectories() {
-        let count = withLazy { $0.shards.forget() }
-        Self.cachedShards.subtract(count, ordering: .relaxed)
+        var forgotten = withLazy { lazy in
+            defer { lazy.shards = ShardDirectories() }
+            return lazy.shards
+        }
+        Self.cachedShards.subtract(forgotten.forget(), ordering: .relaxed)
+        forgotten.deallocate()
     }
 
     /// The directory of the entries, made if need be.

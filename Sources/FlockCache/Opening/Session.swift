@@ -97,8 +97,6 @@ package final class Session: Sendable {
 
     /// Lets go of a store whose directory was removed.
     func forget(_ store: OpenStore) {
-        ForkEpoch.hold()
-        defer { ForkEpoch.release() }
         let bits = UInt(bitPattern: Unmanaged.passUnretained(store).toOpaque())
         let (exchanged, _) = current.compareExchange(
             expected: bits, desired: 0, ordering: .acquiringAndReleasing)
@@ -108,20 +106,30 @@ package final class Session: Sendable {
         if exchanged { store.forgetDirectories() }
     }
 
+    /// No lock of this process is held meanwhile: opening makes calls that can block, as on a device that
+    /// hangs, and neither a fork nor another store's locks are to wait for it.
+    ///
+    /// So two threads may both open the store; the second to end takes what the first has put there, and
+    /// closes its own, which carries no lock yet. A reference that `current` held is never released, so
+    /// `expected` cannot come to mean another store.
     private func open(making new: Marker?) throws(StoreError) -> OpenStore? {
-        if let store = loaded() { return store }
-        ForkEpoch.hold()
-        defer { ForkEpoch.release() }
-        if let store = loaded() { return store }
-        guard let store = try OpenStore.open(name, making: new, configuration: configuration)
-        else { return nil }
-        let reference = Unmanaged.passRetained(store)
-        current.store(UInt(bitPattern: reference.toOpaque()), ordering: .releasing)
-        return store
+        while true {
+            let seen = current.load(ordering: .acquiring)
+            if let store = usable(seen) { return store }
+            guard let store = try OpenStore.open(name, making: new, configuration: configuration)
+            else { return nil }
+            let reference = Unmanaged.passRetained(store)
+            let (exchanged, _) = current.compareExchange(
+                expected: seen, desired: UInt(bitPattern: reference.toOpaque()),
+                ordering: .acquiringAndReleasing)
+            if exchanged { return store }
+            reference.release()
+        }
     }
 
-    private func loaded() -> OpenStore? {
-        guard let reference = Self.reference(current.load(ordering: .acquiring)) else { return nil }
+    /// The store that `current` refers to, unless it is the parent's of a forked child.
+    private func usable(_ bits: UInt) -> OpenStore? {
+        guard let reference = Self.reference(bits) else { return nil }
         let store = reference.takeUnretainedValue()
         return store.epoch == ForkEpoch.current ? store : nil
     }

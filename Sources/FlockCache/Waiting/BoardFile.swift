@@ -134,6 +134,7 @@ extension OpenStore {
     private func board(making: Bool) -> Board? {
         if let known = knownBoard {
             if known.isCurrent { return known }
+            // `known` keeps it until here: it is closed when `lazy` is free again.
             withLazy { lazy in
                 if lazy.board.mapped === known { lazy.board.mapped = nil }
             }
