@@ -2,10 +2,6 @@ import Glibc
 import TestSupport
 import Testing
 
-private let canUnshareTime =
-    isRoot && isInstalled("unshare")
-    && run("unshare", ["-T", "--boottime", "100000", "true"]).code == 0
-
 /// Clocks that go wrong neither shorten nor prolong a lease of the same boot.
 @Suite struct LeaseTimeTests {
     private let stage = Stage()
@@ -65,7 +61,7 @@ private let canUnshareTime =
         .enabled(if: canUnshareTime, "needs root and time namespaces"),
         arguments: [100_000, -3600], [true, false])
     func anotherTimeNamespaceChangesNothing(seconds: Int, ofHolder: Bool) throws {
-        let elsewhere = ["unshare", "-T", "--boottime", "\(seconds)", "--monotonic", "\(seconds)"]
+        let elsewhere = inTimeNamespace(shiftedBy: seconds)
         let (early, late) = try error(
             acquiring: ofHolder ? elsewhere : [], waiting: ofHolder ? [] : elsewhere)
         print(
@@ -78,8 +74,8 @@ private let canUnshareTime =
     @Test(.enabled(if: canUnshareTime, "needs root and time namespaces"))
     func twoNamespacesWithWrongWallClocksAgree() throws {
         let (early, late) = try error(
-            acquiring: ["unshare", "-T", "--boottime", "5000"],
-            waiting: ["unshare", "-T", "--boottime", "-3000"],
+            acquiring: inTimeNamespace(shiftedBy: 5000),
+            waiting: inTimeNamespace(shiftedBy: -3000),
             ["FLOCK_CACHE_WALL_CLOCK": "-315576000"], ["FLOCK_CACHE_WALL_CLOCK": "7200"])
         #expect(early >= 0 && late <= 100, "\(early) \(late)")
     }

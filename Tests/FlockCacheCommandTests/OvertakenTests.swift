@@ -14,8 +14,8 @@ import Testing
             builtProducts + "/flock-cache",
             ["finalize", "--owner", "\(getpid())", "key", "--file", "-"],
             environment: stage.variables)
-        // It reads: its input is taken from the pipe.
         finalize.tell("the whole value")
+        #expect(finalize.waitUntilInputIsRead())
         removeTree(stage.store)
         #expect(stage.run("claim", "--owner", "\(getpid())", "key").code == 0)
         finalize.closeInput()

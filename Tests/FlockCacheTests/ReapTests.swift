@@ -128,14 +128,15 @@ import TestSupport
         var claim = try #require(Self.section(of: file(of: "elsewhere", in: path) + ".pending"))
         claim.place = Place(
             boot: claim.place.boot, processNamespace: 1, timeNamespace: claim.place.timeNamespace)
-        claim.since = Stamp(
-            wall: claim.since.wall - 3_600_000_000, boot: claim.since.boot - 3_600_000_000)
+        // As old as half the time since boot: no boot clock can show more.
+        let age = claim.since.boot / 2
+        claim.since = Stamp(wall: claim.since.wall - age, boot: claim.since.boot - age)
         try plant(claim)
         #expect(try store.reap().isEmpty)
         var limits = Store.ReapLimits()
-        limits.assumeDeadAfter = .seconds(7200)
+        limits.assumeDeadAfter = .microseconds(age * 2)
         #expect(try store.reap(limits).isEmpty)
-        limits.assumeDeadAfter = .seconds(1800)
+        limits.assumeDeadAfter = .microseconds(age / 2)
         #expect(reasons(try store.reap(limits)) == ["elsewhere": .expired])
     }
 

@@ -87,6 +87,16 @@ package final class Child: @unchecked Sendable {
         _ = Glibc.write(input, bytes, bytes.count)
     }
 
+    /// Waits until it has read all that it was told: its input is empty again.
+    ///
+    /// False when that does not happen.
+    package func waitUntilInputIsRead() -> Bool {
+        waitUntil {
+            var unread: Int32 = 0
+            return ioctl(input, UInt(FIONREAD), &unread) == 0 && unread == 0
+        }
+    }
+
     package func closeInput() {
         if input >= 0 { close(input) }
         input = -1

@@ -29,6 +29,39 @@ package let isFirstNamespace: Bool = {
     return stat("/proc/self/ns/pid", &status) == 0 && status.st_ino == 0xefff_fffc
 }()
 
+/// Whether a time namespace of one's own can be had.
+package let canUnshareTime =
+    isRoot && isInstalled("unshare")
+    && run("unshare", ["-T", "--boottime", "10", "true"]).code == 0
+
+/// The words that run a program in a time namespace whose clocks differ by so many seconds from
+/// the test's.
+///
+/// The kernel refuses a clock below zero, so a machine that booted a minute ago cannot be set back
+/// an hour: the clocks then go back by three quarters of the time since boot. The kernel counts
+/// offsets from the machine's first time namespace, and the test may run in another one.
+package func inTimeNamespace(shiftedBy seconds: Int) -> [String] {
+    func offset(_ clock: String, _ id: clockid_t) -> Int {
+        var now = timespec()
+        clock_gettime(id, &now)
+        return ownOffset(of: clock) + max(seconds, -now.tv_sec * 3 / 4)
+    }
+    return [
+        "unshare", "-T", "-f", "--boottime", "\(offset("boottime", CLOCK_BOOTTIME))",
+        "--monotonic", "\(offset("monotonic", CLOCK_MONOTONIC))",
+    ]
+}
+
+/// How many seconds a clock of this time namespace is ahead of the machine's.
+private func ownOffset(of clock: String) -> Int {
+    let lines = contents(of: "/proc/self/timens_offsets") ?? []
+    for line in lines.split(separator: 10) {
+        let words = line.split(separator: 32).map { String(decoding: $0, as: UTF8.self) }
+        if words.count == 3, words[0] == clock, let seconds = Int(words[1]) { return seconds }
+    }
+    return 0
+}
+
 /// The shells that scripts are written for, as far as they are installed.
 package let shells = ["bash", "dash"].filter(isInstalled)
 
