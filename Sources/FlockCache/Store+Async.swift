@@ -17,34 +17,27 @@ extension Store {
     {
         let span = WaitSpan(limit(of: wait))
         var notice = WaitNotice(session.configuration)
-        var ticket: WaitingTasks.Ticket?
+        var ticket: KeyTickets.Ticket?
         var stuck: WaitSpan?
         defer { ticket?.giveBack() }
         while true {
             try Task.checkCancellation()
-            let outcome = try session.tryClaim(
-                key, maxAge: maxAge.map { $0 + span.elapsed }, staleAfter: staleAfter, span: span,
-                stuck: &stuck)
+            let outcome = try session.politely(key, span: span, stuck: &stuck) {
+                (patience) throws(StoreError) in
+                try session.claim(
+                    key, for: .session, maxAge: maxAge.map { $0 + span.elapsed },
+                    staleAfter: staleAfter, patience: patience)
+            }
             if let outcome {
                 guard case .pending(let holder) = outcome, !span.isOver else {
                     return try ClaimResult(outcome, of: key, in: session)
                 }
                 notice.tell(key, holder)
             }
-            if let drawn = ticket { await Self.wait(with: drawn) }
+            if let drawn = ticket { await drawn.wait() }
             ticket = try session.drawTicket(
-                for: key, until: stuck?.deadline ?? span.deadline, forChange: outcome != nil)
-        }
-    }
-
-    /// Waits until a ticket is over or the task is cancelled.
-    nonisolated(nonsending) private static func wait(with ticket: WaitingTasks.Ticket) async {
-        await withTaskCancellationHandler {
-            await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
-                ticket.wait { continuation.resume() }
-            }
-        } onCancel: {
-            ticket.giveBack()
+                for: try session.claimSubject(key), until: stuck?.deadline ?? span.deadline,
+                forChange: outcome != nil)
         }
     }
 

@@ -1,6 +1,5 @@
 #if Async
 
-internal import Synchronization
 internal import SystemCalls
 
 extension Store {
@@ -15,21 +14,32 @@ extension Store {
             _ key: Key, timeToLive: Duration, slots: Int = 1, wait: Wait = .standard
         ) async throws -> Lease
     {
-        try Task.checkCancellation()
         let request = request(timeToLive, slots)
-        var outcome = try session.tryLeaseAtOnce(key, request)
-        if case .granted? = outcome {
-        } else {
-            outcome = try await session.acquireInThread(key, request, waiting: limit(of: wait))
-        }
-        switch outcome {
-        case .granted(let grant):
-            let lease = Lease(session, key, grant, timeToLive: timeToLive, hasSlots: slots > 1)
-            // Cancelled in the last moment: dropped, and with that released.
+        let span = WaitSpan(limit(of: wait))
+        var notice = WaitNotice(session.configuration)
+        var ticket: KeyTickets.Ticket?
+        var stuck: WaitSpan?
+        defer { ticket?.giveBack() }
+        try request.check()
+        while true {
             try Task.checkCancellation()
-            return lease
-        case .busy(let holder): throw StoreError.leaseWaitEnded(key, holder)
-        case nil: throw StoreError.leaseWaitEnded(key, nil)
+            let outcome = try session.politely(key, span: span, stuck: &stuck) {
+                (patience) throws(StoreError) in
+                try session.tryLease(try EntryName(key), request, patience: patience)
+            }
+            switch outcome {
+            case .granted(let grant):
+                return Lease(session, key, grant, timeToLive: timeToLive, hasSlots: slots > 1)
+            case .busy(let holder):
+                if span.isOver { throw StoreError.leaseWaitEnded(key, holder) }
+                notice.tell(key, holder)
+            case nil:
+                if span.isOver { throw StoreError.leaseWaitEnded(key, nil) }
+            }
+            if let drawn = ticket { await drawn.wait() }
+            ticket = try session.drawTicket(
+                for: try session.leaseSubject(key, slots: slots),
+                until: stuck?.deadline ?? span.deadline, forChange: outcome != nil)
         }
     }
 
@@ -50,15 +60,12 @@ extension Store {
     {
         let lease = try await acquireLease(key, timeToLive: timeToLive, slots: slots, wait: wait)
         let generation = lease.generation
-        let keeper = try session.leaseKeeper()
-        let isLost = Flag()
+        let store = try session.forWriting()
+        let renewals = store.renewer.watch { LeaseRenewals() }
         let work = Task { try await body(generation) }
-        let keeping: LeaseKeeper.Keeping
+        let keeping: LeaseRenewals.Keeping
         do throws(StoreError) {
-            keeping = try keeper.keep(lease.renewable) {
-                isLost.set()
-                work.cancel()
-            }
+            keeping = try renewals.keep(lease.renewable, in: store) { work.cancel() }
         } catch {
             work.cancel()
             _ = await work.result
@@ -69,8 +76,7 @@ extension Store {
         } onCancel: {
             work.cancel()
         }
-        keeper.stop(keeping)
-        if isLost.isSet {
+        guard renewals.stop(keeping, in: store) else {
             // Not by dropping it, which could block the thread that tasks share.
             try? await session.release(lease, key)
             throw StoreError.leaseLost("keep", key, holder: nil)
@@ -81,39 +87,7 @@ extension Store {
     }
 }
 
-/// Something that happens once.
-private final class Flag: Sendable {
-    private let value = Atomic<Bool>(false)
-
-    var isSet: Bool { value.load(ordering: .acquiring) }
-    func set() { value.store(true, ordering: .releasing) }
-}
-
 extension Session {
-    fileprivate func leaseKeeper() throws(StoreError) -> LeaseKeeper {
-        let store = try forWriting()
-        return store.withLazy { lazy in
-            if let known = lazy.leaseKeeper { return known }
-            let fresh = LeaseKeeper()
-            lazy.leaseKeeper = fresh
-            return fresh
-        }
-    }
-
-    /// Grants a lease if that takes no longer than a task may wait on the thread it shares with others; nil
-    /// where it would.
-    fileprivate func tryLeaseAtOnce(
-        _ key: Store.Key, _ request: LeaseRequest
-    ) throws(StoreError) -> LeaseOutcome? {
-        do throws(StoreError) {
-            try request.check()
-            return try tryLease(try EntryName(key), request, patience: Self.politePatience)
-        } catch {
-            if error.code == .timedOut { return nil }
-            throw error
-        }
-    }
-
     /// Releases the lease of a task: here if that can be done at once, otherwise on a thread of its own.
     nonisolated(nonsending) fileprivate func release(
         _ lease: consuming Lease, _ key: Store.Key
@@ -128,45 +102,6 @@ extension Session {
             }
         }
         if let error { throw error }
-    }
-
-    /// Waits for a lease on a thread of its own; those who wait for one are few.
-    nonisolated(nonsending) fileprivate func acquireInThread(
-        _ key: Store.Key, _ request: LeaseRequest, waiting: Duration?
-    ) async throws -> LeaseOutcome {
-        let isCancelled = Flag()
-        let store = try forWriting()
-        let shard = try EntryName(key).shard
-        let notify = configuration.onWait
-        let result: Result<LeaseOutcome, any Error> = await withTaskCancellationHandler {
-            await withUnsafeContinuation { continuation in
-                @Sendable func wait() -> Result<LeaseOutcome, any Error> {
-                    var notice: (@Sendable (Store.Key, Holder?) -> Void)? = notify
-                    do throws(StoreError) {
-                        let outcome = try self.acquireLease(key, request, waiting: waiting) {
-                            (holder, _) throws(StoreError) in
-                            notice?(key, holder)
-                            notice = nil
-                            if isCancelled.isSet { throw .leaseWaitEnded(key, holder) }
-                        }
-                        return .success(outcome)
-                    } catch {
-                        return .failure(isCancelled.isSet ? CancellationError() : error)
-                    }
-                }
-                do throws(Errno) {
-                    try startThread { continuation.resume(returning: wait()) }
-                } catch {
-                    continuation.resume(
-                        returning: .failure(StoreError(error, "start a thread", path: self.path)))
-                }
-            }
-        } onCancel: {
-            isCancelled.set()
-            // The others who wait for keys of the shard look once in vain.
-            store.knownBoard?.call(.keys(shard), bits: .max)
-        }
-        return try result.get()
     }
 }
 

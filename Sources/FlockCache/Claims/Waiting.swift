@@ -29,7 +29,7 @@ struct KeyWait: ~Copyable {
     mutating func sleep() {
         guard let store, let board else { return pause.next(until: deadline) }
         for _ in 0..<Self.asksPerLook {
-            let end = BootTime.now.advanced(by: .nanoseconds(Self.nextAsk()))
+            let end = BootTime.now.advanced(by: .nanoseconds(WaitSpan.untilNextLook()))
             board.wait(
                 .keys(name.shard), seen, bits: name.wakeBits, until: min(deadline, end))
             guard board.announce(.keys(name.shard)) == seen, BootTime.now < deadline else { return }
@@ -43,14 +43,6 @@ struct KeyWait: ~Copyable {
     /// After so many times that its holder was asked after, the key is looked at: whoever changed it may
     /// have had no board.
     private static let asksPerLook = 4
-
-    /// How long after the last time a waiter that nobody wakes asks after the holder, in nanoseconds: so
-    /// that a death is noticed within a tenth of a second.
-    ///
-    /// From an idle processor a look at the key costs 0.14 to 0.19 ms, most of it for waking up with cold
-    /// caches. With a look every 45 ms that was 0.33 % of a core, every 85 ms 0.16 to 0.22 %. With jitter, so
-    /// that those who were woken together do not go on together.
-    static func nextAsk() -> Int64 { 75_000_000 + BootTime.now.nanoseconds % 20_000_000 }
 }
 
 /// What waiting for a key comes to.
@@ -124,7 +116,7 @@ extension Session {
                 holder = nil
             case .pending(let found):
                 // Also one that is torn, or whose own time is over though its holder lives.
-                let isStale = try existing()?.glance(at: name).isHeld != true
+                let isStale = try existing()?.snapshot(of: name).isHeld != true
                 let since = isStale ? staleSince ?? BootTime.now : nil
                 staleSince = since
                 let isLeft = since.map { $0.advanced(by: Self.succession) < BootTime.now } ?? false
@@ -142,26 +134,4 @@ extension Session {
     /// How long a claim whose holder has died waits for somebody to take it over: those who wait for it
     /// look twenty times in that time.
     private static let succession = Duration.seconds(1)
-}
-
-/// From when a call began to wait to when it is to end.
-struct WaitSpan {
-    let start = BootTime.now
-    let deadline: BootTime
-
-    /// nil is without end.
-    init(_ limit: Duration?) {
-        deadline =
-            limit.map { [start] in start.advanced(by: max(.zero, $0)) }
-            ?? BootTime(nanoseconds: .max)
-    }
-
-    var elapsed: Duration { .nanoseconds(BootTime.now.nanoseconds - start.nanoseconds) }
-    var isOver: Bool { BootTime.now >= deadline }
-
-    /// How long to wait for somebody else's change meanwhile.
-    var patience: Duration {
-        let left = Duration.nanoseconds(deadline.nanoseconds - BootTime.now.nanoseconds)
-        return min(ShardMutex.patience, max(.seconds(1), left))
-    }
 }

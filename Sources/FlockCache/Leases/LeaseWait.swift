@@ -31,8 +31,8 @@ extension Session {
                 let (isNow, left) = try store.leaseOutlook(name, slots: request.slots)
                 if isNow || span.isOver { break }
                 // Not a microsecond early: it would have to sleep again.
-                let most = left.map { Swift.min($0 + 1, KeyWait.nextAsk() / 1000) }
-                let nap = Duration.microseconds(most ?? KeyWait.nextAsk() / 1000)
+                let most = left.map { Swift.min($0 + 1, WaitSpan.untilNextLook() / 1000) }
+                let nap = Duration.microseconds(most ?? WaitSpan.untilNextLook() / 1000)
                 let end = Swift.min(span.deadline, BootTime.now.advanced(by: nap))
                 if let board {
                     board.wait(.keys(name.shard), seen, bits: name.wakeBits, until: end)
@@ -45,3 +45,21 @@ extension Session {
         }
     }
 }
+
+#if Async
+extension Session {
+    /// What a task waits for that wants a lease.
+    func leaseSubject(_ key: Store.Key, slots: Int) throws(StoreError) -> KeyTickets.Subject {
+        let (store, name) = (try forWriting(), try EntryName(key))
+        return KeyTickets.Subject(name: name, kind: .lease(slots: slots)) {
+            // What cannot be looked at from here the task sees for itself.
+            guard let (isFree, left) = try? store.leaseOutlook(name, slots: slots) else {
+                return nil
+            }
+            // Not a microsecond early: it would have to look again.
+            let end = left.map { BootTime.now.advanced(by: .microseconds($0 + 1)) }
+            return (KeySnapshot(isHeld: !isFree), end)
+        }
+    }
+}
+#endif

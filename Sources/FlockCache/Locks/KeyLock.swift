@@ -213,7 +213,7 @@ final class KeyLock: @unchecked Sendable {
     private func wake(_ bits: UInt32) {
         guard let board, board.isWaitedFor(.lock(name)) else { return }
         board.wake(.lock(name), most: 1, bits: bits)
-        board.wake(.anyLock, bits: .max)
+        board.wake(.anything, bits: .max)
     }
 
     /// Keeps the lock in the program that this process is about to execute.

@@ -11,9 +11,7 @@ struct ShardMutex: ~Copyable {
     /// The key whose claim has ended under this mutex; its waiters are woken when it is free.
     var ended: EntryName?
 
-    /// How long a change waits for somebody else's: they take microseconds, so this long means a
-    /// stopped process.
-    static let patience = Duration.seconds(10)
+    static let patience = WaitSpan.patienceForChange
 
     init(_ store: OpenStore, _ shard: Int, patience: Duration) throws(StoreError) {
         let file = try store.shardFile()

@@ -31,13 +31,30 @@ final class OpenStore: Sendable {
         var session: SessionLock?
         var temporaries = 0
         var board = KnownBoard()
-        var waitingTasks: WaitingTasks?
-        var lockWaiters: LockWaiters?
         var lockTable: LockTable?
-        var leaseKeeper: LeaseKeeper?
+        #if Async
+        var lookOut: LookOut?
+        var renewer: LookOut?
+        #endif
     }
 
     private nonisolated(unsafe) var lazy = Lazy()
+
+    #if Async
+    /// Looks out for what tasks wait for.
+    var lookOut: LookOut { lookOut(\.lookOut) }
+    /// Renews the leases that are kept.
+    var renewer: LookOut { lookOut(\.renewer) }
+
+    private func lookOut(_ which: WritableKeyPath<Lazy, LookOut?>) -> LookOut {
+        withLazy { lazy in
+            if let known = lazy[keyPath: which] { return known }
+            let fresh = LookOut()
+            lazy[keyPath: which] = fresh
+            return fresh
+        }
+    }
+    #endif
 
     /// Runs a closure with what is opened lazily.
     ///

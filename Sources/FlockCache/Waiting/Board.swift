@@ -45,13 +45,11 @@ final class Board: Sendable {
         static func keys(_ shard: Int) -> Word { Word(offset: BoardFile.shard(shard)) }
         /// A shard's mutex becomes free.
         static func mutex(_ shard: Int) -> Word { Word(offset: BoardFile.shard(shard) + 16) }
-        /// Any key becomes READY or absent: for those who wait for many at once.
-        static let anyKey = Word(offset: BoardFile.anyKey)
+        /// Any key becomes READY or absent, any lock or lease free: for the look-out of a session.
+        static let anything = Word(offset: BoardFile.anything)
         /// A lock becomes free, or the way to it: of all the keys that share the slot.
         static func lock(_ name: LockName) -> Word { .slot(name.slot(0)) }
         static func slot(_ index: Int) -> Word { Word(offset: BoardFile.slot(index)) }
-        /// The same of any lock: for those who wait for many at once.
-        static let anyLock = Word(offset: BoardFile.anyLock)
     }
 
     /// Renewed to that long from now by everyone about to sleep, which ends sooner: so that it stands

@@ -12,8 +12,7 @@ enum BoardFile {
     static func slot(_ index: Int) -> Int { shard(Layout.shardCount) + index * 144 }
     static let slotCount = 4096
     // In the header's page.
-    static let anyKey = 64
-    static let anyLock = 128
+    static let anything = 64
 
     private static let version: UInt64 = 2
 
@@ -156,6 +155,6 @@ extension OpenStore {
     func tellWaiters(of name: EntryName) {
         guard let board = boardForWaking() else { return }
         board.wake(.keys(name.shard), bits: name.wakeBits)
-        board.wake(.anyKey, bits: .max)
+        board.wake(.anything, bits: .max)
     }
 }

@@ -1,0 +1,161 @@
+#if Async
+
+internal import Synchronization
+internal import SystemCalls
+
+/// The tasks of one session that wait for locks: a watch of the look-out.
+///
+/// The look-out takes the locks itself, and does not wait for a task to be scheduled: an attempt that has
+/// the turnstile keeps others waiting.
+final class LockTickets: Watch {
+    /// How an attempt ended.
+    enum End: Sendable {
+        /// All its locks are held.
+        case held
+        case timedOut(Store.Key?, Holder?)
+        case failed(StoreError)
+        case cancelled
+    }
+
+    /// One task's attempt.
+    final class Ticket: @unchecked Sendable {
+        // By the look-out's thread alone, once the ticket has been left here.
+        fileprivate let attempt: LockAttempt
+        fileprivate var rest: LockRest
+        private let state = Mutex(State())
+
+        private struct State {
+            var isCancelled = false
+            var end: End?
+            var resume: (@Sendable (End) -> Void)?
+        }
+
+        init(_ attempt: LockAttempt, _ rest: LockRest) {
+            self.attempt = attempt
+            self.rest = rest
+        }
+
+        /// Has a closure called when the attempt has ended; at once, and false, if it has already.
+        fileprivate func wait(_ resume: @escaping @Sendable (End) -> Void) -> Bool {
+            let end = state.withLock { state in
+                if state.end == nil { state.resume = resume }
+                return state.end
+            }
+            if let end { resume(end) }
+            return end == nil
+        }
+
+        fileprivate var isCancelled: Bool { state.withLock { $0.isCancelled } }
+
+        /// True where the attempt has been left to the look-out, which ends it.
+        fileprivate func cancel() -> Bool {
+            let hasBegun = state.withLock { state in
+                state.isCancelled = true
+                if state.resume == nil, state.end == nil {
+                    state.end = .cancelled
+                    return false
+                }
+                return true
+            }
+            if !hasBegun { attempt.giveUp() }
+            return hasBegun
+        }
+
+        fileprivate func finish(_ end: End) {
+            if case .held = end {} else { attempt.giveUp() }
+            let resume = state.withLock { state in
+                state.end = end
+                defer { state.resume = nil }
+                return state.resume
+            }
+            resume?(end)
+        }
+    }
+
+    /// The first to come first.
+    private let tickets = Mutex<[Ticket]>([])
+
+    /// Leaves an attempt to the look-out, which calls the closure once, when it is over.
+    fileprivate func wait(
+        for ticket: Ticket, in store: OpenStore, _ resume: @escaping @Sendable (End) -> Void
+    ) {
+        guard ticket.wait(resume) else { return }
+        tickets.withLock { $0.append(ticket) }
+        do throws(StoreError) {
+            try store.lookOut.add(self) { store.boardForWaiting() }
+        } catch {
+            // The ticket has been failed with the others.
+        }
+    }
+
+    func fail(_ error: StoreError) {
+        let waiting = tickets.withLock { tickets in
+            defer { tickets = [] }
+            return tickets
+        }
+        for ticket in waiting { ticket.finish(.failed(error)) }
+    }
+
+    /// Lets those go on who may.
+    ///
+    /// Of those who wait for one lock in one way, only the first goes on: that is what a wake-up of one
+    /// means. The others only end in time.
+    func look(with board: Board?) -> BootTime? {
+        let waiting = tickets.withLock { $0 }
+        var next: BootTime?
+        var passed: Set<LockRest.Line> = []
+        var isAnyOver = false
+        for ticket in waiting {
+            let now = BootTime.now
+            let deadline = ticket.attempt.span.deadline
+            let isFirst = passed.insert(ticket.rest.line).inserted
+            let isLate = now >= ticket.rest.end
+            let goesOn = isFirst && (isLate || ticket.rest.isOver)
+            if goesOn || now >= deadline || ticket.isCancelled,
+                let end = step(ticket, isLate: isFirst && isLate)
+            {
+                tickets.withLock { $0.removeAll { $0 === ticket } }
+                ticket.finish(end)
+                isAnyOver = true
+                continue
+            }
+            let end = min(deadline, isFirst ? ticket.rest.end : deadline)
+            next = min(next ?? end, end)
+        }
+        // Whoever stood behind those is the first now.
+        return isAnyOver ? BootTime.now : next
+    }
+
+    /// Lets an attempt go on; how it ended, or nil.
+    private func step(_ ticket: Ticket, isLate: Bool) -> End? {
+        if ticket.isCancelled { return .cancelled }
+        do throws(StoreError) {
+            guard let rest = try ticket.attempt.step(isLate: isLate) else { return .held }
+            ticket.rest = rest
+        } catch {
+            return .failed(error)
+        }
+        guard ticket.attempt.span.isOver else { return nil }
+        return .timedOut(ticket.attempt.awaited, ticket.attempt.holder())
+    }
+}
+
+extension Session {
+    /// Waits for an attempt that has begun to be over, or the task to be cancelled.
+    nonisolated(nonsending) func wait(
+        for attempt: LockAttempt, _ rest: LockRest
+    ) async throws(StoreError) -> LockTickets.End {
+        let store = try forWriting()
+        let tickets = store.lookOut.watch { LockTickets() }
+        let ticket = LockTickets.Ticket(attempt, rest)
+        return await withTaskCancellationHandler {
+            await withUnsafeContinuation { continuation in
+                tickets.wait(for: ticket, in: store) { continuation.resume(returning: $0) }
+            }
+        } onCancel: {
+            if ticket.cancel() { store.lookOut.ring() }
+        }
+    }
+}
+
+#endif
