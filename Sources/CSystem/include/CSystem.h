@@ -48,6 +48,9 @@ int64_t csystem_rename(int32_t from_directory, const char *from, int32_t directo
 int64_t csystem_unlink(int32_t directory, const char *name);
 int64_t csystem_read_directory(int32_t directory, void *entries, size_t count);
 int64_t csystem_read_link(const char *path, char *target, size_t count);
+/// The path of the working directory without a NUL, and its length; -ENOENT where there is none that leads
+/// to it.
+int64_t csystem_working_directory(char *path, size_t count);
 /// A read-only private mapping of a whole file; NULL on failure.
 const void *csystem_map(int32_t file, size_t count);
 void csystem_unmap(const void *bytes, size_t count);
