@@ -136,6 +136,10 @@ int64_t csystem_unlink(int32_t directory, const char *name) {
     return RESULT(unlinkat(directory, name, 0));
 }
 
+int64_t csystem_remove_directory(int32_t directory, const char *name) {
+    return RESULT(unlinkat(directory, name, AT_REMOVEDIR));
+}
+
 int64_t csystem_read_directory(int32_t directory, void *entries, size_t count) {
     return RESULT(syscall(SYS_getdents64, directory, entries, count));
 }

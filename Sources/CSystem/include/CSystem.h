@@ -46,6 +46,7 @@ int64_t csystem_make_directory(int32_t directory, const char *name, uint32_t mod
 int64_t csystem_link(int32_t directory, const char *from, const char *to);
 int64_t csystem_rename(int32_t from_directory, const char *from, int32_t directory, const char *to);
 int64_t csystem_unlink(int32_t directory, const char *name);
+int64_t csystem_remove_directory(int32_t directory, const char *name);
 int64_t csystem_read_directory(int32_t directory, void *entries, size_t count);
 int64_t csystem_read_link(const char *path, char *target, size_t count);
 /// The path of the working directory without a NUL, and its length; -ENOENT where there is none that leads
