@@ -47,6 +47,19 @@ static void restore_what_was_at_start(void) {
     umask(at_start.creation_mask);
 }
 
+// The command that was started last; 0 for none.
+static pid_t command;
+
+void csystem_reap_orphans(void) {
+    for (;;) {
+        siginfo_t ended = {0};
+        if (waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) != 0) return;
+        // The command's own end is for who waits for it; then all the others end too.
+        if (ended.si_pid == 0 || ended.si_pid == command) return;
+        waitpid(ended.si_pid, NULL, 0);
+    }
+}
+
 struct start {
     struct csystem_child *child;
     pid_t parent;
@@ -82,6 +95,7 @@ static int64_t start_on(char *stack_end, struct csystem_child *child) {
     pid_t process =
         clone(become, stack_end, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &start, &pidfd);
     if (process < 0) return -errno;
+    command = process;
     child->pidfd = pidfd;
     if (start.error == 0 && pidfd >= 0) return process;
     if (pidfd >= 0) {

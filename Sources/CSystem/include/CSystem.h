@@ -138,6 +138,8 @@ int64_t csystem_catch_signals(void);
 /// Lets them do again what they do.
 void csystem_release_signals(void);
 /// The next such signal, 0 for none; and whether the kernel sent it, as for a terminal, not a process.
+///
+/// In process 1 it also reaps the orphans that have ended; the descriptor can then be read.
 int64_t csystem_next_signal(int32_t file, int32_t *from_kernel);
 int32_t csystem_is_session_leader(void);
 /// Also of a process that has ended.
@@ -168,6 +170,8 @@ int64_t csystem_spawn(struct csystem_child *child);
 int64_t csystem_execute(char *const *arguments, char *const *environment);
 /// Waits for its end: its exit code, or 128 and the signal that ended it.
 int64_t csystem_wait_child(int32_t process);
+/// Reaps every child that has ended but the command: those that process 1 was given when their parents ended.
+void csystem_reap_orphans(void);
 int64_t csystem_pipe(int32_t ends[2]);
 /// How many bytes can be read from a pipe now.
 int64_t csystem_readable_bytes(int32_t file);
