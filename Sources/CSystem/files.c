@@ -136,12 +136,28 @@ int64_t csystem_unlink(int32_t directory, const char *name) {
     return RESULT(unlinkat(directory, name, 0));
 }
 
+int64_t csystem_remove_directory(int32_t directory, const char *name) {
+    return RESULT(unlinkat(directory, name, AT_REMOVEDIR));
+}
+
 int64_t csystem_read_directory(int32_t directory, void *entries, size_t count) {
     return RESULT(syscall(SYS_getdents64, directory, entries, count));
 }
 
 int64_t csystem_read_link(const char *path, char *target, size_t count) {
     return RESULT(readlink(path, target, count));
+}
+
+int64_t csystem_working_directory(char *path, size_t count) {
+    // Not glibc's: where the kernel cannot name the directory it walks upwards, and may find another.
+    int64_t length = RESULT(syscall(SYS_getcwd, path, count));
+    if (length < 0) return length;
+    struct stat here, there;
+    // "(unreachable)/…" where it lies outside our root, or its file system was detached. What is mounted
+    // over a part of the way makes the path lead elsewhere.
+    if (path[0] != '/' || stat(".", &here) != 0 || stat(path, &there) != 0) return -ENOENT;
+    if (here.st_dev != there.st_dev || here.st_ino != there.st_ino) return -ENOENT;
+    return length - 1;
 }
 
 const void *csystem_map(int32_t file, size_t count) {

@@ -19,9 +19,17 @@ static struct flock range(int32_t mode, int64_t start, int64_t count) {
 }
 
 int64_t csystem_lock(int32_t file, int32_t mode, int64_t start, int64_t count) {
-    struct flock lock = range(mode, start, count);
-    if (fcntl(file, F_OFD_SETLK, &lock) == 0) return 0;
-    return errno == EACCES ? -EAGAIN : -errno;  // CIFS says EACCES for busy
+    // CIFS says EACCES for busy; a security module says it where locks are forbidden, and then nobody is in
+    // the way. Whoever was in the way may have gone since, so a refusal is one only after several looks.
+    for (int looks = 0; looks < 10; looks++) {
+        struct flock lock = range(mode, start, count);
+        if (fcntl(file, F_OFD_SETLK, &lock) == 0) return 0;
+        if (errno != EACCES) return -errno;
+        struct flock other = range(mode, start, count);
+        if (mode == csystem_unlocked || fcntl(file, F_OFD_GETLK, &other) != 0) return -EACCES;
+        if (other.l_type != F_UNLCK) return -EAGAIN;
+    }
+    return -EACCES;
 }
 
 int64_t csystem_lock_of_others(int32_t file, int64_t start, int64_t count) {

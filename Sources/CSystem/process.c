@@ -96,6 +96,8 @@ void csystem_block_termination(int32_t blocked) {
 
 int64_t csystem_catch_signals(void) {
     sigset_t signals = passed_on();
+    // Process 1 of a container inherits what others leave behind; only while SIGCHLD is blocked is it queued.
+    if (getpid() == 1) sigaddset(&signals, SIGCHLD);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     // They stay blocked when changes no longer block termination.
     sigorset(&mask_before, &mask_before, &signals);
@@ -111,8 +113,11 @@ void csystem_release_signals(void) {
 
 int64_t csystem_next_signal(int32_t file, int32_t *from_kernel) {
     struct signalfd_siginfo info;
-    ssize_t count = read(file, &info, sizeof info);
-    if (count < 0) return errno == EAGAIN ? 0 : -errno;
+    do {
+        ssize_t count = read(file, &info, sizeof info);
+        if (count < 0) return errno == EAGAIN ? 0 : -errno;
+        if (info.ssi_signo == SIGCHLD) csystem_reap_orphans();
+    } while (info.ssi_signo == SIGCHLD);
     *from_kernel = info.ssi_code == SI_KERNEL;
     return (int64_t)info.ssi_signo;
 }

@@ -3,9 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
-#include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -46,47 +47,78 @@ static void restore_what_was_at_start(void) {
     umask(at_start.creation_mask);
 }
 
+// The command that was started last; 0 for none.
+static pid_t command;
+
+void csystem_reap_orphans(void) {
+    for (;;) {
+        siginfo_t ended = {0};
+        if (waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) != 0) return;
+        // The command's own end is for who waits for it; then all the others end too.
+        if (ended.si_pid == 0 || ended.si_pid == command) return;
+        waitpid(ended.si_pid, NULL, 0);
+    }
+}
+
+struct start {
+    struct csystem_child *child;
+    pid_t parent;
+    volatile int32_t error;
+};
+
 // In the child, which uses the parent's memory until it executes: system calls only.
-static int32_t become(struct csystem_child *child, pid_t parent) {
+static int become(void *argument) {
+    struct start *start = argument;
+    struct csystem_child *child = start->child;
     restore_what_was_at_start();
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return errno;
-    if (getppid() != parent) _exit(127);  // it died before its death would have been told
-    if (child->output >= 0 && dup2(child->output, STDOUT_FILENO) < 0) return errno;
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) goto failed;
+    if (getppid() != start->parent) _exit(127);  // it died before its death would have been told
+    if (child->output >= 0 && dup2(child->output, STDOUT_FILENO) < 0) goto failed;
     sigprocmask(SIG_SETMASK, &at_start.mask, NULL);
     execvpe(child->arguments[0], child->arguments, child->environment);
     child->execution_failed = 1;
-    return errno;
+failed:
+    start->error = errno;
+    return 127;
 }
 
-static int64_t start(struct csystem_child *child) {
-    volatile int32_t error = 0;
-    pid_t parent = getpid();
-    // A command that was started and then has to be killed has done half of something: make sure beforehand
-    // that there is room for its descriptor.
-    int32_t reserve = eventfd(0, EFD_CLOEXEC);
-    if (reserve < 0) return -errno;
+// Child and pidfd come from one call, or neither does: a command that was started and then has to be
+// killed, for want of a descriptor or because a filter forbids pidfd_open, has done half of something.
+static int64_t start_on(char *stack_end, struct csystem_child *child) {
+    struct start start = {child, getpid(), 0};
     // What a terminal sends from now on the child gets as well; what it has sent, only we.
     int32_t from_kernel;
     int64_t number;
     while (child->signals >= 0 && (number = csystem_next_signal(child->signals, &from_kernel)) > 0)
         child->early |= 1ull << number;
-    pid_t process = vfork();
-    if (process == 0) {
-        error = become(child, parent);
-        _exit(127);
-    }
-    int64_t result = process < 0 ? -errno : process;
-    close(reserve);
-    if (process < 0) return result;
-    if (error == 0) {
-        int64_t pidfd = csystem_pidfd_open(process);
-        child->pidfd = (int32_t)pidfd;
-        if (pidfd >= 0) return process;
-        error = (int32_t)-pidfd;
+    int pidfd = -1;
+    pid_t process =
+        clone(become, stack_end, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &start, &pidfd);
+    if (process < 0) return -errno;
+    command = process;
+    child->pidfd = pidfd;
+    if (start.error == 0 && pidfd >= 0) return process;
+    if (pidfd >= 0) {
+        close(pidfd);
+    } else if (start.error == 0) {  // before Linux 5.2 the flag means nothing
+        start.error = ENOSYS;
         kill(process, SIGKILL);
     }
     waitpid(process, NULL, 0);
-    return -error;
+    return -start.error;
+}
+
+static int64_t start(struct csystem_child *child) {
+    // What execvpe puts there: a path, and the arguments once more for a script without an interpreter.
+    size_t count = 0;
+    while (child->arguments[count] != NULL) count++;
+    size_t size = (64 << 10) + count * sizeof *child->arguments;
+    char *stack = mmap(
+        NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    if (stack == MAP_FAILED) return -errno;
+    int64_t result = start_on(stack + (size & ~(size_t)15), child);
+    munmap(stack, size);
+    return result;
 }
 
 int64_t csystem_spawn(struct csystem_child *child) {

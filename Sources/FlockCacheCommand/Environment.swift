@@ -53,7 +53,9 @@ extension Invocation {
         if path.first == UInt8(ascii: "/") { return path }
         guard let here = Process.workingDirectory else {
             throw Failure(
-                .inputOutput, "the store's path is relative, and the directory cannot be told")
+                .inputOutput,
+                "the store's path is relative, and no path leads to the working directory, so COMMAND "
+                    + "would not find the store; name it by a path from the root")
         }
         return here + [UInt8(ascii: "/")] + path
     }

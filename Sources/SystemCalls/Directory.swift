@@ -97,6 +97,13 @@ package final class Directory: Sendable {
         }
     }
 
+    /// Removes a directory in which nothing is.
+    package func removeDirectory(_ name: FileName) throws(Errno) {
+        _ = try call {
+            unsafe name.withPointer { unsafe csystem_remove_directory(file.number, $0) }
+        }
+    }
+
     /// What `lstat(2)` says of a name; nil if there is none.
     package func status(of name: FileName) throws(Errno) -> FileStatus? {
         var status = csystem_status()

@@ -18,6 +18,7 @@ package struct Errno: Error, Hashable, Sendable {
     package static let noSpace = Errno(code: ENOSPC)
     package static let noSuchProcess = Errno(code: ESRCH)
     package static let notADirectory = Errno(code: ENOTDIR)
+    package static let notImplemented = Errno(code: ENOSYS)
     package static let notPermitted = Errno(code: EPERM)
     package static let brokenPipe = Errno(code: EPIPE)
     package static let fileTooBig = Errno(code: EFBIG)

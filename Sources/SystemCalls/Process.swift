@@ -46,12 +46,17 @@ package enum Process {
         }
     }
 
-    /// The path of the working directory; nil when it cannot be told.
+    /// A path that leads to the working directory; nil where there is none.
+    ///
+    /// Not what `/proc/self/cwd` says: of a directory on a file system that was detached it tells a path that
+    /// may be another directory's.
     package static var workingDirectory: [UInt8]? {
-        guard let path = target(of: "/proc/self/cwd"), path.first == UInt8(ascii: "/") else {
-            return nil
+        unsafe withUnsafeTemporaryAllocation(byteCount: 4096, alignment: 1) { buffer in
+            let count = unsafe buffer.withMemoryRebound(to: CChar.self) {
+                unsafe csystem_working_directory($0.baseAddress, $0.count)
+            }
+            return unsafe count < 0 ? nil : [UInt8](buffer.prefix(Int(count)))
         }
-        return path
     }
 
     /// The first bytes of a file of `/proc`; nil when it cannot be read.

@@ -46,8 +46,12 @@ int64_t csystem_make_directory(int32_t directory, const char *name, uint32_t mod
 int64_t csystem_link(int32_t directory, const char *from, const char *to);
 int64_t csystem_rename(int32_t from_directory, const char *from, int32_t directory, const char *to);
 int64_t csystem_unlink(int32_t directory, const char *name);
+int64_t csystem_remove_directory(int32_t directory, const char *name);
 int64_t csystem_read_directory(int32_t directory, void *entries, size_t count);
 int64_t csystem_read_link(const char *path, char *target, size_t count);
+/// The path of the working directory without a NUL, and its length; -ENOENT where there is none that leads
+/// to it.
+int64_t csystem_working_directory(char *path, size_t count);
 /// A read-only private mapping of a whole file; NULL on failure.
 const void *csystem_map(int32_t file, size_t count);
 void csystem_unmap(const void *bytes, size_t count);
@@ -135,6 +139,8 @@ int64_t csystem_catch_signals(void);
 /// Lets them do again what they do.
 void csystem_release_signals(void);
 /// The next such signal, 0 for none; and whether the kernel sent it, as for a terminal, not a process.
+///
+/// In process 1 it also reaps the orphans that have ended; the descriptor can then be read.
 int64_t csystem_next_signal(int32_t file, int32_t *from_kernel);
 int32_t csystem_is_session_leader(void);
 /// Also of a process that has ended.
@@ -165,6 +171,8 @@ int64_t csystem_spawn(struct csystem_child *child);
 int64_t csystem_execute(char *const *arguments, char *const *environment);
 /// Waits for its end: its exit code, or 128 and the signal that ended it.
 int64_t csystem_wait_child(int32_t process);
+/// Reaps every child that has ended but the command: those that process 1 was given when their parents ended.
+void csystem_reap_orphans(void);
 int64_t csystem_pipe(int32_t ends[2]);
 /// How many bytes can be read from a pipe now.
 int64_t csystem_readable_bytes(int32_t file);

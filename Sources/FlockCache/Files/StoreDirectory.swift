@@ -113,7 +113,7 @@ extension OpenStore {
     /// Makes the marker under a private name and links it: it is seen whole or not at all, and of two
     /// makers one wins.
     private static func writeMarker(_ marker: Marker, _ root: Directory) throws(Errno) {
-        if marker.isShared { try root.changeMode(to: marker.directoryMode) }
+        if marker.isShared { try marker.setMode(of: root) }
         let name = FileName(Layout.markerPrefix + hexadecimal(try randomBits(), digits: 16))
         let file = try root.open(name, .createNew(mode: marker.fileMode))
         do throws(Errno) {

@@ -14,10 +14,37 @@ extension OpenStore {
     /// to its deadline, and to a reaper that was told what to assume.
     func standing(of claim: ClaimSection) throws(StoreError) -> Standing {
         let here = try place()
-        if let deadline = claim.deadline, deadline.hasCome(of: claim.place, from: here) {
+        if let deadline = claim.deadline,
+            deadline.hasCome(of: claim.place, from: here) || isOver(claim, at: deadline, from: here)
+        {
             return .stale(.expired)
         }
         return try standingOfHolder(of: claim, from: here)
+    }
+
+    /// Microseconds since a claim was made, at least.
+    func age(of claim: ClaimSection, from here: Place) -> Int64 {
+        max(claim.since.age(of: claim.place, from: here), outlived(claim, from: here) ?? 0)
+    }
+
+    private func isOver(_ claim: ClaimSection, at deadline: Stamp, from here: Place) -> Bool {
+        let (time, overflow) = deadline.boot.subtractingReportingOverflow(claim.since.boot)
+        guard !overflow, let outlived = outlived(claim, from: here) else { return false }
+        return outlived >= time
+    }
+
+    /// How long this boot has lasted, in microseconds, where nothing better tells how old a claim is: one of
+    /// an earlier boot that is dated in the future.
+    ///
+    /// Then the wall clock was set back (a machine without a battery for its clock begins each boot in the
+    /// past), perhaps by years, and would keep the claim for as long. A clock of a time namespace may be any
+    /// number: the inode of the first is the kernel's PROC_TIME_INIT_INO, and 0 stands for none at all.
+    private func outlived(_ claim: ClaimSection, from here: Place) -> Int64? {
+        guard isLocal, claim.place.boot != here.boot,
+            here.timeNamespace == 0xefff_fffa || here.timeNamespace == 0
+        else { return nil }
+        let now = Stamp.now
+        return now.wall < claim.since.wall ? now.boot : nil
     }
 
     /// The same, whatever time it is.
@@ -49,7 +76,7 @@ extension OpenStore {
     /// Who a claim's record names, for messages.
     func holder(of claim: ClaimSection, standing: Standing) -> Holder {
         let here = try? place()
-        let age = here.map { claim.since.age(of: claim.place, from: $0) } ?? 0
+        let age = here.map { self.age(of: claim, from: $0) } ?? 0
         // A claim whose time is over may well be somebody's who lives.
         let holderStanding =
             standing == .stale(.expired)

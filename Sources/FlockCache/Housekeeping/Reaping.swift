@@ -184,7 +184,7 @@ extension Session {
         case .stale(let reason): return reason
         case .live(.unknown):
             guard let limit = limits.assumeDeadAfter else { return nil }
-            let age = claim.since.age(of: claim.place, from: try store.place())
+            let age = store.age(of: claim, from: try store.place())
             return age > limit.clampedMicroseconds ? .expired : nil
         case .live: return nil
         }

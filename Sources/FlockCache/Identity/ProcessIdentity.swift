@@ -5,7 +5,8 @@ package struct ProcessIdentity: Equatable, Sendable {
     package let id: Int32
     /// The inode of its pidfd: since Linux 6.9 unique for the life of the kernel.
     let descriptorInode: UInt64?
-    /// On older kernels, when it started, in clock ticks of its time namespace.
+    /// On older kernels, and where a filter forbids pidfds, when it started, in clock ticks of its time
+    /// namespace.
     ///
     /// A number that was reused within one tick (10 ms) then looks like its predecessor, which only
     /// waits.
@@ -24,7 +25,11 @@ package struct ProcessIdentity: Equatable, Sendable {
             descriptor = try ProcessDescriptor(process)
         } catch {
             if error.meansNoSuchProcess { return nil }
-            throw error
+            guard error.meansNoDescriptors else { throw error }
+            guard Process.exists(process) else { return nil }
+            guard let status = ProcessStatus(of: process) else { throw error }
+            self.init(id: process, descriptorInode: nil, startTime: status.startTime)
+            return
         }
         if try descriptor.hasExited() { return nil }
         let inode = try descriptor.inode()
@@ -41,7 +46,9 @@ package struct ProcessIdentity: Equatable, Sendable {
         do throws(Errno) {
             descriptor = try ProcessDescriptor(id)
         } catch {
-            return !error.meansNoSuchProcess
+            if error.meansNoSuchProcess { return false }
+            guard error.meansNoDescriptors else { return true }
+            return Process.exists(id) && hasStartTime(sameTimeNamespace: sameTimeNamespace)
         }
         // Readable once every thread has ended. State Z in /proc would prove nothing: a process whose
         // first thread has ended shows it while others run.
@@ -50,6 +57,11 @@ package struct ProcessIdentity: Equatable, Sendable {
             guard let inode = try? descriptor.inode() else { return true }
             return inode == descriptorInode
         }
+        return hasStartTime(sameTimeNamespace: sameTimeNamespace)
+    }
+
+    /// Whether the process that has the number now started when this one did; true in doubt.
+    private func hasStartTime(sameTimeNamespace: Bool) -> Bool {
         guard sameTimeNamespace, let startTime, let now = ProcessStatus(of: id)?.startTime
         else { return true }
         return now == startTime
@@ -62,6 +74,10 @@ extension Errno {
     fileprivate var meansNoSuchProcess: Bool {
         self == .noSuchProcess || self == .invalid || self == .noEntry
     }
+
+    /// What `pidfd_open` says where there is none: a kernel before 5.3, or a filter such as those of
+    /// containers and of sandboxed services.
+    fileprivate var meansNoDescriptors: Bool { self == .notPermitted || self == .notImplemented }
 }
 
 /// What `/proc/PID/stat` tells.

@@ -104,7 +104,7 @@ extension OpenStore {
         let leases = try attempt("open", path) { () throws(Errno) in
             try root.openDirectory(Layout.leases)
         }
-        try makeDirectory(Layout.shard(shard), in: leases)
+        try makeDirectory(Layout.shard(shard), in: leases, at: Layout.leasePath(shard))
         return try attempt("open", path) { () throws(Errno) in
             try leases.openDirectory(Layout.shard(shard))
         }

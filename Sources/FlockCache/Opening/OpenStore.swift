@@ -143,7 +143,7 @@ final class OpenStore: Sendable {
         var directory = try openIfThere(Layout.shardPath(shard), in: root)
         if directory == nil {
             guard making, let entries = try entriesDirectory() else { return nil }
-            try makeDirectory(Layout.shard(shard), in: entries)
+            try makeDirectory(Layout.shard(shard), in: entries, at: Layout.shardPath(shard))
             directory = try openIfThere(Layout.shard(shard), in: entries)
         }
         guard let directory else { return nil }
@@ -222,17 +222,13 @@ final class OpenStore: Sendable {
     }
 
     /// Makes a directory unless it is there.
-    func makeDirectory(_ name: FileName, in parent: Directory) throws(StoreError) {
-        try attempt("make the directory", "\(path)/\(Self.text(name))") { () throws(Errno) in
-            do throws(Errno) {
-                try parent.makeDirectory(name, mode: marker.directoryMode)
-            } catch {
-                if error == .exists { return }
-                throw error
-            }
-            if marker.isShared {
-                try parent.openDirectory(name).changeMode(to: marker.directoryMode)
-            }
+    ///
+    /// - Parameter path: where it lies below the store, for messages; nil: directly.
+    func makeDirectory(
+        _ name: FileName, in parent: Directory, at path: FileName? = nil
+    ) throws(StoreError) {
+        try attempt("make the directory", file(path ?? name, in: nil)) { () throws(Errno) in
+            guard try marker.makeDirectory(name, in: parent) else { return }
             if isDurable { try parent.sync() }
         }
     }

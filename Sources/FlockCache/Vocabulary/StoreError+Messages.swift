@@ -14,7 +14,11 @@ extension StoreError {
     private static func meaning(of errno: Errno) -> (Code, advice: String?) {
         switch errno {
         case .noPermission, .notPermitted:
-            (.permissionDenied, "use a store of your own, or one made with init --mode 0770")
+            (
+                .permissionDenied,
+                "use a store of your own, or one made with init --mode 0770; where its permissions allow "
+                    + "it, a sandbox or a security module forbids it"
+            )
         case .readOnly: (.readOnly, "only reading works here")
         case .noSpace, .overQuota:
             (.noSpace, "make room, or evict: flock-cache reap --max-bytes SIZE")
