@@ -153,6 +153,38 @@ package final class Directory: Sendable {
         _ = try call { unsafe name.withPointer { unsafe csystem_touch(file.number, $0) } }
     }
 
+    /// Takes a shared `flock(2)` on the directory, for as long as it is open; false where another process
+    /// has an exclusive one.
+    package func share() throws(Errno) -> Bool {
+        do throws(Errno) {
+            _ = try call { csystem_share(file.number) }
+            return true
+        } catch {
+            if error == .wouldBlock { return false }
+            throw error
+        }
+    }
+
+    /// Keeps the directory open in the program that this process is about to execute.
+    package func keepThroughExecution() throws(Errno) {
+        _ = try call { csystem_keep_through_execution(file.number) }
+    }
+
+    /// Whether names that differ only by case mean one file here.
+    package func foldsCase() throws(Errno) -> Bool {
+        var flags: UInt32 = 0
+        do throws(Errno) {
+            _ = try call { unsafe csystem_inode_flags(file.number, &flags) }
+        } catch {
+            guard error == .noSuchOperation || error == .notSupported else { throw error }
+            flags = 0
+        }
+        #if DEBUG
+        flags = Faults.inodeFlags ?? flags
+        #endif
+        return flags & csystem_folds_case != 0
+    }
+
     /// Returns when the directory's names are on the device.
     package func sync() throws(Errno) { try file.sync() }
 

@@ -57,7 +57,7 @@ final class ShardFile: Sendable {
 
     /// Whether the file still has a name: otherwise its locks exclude nobody.
     func isLinked() throws(StoreError) -> Bool {
-        try attempt("use", path) { () throws(Errno) in try file.status().links > 0 }
+        try attempt("use", path) { () throws(Errno) in try file.isLinked() }
     }
 
     func tryLock(_ shard: Int) throws(StoreError) -> Bool {

@@ -14,7 +14,10 @@ extension StoreError {
     private static func meaning(of errno: Errno) -> (Code, advice: String?) {
         switch errno {
         case .noPermission, .notPermitted:
-            (.permissionDenied, "use a store of your own, or one made with init --mode 0770")
+            (
+                .permissionDenied,
+                "compare its owner, group and mode (ls -ld) with those of this process (id)"
+            )
         case .readOnly: (.readOnly, "only reading works here")
         case .noSpace, .overQuota:
             (.noSpace, "make room, or evict: flock-cache reap --max-bytes SIZE")
@@ -104,20 +107,6 @@ extension StoreError {
                 + "(FLOCK_CACHE_ALLOW_FILE_SYSTEM=\(name))")
     }
 
-    static func ownedByAnother(_ path: String, _ user: UInt32) -> StoreError {
-        StoreError(
-            .permissionDenied, "use the store", path: path,
-            reason:
-                "it belongs to user \(user), who could make you write elsewhere; use a store of "
-                + "your own, or one made to be shared (init --mode 0770)")
-    }
-
-    static func openToTheWorld(_ path: String, _ what: String) -> StoreError {
-        StoreError(
-            .permissionDenied, "use the store", path: path,
-            reason: "\(what) can be written by everybody; take that permission away (chmod o-w)")
-    }
-
     static func replaced(_ path: String) -> StoreError {
         StoreError(
             .notAStore, "use the store", path: path,
@@ -164,6 +153,14 @@ extension StoreError {
                 ? "it \(what); it would wait for itself"
                 : "\(held) \(what), and locks are taken in rising order, so that nobody waits in a "
                     + "circle; take both at once, or \(key) first, or do not wait")
+    }
+
+    static func lockLost(_ key: Store.Key, _ path: String) -> StoreError {
+        StoreError(
+            .lockLost, "keep the lock", path: path, key: key,
+            reason: "the file was removed while the lock was held, by a cleaner of old files or by "
+                + "hand, and another process may have held the lock at the same time; look at what was done "
+                + "under it, and keep cleaners out of the store")
     }
 
     static func lockWaitEnded(_ key: Store.Key?, _ holder: Holder?) -> StoreError {
