@@ -66,6 +66,9 @@ final class ShardFile: Sendable {
         }
     }
 
+    /// The process that has a shard's mutex; nil for none, or where it cannot be seen.
+    func holder(of shard: Int) -> Int32? { LockSearch.holder(of: Self.offset(shard), in: file) }
+
     func unlock(_ shard: Int) { file.unlock(at: Self.offset(shard)) }
 
     /// A shard's block; nil when it must be counted anew, but for `highest` when that can be read.
@@ -130,7 +133,9 @@ final class ShardFile: Sendable {
             "lock", path(in: storePath), { () throws(Errno) in try file.tryLock(.exclusive, at: 0) }
         ) {
             if BootTime.now > deadline {
-                throw .stuck(path(in: storePath), behind: nil, after: ShardMutex.patience)
+                throw .stuck(
+                    path(in: storePath), behind: LockSearch.holder(of: 0, in: file),
+                    after: ShardMutex.patience)
             }
             sleep(nanoseconds: 1_000_000)
         }

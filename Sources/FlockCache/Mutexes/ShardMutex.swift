@@ -71,8 +71,11 @@ struct ShardMutex: ~Copyable {
     static func stuck(
         _ store: OpenStore, _ shard: Int, _ file: ShardFile, _ patience: Duration
     ) -> StoreError {
-        // The mark may be one that a killed process left, with the mutex held by somebody who has not
-        // changed anything yet.
+        // The kernel knows who has it. The mark may be one that a killed process left, with the mutex held
+        // by a process that has not changed anything yet; it counts where the holder cannot be seen.
+        if let holder = file.holder(of: shard) {
+            return .stuck(store.path, behind: holder, after: patience)
+        }
         let changer = (try? file.read(shard))?.changer ?? 0
         let isThere = changer > 0 && Process.exists(changer)
         return .stuck(store.path, behind: isThere ? changer : nil, after: patience)

@@ -126,10 +126,14 @@ extension StoreError {
         -> StoreError
     {
         let who =
-            process.map {
+            process == Process.id
+            ? "another thread of this process is in the middle of a change, or lists a large store"
+            : process.map {
                 "pid \($0) is in the middle of a change; if it is stopped, let it go on "
                     + "(kill -CONT \($0)) or end it"
-            } ?? "somebody is in the middle of a change, or lists a large store"
+            }
+                ?? "the process in the middle of a change cannot be seen from here: it is another user's, or "
+                + "in another container; lslocks, run as root on the host, shows it"
         return StoreError(
             .timedOut, "use the store", path: path,
             reason: "waited \(duration.spoken): \(who)")
