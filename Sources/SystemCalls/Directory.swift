@@ -165,6 +165,9 @@ package final class Directory: Sendable {
         }
     }
 
+    /// When it was made, in nanoseconds since 1970; nil where the file system does not record it.
+    package func birthTime() throws(Errno) -> Int64? { try file.birthTime() }
+
     /// Keeps the directory open in the program that this process is about to execute.
     package func keepThroughExecution() throws(Errno) {
         _ = try call { csystem_keep_through_execution(file.number) }

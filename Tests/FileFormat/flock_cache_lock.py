@@ -6,11 +6,6 @@ store, key, command = sys.argv[1], os.fsencode(sys.argv[2]), sys.argv[3:]
 number = 0xCBF29CE484222325
 for byte in key:
     number = (number ^ byte) * 0x100000001B3 % 2**64
-for path in store, f"{store}/locks":  # until this program ends; local file systems only
-    try:
-        fcntl.flock(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        pass  # a cleaner is there: the look at st_nlink below sees what it removes
 while True:
     file = os.open(f"{store}/locks/{number & 63:02x}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     for start, kind in (2**60 + (number >> 6), fcntl.F_WRLCK), (number >> 6, fcntl.F_WRLCK):

@@ -44,24 +44,28 @@ final class SessionLock: Sendable {
     /// What a session's file says of a claim.
     ///
     /// Its byte is free: the session is over. But not where the file is missing, or was made after the
-    /// claim: then the file that its session had locked was removed, and this one says nothing of it.
+    /// claim: then the file that its session had locked was removed, and this one says nothing of it. In a
+    /// copy of a store the whole of `locks` was made after the claim, and the session was never of the copy.
     ///
     /// - Parameter claimed: when the claim was made, in microseconds of the wall clock.
     static func find(
         _ id: UInt64, claimed: Int64, in locks: Directory
     ) throws(Errno) -> Finding {
-        let file: File
         do throws(Errno) {
-            file = try openToAsk(of: id, in: locks)
+            let file = try openToAsk(of: id, in: locks)
+            if try isAlive(id, in: file) { return .alive }
+            // A file system that does not record it leaves what the byte says.
+            guard let born = try file.birthTime(), born / 1000 > claimed else { return .dead }
         } catch {
-            if error == .noEntry { return .unproven }
-            throw error
+            if error != .noEntry { throw error }
         }
-        if try isAlive(id, in: file) { return .alive }
-        // A file system that does not record it leaves what the byte says.
-        guard let born = try file.birthTime(), born / 1000 > claimed else { return .dead }
-        return .unproven
+        guard let born = try locks.birthTime() else { return .unproven }
+        return born / 1000 > claimed - clockLag ? .dead : .unproven
     }
+
+    /// By how many microseconds a time that the kernel writes may be behind the clock that claims are dated
+    /// by: two of its slowest ticks.
+    private static let clockLag: Int64 = 20_000
 
     /// Whether a session lives.
     ///
