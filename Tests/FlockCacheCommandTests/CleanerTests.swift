@@ -54,6 +54,17 @@ import Testing
         #expect(stage.run("lock", "-n", "k", "--", "true").code == 75)
     }
 
+    /// A cleaner that is stopped inside, or another program that keeps the directories for itself.
+    @Test(arguments: ["", "/locks"])
+    func aDirectoryThatIsLockedForGoodDelaysAndPreventsNothing(place: String) {
+        stage.publish("ready", "value")
+        let directory = open(stage.store + place, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        defer { close(directory) }
+        #expect(flock(directory, LOCK_EX | LOCK_NB) == 0)
+        #expect(stage.run("lock", "-n", "k", "--", "true").code == 0)
+        #expect(stage.run("run", "k", "--", "echo", "one").text == "one\n")
+    }
+
     private func times(_ name: String) -> [Int] {
         var status = stat()
         #expect(stat("\(stage.store)/\(name)", &status) == 0, "\(name)")

@@ -91,6 +91,9 @@ import Testing
         if variables.count == 1 {
             let user = stage.script("\(asUser(65534, 65534)) flock-cache lock k -- true")
             #expect(user.code == 0, "\(user)")
+            // Nor does root use what the user has there.
+            let root = stage.run("claim", "k")
+            #expect(root.code == 77 && root.error.contains("belongs to user 65534"), "\(root)")
         }
     }
 
