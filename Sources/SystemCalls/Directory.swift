@@ -173,13 +173,17 @@ package final class Directory: Sendable {
         _ = try call { csystem_keep_through_execution(file.number) }
     }
 
-    /// Whether names that differ only by case mean one file here.
+    /// Whether names that differ only by case mean one file here; false where the directory does not say, or
+    /// may not be asked (a seccomp filter, a security module).
     package func foldsCase() throws(Errno) -> Bool {
         var flags: UInt32 = 0
         do throws(Errno) {
             _ = try call { unsafe csystem_inode_flags(file.number, &flags) }
         } catch {
-            guard error == .noSuchOperation || error == .notSupported else { throw error }
+            let silence: [Errno] = [
+                .noSuchOperation, .notSupported, .invalid, .noPermission, .notPermitted,
+            ]
+            guard silence.contains(error) else { throw error }
             flags = 0
         }
         #if DEBUG
