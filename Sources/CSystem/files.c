@@ -2,10 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/openat2.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -87,8 +90,10 @@ static int64_t status_result(int64_t result, const struct stat *from, struct csy
     to->size = (uint64_t)from->st_size;
     to->allocated = (uint64_t)from->st_blocks * 512;
     to->modified = (int64_t)from->st_mtim.tv_sec * 1000000000 + from->st_mtim.tv_nsec;
+    to->accessed = (int64_t)from->st_atim.tv_sec * 1000000000 + from->st_atim.tv_nsec;
     to->mode = from->st_mode;
     to->uid = from->st_uid;
+    to->gid = from->st_gid;
     to->links = (uint32_t)from->st_nlink;
     return 0;
 }
@@ -103,6 +108,32 @@ int64_t csystem_status_at(int32_t directory, const char *name, struct csystem_st
     return status_result(
         RESULT(fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW)), &status, result);
 }
+
+int64_t csystem_status_of_path(const char *path, struct csystem_status *result) {
+    struct stat status;
+    return status_result(RESULT(stat(path, &status)), &status, result);
+}
+
+int64_t csystem_birth_time(int32_t file, int64_t *time) {
+    struct statx status;
+    int64_t result = RESULT(statx(file, "", AT_EMPTY_PATH, STATX_BTIME, &status));
+    *time = result == 0 && (status.stx_mask & STATX_BTIME)
+                ? (int64_t)status.stx_btime.tv_sec * 1000000000 + status.stx_btime.tv_nsec
+                : 0;
+    return result;
+}
+
+const uint32_t csystem_folds_case = FS_CASEFOLD_FL;
+
+int64_t csystem_inode_flags(int32_t file, uint32_t *flags) {
+    // Declared with a long, and written as an int by every file system (ioctl_iflags(2)).
+    int value = 0;
+    int64_t result = RESULT(ioctl(file, FS_IOC_GETFLAGS, &value));
+    *flags = (uint32_t)value;
+    return result;
+}
+
+int64_t csystem_share(int32_t file) { return RESULT(flock(file, LOCK_SH | LOCK_NB)); }
 
 int64_t csystem_file_system(int32_t file, uint64_t *magic, int32_t *is_read_only) {
     struct statfs status;
@@ -119,6 +150,8 @@ int64_t csystem_change_mode(int32_t file, uint32_t mode) { return RESULT(fchmod(
 int64_t csystem_touch(int32_t directory, const char *name) {
     return RESULT(utimensat(directory, name, NULL, AT_SYMLINK_NOFOLLOW));
 }
+
+int64_t csystem_renew(int32_t file) { return RESULT(futimens(file, NULL)); }
 
 int64_t csystem_make_directory(int32_t directory, const char *name, uint32_t mode) {
     return RESULT(mkdirat(directory, name, (mode_t)mode));

@@ -43,6 +43,16 @@ int32_t csystem_process_id(void) { return getpid(); }
 int32_t csystem_parent_process_id(void) { return getppid(); }
 uint32_t csystem_user_id(void) { return geteuid(); }
 
+int64_t csystem_is_in_group(uint32_t group) {
+    if (getegid() == group) return 1;
+    gid_t groups[65536];  // NGROUPS_MAX; pages that are not written are not taken
+    int count = getgroups(sizeof groups / sizeof *groups, groups);
+    if (count < 0) return -errno;
+    for (int i = 0; i < count; i++)
+        if (groups[i] == group) return 1;
+    return 0;
+}
+
 uint64_t csystem_descriptor_limit(void) {
     struct rlimit limit;
     return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? (uint64_t)limit.rlim_cur : 256;

@@ -45,7 +45,7 @@ extension Store {
     ///
     /// As the form for threads, without blocking one.
     ///
-    /// - Throws: what the closure throws, and as ``lock(_:mode:wait:)``.
+    /// - Throws: what the closure throws, `.lockLost`, and as ``lock(_:mode:wait:)``.
     nonisolated(nonsending)
         public func withLock<R: ~Copyable>(
             _ key: Key, _ more: Key..., mode: HeldLock.Mode = .exclusive, wait: Wait = .standard,
@@ -54,7 +54,9 @@ extension Store {
     {
         let lock = try await lock([key] + more, mode: mode, wait: wait)
         defer { lock.held.release() }
-        return try body()
+        let result = try body()
+        try lock.held.checkKept()
+        return result
     }
 
     /// Runs an asynchronous closure holding all the locks.
@@ -62,7 +64,7 @@ extension Store {
     /// As the form for threads, without blocking one. Child tasks of the closure are refused what the
     /// closure itself would be refused.
     ///
-    /// - Throws: what the closure throws, and as ``lock(_:mode:wait:)``.
+    /// - Throws: what the closure throws, `.lockLost`, and as ``lock(_:mode:wait:)``.
     nonisolated(nonsending)
         public func withLock<R: ~Copyable>(
             _ key: Key, _ more: Key..., mode: HeldLock.Mode = .exclusive, wait: Wait = .standard,
@@ -75,6 +77,7 @@ extension Store {
         try await HeldByTask.$current.withValue(HeldByTask(lock.held)) {
             result = try await body()
         }
+        try lock.held.checkKept()
         guard let result = result.take() else { preconditionFailure("the closure has returned") }
         return result
     }

@@ -53,7 +53,8 @@ extension Store {
     ///
     /// As ``lock(_:mode:wait:)``; they are released when the closure returns or throws.
     ///
-    /// - Throws: what the closure throws, and as ``lock(_:mode:wait:)``.
+    /// - Throws: what the closure throws, and as ``lock(_:mode:wait:)``; `.lockLost` after the closure has
+    ///   returned, when a lock was lost meanwhile (see ``HeldLock/isLost``).
     @available(*, noasync, message: "Use 'try await'.")
     public func withLock<R: ~Copyable>(
         _ key: Key, _ more: Key..., mode: HeldLock.Mode = .exclusive, wait: Wait = .standard,
@@ -61,7 +62,9 @@ extension Store {
     ) throws -> R {
         let held = try lock([key] + more, mode: mode, wait: wait)
         defer { held.end() }
-        return try body()
+        let result = try body()
+        try held.checkKept()
+        return result
     }
 }
 

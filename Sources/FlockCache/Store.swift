@@ -21,10 +21,12 @@ public struct Store: Sendable {
     /// The directory is created by the first write, not by opening it.
     ///
     /// Relative paths are resolved when the store is first used. Symbolic links on the way to the
-    /// store are followed, inside it never.
+    /// store are followed, inside it never. A `~` has no meaning in it. Root makes no store in another user's
+    /// home directory.
     ///
     /// - Throws: `.notAStore` when the path is something else, `.incompatibleFormat`,
-    ///   `.unsupportedFileSystem`, `.permissionDenied`, and what else the system refuses. A store that
+    ///   `.unsupportedFileSystem`, `.permissionDenied` also for a store that another user shares with a group
+    ///   of which this process is no member, and what else the system refuses. A store that
     ///   is not there is not an error.
     public init(at path: String, configuration: Configuration = Configuration()) throws(StoreError)
     {

@@ -32,9 +32,17 @@ extension Invocation {
     func storePath() throws(Failure) -> [UInt8] {
         if let path = raw(.store) {
             guard !path.isEmpty else { throw .usage("--store names no directory") }
+            if let why = Self.unexpanded(path) {
+                throw .usage("--store \(shown(path)): \(why)")
+            }
             return path
         }
-        if let path = environment.setting("FLOCK_CACHE_DIR") { return path }
+        if let path = environment.setting("FLOCK_CACHE_DIR") {
+            if let why = Self.unexpanded(path) {
+                throw Failure(.configuration, "FLOCK_CACHE_DIR is \(shown(path)): \(why)")
+            }
+            return path
+        }
         // The base directory specification: a relative path there is invalid, and ignored.
         if let base = environment.setting("XDG_CACHE_HOME"), base[0] == UInt8(ascii: "/") {
             return base + Array("/flock-cache".utf8)
@@ -44,7 +52,37 @@ extension Invocation {
                 .configuration,
                 "which store? Name one with --store or FLOCK_CACHE_DIR; HOME is not set either")
         }
+        try checkHome(home)
         return home + Array("/.cache/flock-cache".utf8)
+    }
+
+    /// Why a path that begins with `~` is not what was meant; nil for others.
+    private static func unexpanded(_ path: [UInt8]) -> String? {
+        guard path.first == UInt8(ascii: "~") else { return nil }
+        return
+            "only a shell replaces '~', at the beginning of a word and outside quotes; write the "
+            + "path in full, or ./~ for a directory of that name; nothing was made"
+    }
+
+    /// Throws where HOME is no place for a store; there it would be made wherever the command runs, or by
+    /// root where no home is meant to be.
+    private func checkHome(_ home: [UInt8]) throws(Failure) {
+        let advice = "nothing was made; set HOME, or name a directory (--store, FLOCK_CACHE_DIR)"
+        guard home[0] == UInt8(ascii: "/") else {
+            throw Failure(
+                .configuration, "HOME is \(shown(home)), which is not an absolute path; \(advice)")
+        }
+        guard !home.contains(0) else { return }
+        do throws(Errno) {
+            guard try FileStatus.of(path: FileName(home)).isDirectory else {
+                throw Errno.notADirectory
+            }
+        } catch {
+            // Others, such as no permission to look, are met again where the store is opened.
+            guard error == .noEntry || error == .notADirectory else { return }
+            throw Failure(
+                .configuration, "HOME is \(shown(home)): \(error.message); \(advice)")
+        }
     }
 
     /// The same wherever one goes from here.

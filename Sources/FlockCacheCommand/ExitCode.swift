@@ -37,7 +37,7 @@ package enum ExitCode: Int32, CaseIterable, Sendable {
         case .cannotCreate: "cannot create: read-only, or it exists with other settings"
         case .inputOutput: "input or output failed; no space left"
         case .notNow: "not now: somebody else has it, and no wait was asked for"
-        case .lost: "lost: the claim or lease is not yours (any more)"
+        case .lost: "lost: the claim, lock or lease is not yours (any more)"
         case .noPermission: "no permission"
         case .configuration: "bad configuration, or the owner cannot be told: use --owner"
         case .timedOut: "the wait ended, or a change was stuck behind a stopped process"
@@ -56,8 +56,8 @@ package enum ExitCode: Int32, CaseIterable, Sendable {
         self =
             switch error.code {
             case .timedOut: .timedOut
-            case .claimLost, .leaseLost: .lost
-            case .wouldDeadlock: .configuration
+            case .claimLost, .leaseLost, .lockLost: .lost
+            case .wouldDeadlock, .badConfiguration: .configuration
             case .unknownOutcome: .inputOutput
             case .invalidKey: .usage
             case .notAStore: .notAStore

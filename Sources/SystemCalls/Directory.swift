@@ -160,6 +160,45 @@ package final class Directory: Sendable {
         _ = try call { unsafe name.withPointer { unsafe csystem_touch(file.number, $0) } }
     }
 
+    /// Takes a shared `flock(2)` on the directory, for as long as it is open; false where another process
+    /// has an exclusive one.
+    package func share() throws(Errno) -> Bool {
+        do throws(Errno) {
+            _ = try call { csystem_share(file.number) }
+            return true
+        } catch {
+            if error == .wouldBlock { return false }
+            throw error
+        }
+    }
+
+    /// When it was made, in nanoseconds since 1970; nil where the file system does not record it.
+    package func birthTime() throws(Errno) -> Int64? { try file.birthTime() }
+
+    /// Keeps the directory open in the program that this process is about to execute.
+    package func keepThroughExecution() throws(Errno) {
+        _ = try call { csystem_keep_through_execution(file.number) }
+    }
+
+    /// Whether names that differ only by case mean one file here; false where the directory does not say, or
+    /// may not be asked (a seccomp filter, a security module).
+    package func foldsCase() throws(Errno) -> Bool {
+        var flags: UInt32 = 0
+        do throws(Errno) {
+            _ = try call { unsafe csystem_inode_flags(file.number, &flags) }
+        } catch {
+            let silence: [Errno] = [
+                .noSuchOperation, .notSupported, .invalid, .noPermission, .notPermitted,
+            ]
+            guard silence.contains(error) else { throw error }
+            flags = 0
+        }
+        #if DEBUG
+        flags = Faults.inodeFlags ?? flags
+        #endif
+        return flags & csystem_folds_case != 0
+    }
+
     /// Returns when the directory's names are on the device.
     package func sync() throws(Errno) { try file.sync() }
 

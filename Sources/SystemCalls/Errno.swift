@@ -22,6 +22,8 @@ package struct Errno: Error, Hashable, Sendable {
     package static let notPermitted = Errno(code: EPERM)
     package static let brokenPipe = Errno(code: EPIPE)
     package static let fileTooBig = Errno(code: EFBIG)
+    package static let noSuchOperation = Errno(code: ENOTTY)
+    package static let notSupported = Errno(code: EOPNOTSUPP)
     package static let overQuota = Errno(code: EDQUOT)
     package static let readOnly = Errno(code: EROFS)
     package static let isADirectory = Errno(code: EISDIR)

@@ -31,6 +31,12 @@ enum Faults {
         return unsafe UInt64(String(cString: text))
     }()
 
+    /// The flags that all directories are to have, as `chattr(1)` sets them: `FLOCK_CACHE_INODE_FLAGS`.
+    static let inodeFlags: UInt32? = {
+        guard let text = unsafe getenv("FLOCK_CACHE_INODE_FLAGS") else { return nil }
+        return unsafe UInt32(String(cString: text))
+    }()
+
     private static let calls = Atomic<Int>(0)
     private static let plan: Plan? = {
         guard let text = unsafe getenv("FLOCK_CACHE_FAULT") else { return nil }

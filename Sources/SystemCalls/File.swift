@@ -26,6 +26,16 @@ package struct File: ~Copyable, Sendable {
         return FileStatus(status)
     }
 
+    /// Sets the times of access and modification to now.
+    package func renew() throws(Errno) { _ = try call { csystem_renew(number) } }
+
+    /// When the file was made, in nanoseconds since 1970; nil where the file system does not record it.
+    package func birthTime() throws(Errno) -> Int64? {
+        var time: Int64 = 0
+        _ = try call { unsafe csystem_birth_time(number, &time) }
+        return time == 0 ? nil : time
+    }
+
     /// Reads at the file's position; fewer bytes than asked for means the end is near, 0 that it is here.
     package func read(into bytes: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
         try unsafe readDescriptor(number, into: bytes)

@@ -9,9 +9,11 @@ package struct FileStatus: Sendable {
     package let allocated: Int
     /// Nanoseconds since 1970.
     package let modified: Int64
+    package let accessed: Int64
     /// Type and permissions.
     package let mode: UInt32
     package let user: UInt32
+    package let group: UInt32
     /// How many names the file has; 0 when it was removed.
     package let links: UInt32
 
@@ -22,9 +24,21 @@ package struct FileStatus: Sendable {
         allocated = Int(status.allocated)
         modified = status.modified
         mode = status.mode
+        accessed = status.accessed
         user = status.uid
+        group = status.gid
         links = status.links
     }
 
+    /// What `stat(2)` says of a path as the user gave it, following links.
+    package static func of(path: FileName) throws(Errno) -> FileStatus {
+        var status = csystem_status()
+        _ = try call {
+            unsafe path.withPointer { unsafe csystem_status_of_path($0, &status) }
+        }
+        return FileStatus(status)
+    }
+
+    package var isDirectory: Bool { mode & UInt32(S_IFMT) == UInt32(S_IFDIR) }
     package var isRegular: Bool { mode & UInt32(S_IFMT) == UInt32(S_IFREG) }
 }

@@ -7,7 +7,7 @@ internal import CSystem
 /// dead there: every call fails with EBADF or answers for somebody else's file, so compare
 /// `ForkEpoch.current` first.
 package struct LockFile: ~Copyable, Sendable {
-    private let number: Int32
+    package let number: Int32
     private let epoch: UInt32
 
     init(number: Int32) {
@@ -56,6 +56,9 @@ package struct LockFile: ~Copyable, Sendable {
         _ = try call { unsafe csystem_status(number, &status) }
         return FileStatus(status)
     }
+
+    /// Sets the times of access and modification to now.
+    package func renew() throws(Errno) { _ = try call { csystem_renew(number) } }
 
     /// Reads at an offset with one call: fewer bytes than asked for when the file ends before.
     package func read(into bytes: UnsafeMutableRawBufferPointer, at offset: Int) throws(Errno)

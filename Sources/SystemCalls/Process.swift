@@ -7,6 +7,11 @@ package enum Process {
     package static var parent: Int32 { csystem_parent_process_id() }
     package static var user: UInt32 { csystem_user_id() }
 
+    /// Whether a group is this process's own or one of its supplementary groups.
+    package static func isInGroup(_ group: UInt32) throws(Errno) -> Bool {
+        try call { csystem_is_in_group(group) } == 1
+    }
+
     /// How many descriptors this process may have open.
     package static var descriptorLimit: Int {
         Int(clamping: csystem_descriptor_limit())

@@ -162,6 +162,7 @@ import Testing
         var stage = Stage()
         stage.variables["FLOCK_CACHE_DIR"] = ""
         stage.variables["HOME"] = stage.directory("home")
+        mkdir(stage.directory("home"), 0o700)
         #expect(stage.run("claim", "k").code == 0)
         #expect(names(in: stage.directory("home/.cache/flock-cache")).contains("flock-cache"))
         stage.variables["XDG_CACHE_HOME"] = stage.directory("xdg")

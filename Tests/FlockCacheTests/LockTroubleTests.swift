@@ -61,6 +61,60 @@ import Testing
         try store.lock(["key"]).release()
     }
 
+    /// Removes the files of the lock table, as a cleaner of old files does.
+    private func removeTable() {
+        for name in names(in: path + "/locks") where name.utf8.count == 2 {
+            #expect(unlink("\(path)/locks/\(name)") == 0)
+        }
+    }
+
+    @Test func aHolderCanAskWhetherItsLockWasLost() throws {
+        let store = try Store(at: path)
+        let lock = try store.lock(["a", "b"])
+        let before = lock.isLost
+        removeTable()
+        let after = lock.isLost
+        let next = try store.lock(["c"])
+        let ofNext = next.isLost
+        #expect(!before && after && !ofNext)
+        lock.release()
+        next.release()
+    }
+
+    @Test func aClosureUnderALockThatWasLostIsTold() throws {
+        let store = try Store(at: path)
+        var isRun = false
+        let error = storeError {
+            try store.withLock("a", "b") {
+                removeTable()
+                isRun = true
+            }
+        }
+        #expect(isRun && error?.code == .lockLost, "\(String(describing: error))")
+        #expect(error?.key == "a")
+        // Its own error comes first.
+        #expect(throws: Unexpected.self) {
+            try store.withLock("a") {
+                removeTable()
+                throw Unexpected("of the closure")
+            }
+        }
+        #expect(try store.withLock("a") { 7 } == 7)
+    }
+
+    /// A program that runs for long opens its store once.
+    @Test func theTimesOfALockFileAreRenewedOnUse() throws {
+        let store = try Store(at: path)
+        try store.lock(["key"]).release()
+        let file = "\(path)/locks/" + names(in: path + "/locks").filter { $0.utf8.count == 2 }[0]
+        _ = run("touch", ["-d", "2 hours ago", file], environment: [:])
+        try store.lock(["key"]).release()
+        var status = stat()
+        #expect(stat(file, &status) == 0)
+        #expect(
+            status.st_mtim.tv_sec > time(nil) - 3600 && status.st_atim.tv_sec > time(nil) - 3600)
+    }
+
     @Test func aStoreThatIsRemovedUnderAWaiterIsMadeAnew() throws {
         let store = try Store(at: path)
         let held = KeptLock(try store.lock(["a", "b"]))

@@ -36,6 +36,26 @@ import TestSupport
         }
     }
 
+    /// A program that runs for long opens its store once; what it holds in a removed file is seen by none.
+    @Test func aSessionWhoseFileWasRemovedTakesAnotherNumber() throws {
+        let store = try Store(at: path)
+        let first = try #require(try store.win("first"))
+        let id = try store.session.id()
+        for name in names(in: path + "/locks") where name.hasPrefix("sessions-") {
+            #expect(unlink("\(path)/locks/\(name)") == 0)
+        }
+        // It looks once a second.
+        #expect(waitUntil { (try? store.session.id()) != id })
+        let second = try #require(try store.win("second"))
+        let other = try Store(at: path)
+        #expect(try other.claimAndFinalize("second", []) == .pending)
+        // What it has claimed before is its own still.
+        #expect(try store.claimAndFinalize("first", []) == .pending)
+        try first.finalize([])
+        try second.finalize([])
+        #expect(try other.counts().ready == 2)
+    }
+
     @Test func aStoppedProcessIsAlive() throws {
         let peer = PeerProcess(path)
         #expect(peer.ask("claim key").hasPrefix("won "))

@@ -22,8 +22,8 @@ extern const int32_t csystem_lookup_flags;  // O_CLOEXEC | O_NOFOLLOW | O_NONBLO
 struct csystem_status {
     uint64_t device, inode, size;
     uint64_t allocated;  // bytes
-    int64_t modified;  // nanoseconds since 1970
-    uint32_t mode, uid, links;
+    int64_t modified, accessed;  // nanoseconds since 1970
+    uint32_t mode, uid, gid, links;
 };
 
 int64_t csystem_open(int32_t directory, const char *name, int32_t flags, uint32_t mode);
@@ -38,10 +38,19 @@ int64_t csystem_truncate(int32_t file, int64_t size);
 int64_t csystem_sync(int32_t file);
 int64_t csystem_status(int32_t file, struct csystem_status *result);
 int64_t csystem_status_at(int32_t directory, const char *name, struct csystem_status *result);
+/// Of a path as the user gave it, following links.
+int64_t csystem_status_of_path(const char *path, struct csystem_status *result);
+/// When a file was made, in nanoseconds since 1970; 0 where the file system does not record it.
+int64_t csystem_birth_time(int32_t file, int64_t *time);
+/// The flags of `chattr(1)`; -ENOTTY and -EOPNOTSUPP where the file system has none.
+int64_t csystem_inode_flags(int32_t file, uint32_t *flags);
+extern const uint32_t csystem_folds_case;  // FS_CASEFOLD_FL
 int64_t csystem_file_system(int32_t file, uint64_t *magic, int32_t *is_read_only);
 int64_t csystem_change_mode(int32_t file, uint32_t mode);
 /// Sets the modification time to now.
 int64_t csystem_touch(int32_t directory, const char *name);
+/// Sets the times of access and modification of an open file to now.
+int64_t csystem_renew(int32_t file);
 int64_t csystem_make_directory(int32_t directory, const char *name, uint32_t mode);
 int64_t csystem_link(int32_t directory, const char *from, const char *to);
 int64_t csystem_rename(int32_t from_directory, const char *from, int32_t directory, const char *to);
@@ -72,6 +81,8 @@ int64_t csystem_lock_of_others(int32_t file, int64_t start, int64_t count);
 int64_t csystem_open_lock_file(int32_t directory, const char *path, int32_t flags, uint32_t mode);
 /// Closes a lock file opened at that fork epoch; in a forked child its number belongs to others.
 void csystem_close_lock_file(int32_t file, uint32_t epoch);
+/// Takes a shared `flock(2)` without waiting; -EAGAIN when another holds an exclusive one.
+int64_t csystem_share(int32_t file);
 /// How often this process's ancestry has forked without exec since the program started.
 uint32_t csystem_fork_epoch(void);
 /// No fork happens between these two. May be nested. Make no call in between that can block: every
@@ -125,6 +136,8 @@ int64_t csystem_signal(int32_t process, int32_t signal);
 int32_t csystem_process_id(void);
 int32_t csystem_parent_process_id(void);
 uint32_t csystem_user_id(void);
+/// Whether the group is the process's own or one of its supplementary groups.
+int64_t csystem_is_in_group(uint32_t group);
 /// Soft limit on open descriptors.
 uint64_t csystem_descriptor_limit(void);
 int64_t csystem_boot_time(void);  // ns, runs through suspend, never steps

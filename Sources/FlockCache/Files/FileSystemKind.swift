@@ -17,6 +17,17 @@ struct FileSystemKind: Equatable {
         }
     }
 
+    /// Whether it can have directories in which names that differ by case mean one file, and says so by
+    /// `FS_CASEFOLD_FL`.
+    ///
+    /// An overlay shows what lies below it.
+    var mayFoldCase: Bool {
+        switch name {
+        case "ext4", "f2fs", "tmpfs", "overlayfs": true
+        default: false
+        }
+    }
+
     enum Trust {
         /// Local, known to keep the promises.
         case local

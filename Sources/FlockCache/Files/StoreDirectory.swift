@@ -6,7 +6,7 @@ internal import SystemCalls
 extension OpenStore {
     /// Opens the directory; nil when it is not there and is not to be made.
     static func openRoot(
-        _ name: FileName, _ path: String, making new: Marker?
+        _ name: FileName, _ path: String, making new: Marker?, allowing allowed: [String]
     ) throws(StoreError) -> Directory? {
         guard !name.bytes.isEmpty else { throw .notAStore("", "the path is empty") }
         do throws(Errno) {
@@ -15,10 +15,12 @@ extension OpenStore {
             switch error {
             case .noEntry: break
             case .notADirectory: throw .notAStore(path, "it is not a directory")
+            case .noPermission: throw .noAccess(path, try? FileStatus.of(path: name))
             default: throw StoreError(error, "open the store", path: path)
             }
         }
         guard let new else { return nil }
+        try checkPlace(of: name, path, allowing: allowed)
         try makeRoot(name, path, mode: new.directoryMode, isDurable: new.isDurable)
         do throws(Errno) {
             return try Directory.open(path: name)
@@ -61,7 +63,7 @@ extension OpenStore {
     }
 
     /// nil where a path has no other part before its last one.
-    private static func parentPath(of name: FileName) -> FileName? {
+    static func parentPath(of name: FileName) -> FileName? {
         var bytes = name.bytes
         while bytes.count > 1, bytes.last == slash { bytes.removeLast() }
         guard let cut = bytes.lastIndex(of: slash) else { return nil }
@@ -88,6 +90,9 @@ extension OpenStore {
             throw .notAStore(path, "the directory is not empty and has no file flock-cache")
         }
         guard let new else { return nil }
+        // Refused before anything is made.
+        try checkOwner(root, path, new)
+        try checkHome(root, path)
         try attempt("make the store", path) { () throws(Errno) in try writeMarker(new, root) }
         return try readMarkerFile(root, path)
     }
@@ -99,6 +104,7 @@ extension OpenStore {
         do throws(Errno) {
             let file = try root.open(Layout.marker, .read)
             text = try file.contentsOnce(upTo: 4096)
+            root.renewStore(try file.status())
         } catch {
             if error == .noEntry { return nil }
             throw StoreError(error, "open the store", path: path)
@@ -140,8 +146,9 @@ extension OpenStore {
         let (status, parent) = try attempt("open the store", path) {
             () throws(Errno) in (try root.status(), try root.status(of: ".."))
         }
-        if status.user != Process.user && !marker.isShared {
-            throw .ownedByAnother(path, status.user)
+        if status.user != Process.user {
+            guard marker.isShared else { throw .ownedByAnother(path, status.user) }
+            try checkMembership(status, path)
         }
         if status.mode & 0o002 != 0 { throw .openToTheWorld(path, "its directory") }
         if let parent, parent.mode & 0o002 != 0 && parent.mode & 0o1000 == 0 {

@@ -47,6 +47,26 @@ extension OpenStore {
         return now.wall < claim.since.wall ? now.boot : nil
     }
 
+    /// Judges a claim whose session's file was removed, which no program of this kind does: its process is
+    /// all that is left to ask.
+    ///
+    /// A process that runs may have given the session up, which then counts as alive for as long: a wrong
+    /// "dead" would let two do the work.
+    private func standing(ofLostSession claim: ClaimSection, from here: Place) -> Standing {
+        guard claim.place.boot == here.boot else {
+            return isLocal ? .stale(.deadSession) : .live(.unknown)
+        }
+        guard claim.place.processNamespace == here.processNamespace else { return .live(.unknown) }
+        guard Process.exists(claim.processID) else { return .stale(.deadSession) }
+        guard claim.place.timeNamespace == here.timeNamespace,
+            let status = ProcessStatus(of: claim.processID)
+        else { return .live(.unknown) }
+        // A later process has the number by chance. In ticks of a hundredth of a second.
+        let started = Int64(clamping: status.startTime).multipliedReportingOverflow(by: 10_000)
+        let isLater = started.overflow || started.partialValue > claim.since.boot + 20_000
+        return isLater ? .stale(.deadSession) : .live(.unknown)
+    }
+
     /// The same, whatever time it is.
     private func standingOfHolder(
         of claim: ClaimSection, from here: Place
@@ -54,12 +74,16 @@ extension OpenStore {
         switch claim.holder {
         case .nobody: return .live(.unknown)
         case .session(let id):
-            if withLazy({ $0.session?.id }) == id { return .live(.alive) }
+            if isOwnSession(id) { return .live(.alive) }
             let locks = try locksDirectory()
-            let isAlive = try attempt("ask for the session", path) { () throws(Errno) in
-                try SessionLock.isAlive(id, in: locks)
+            let finding = try attempt("ask for the session", path) { () throws(Errno) in
+                try SessionLock.find(id, claimed: claim.since.wall, in: locks)
             }
-            return isAlive ? .live(.alive) : .stale(.deadSession)
+            return switch finding {
+            case .alive: .live(.alive)
+            case .dead: .stale(.deadSession)
+            case .unproven: standing(ofLostSession: claim, from: here)
+            }
         case .process(let process):
             guard claim.place.boot == here.boot else {
                 return isLocal ? .stale(.rebooted) : .live(.unknown)

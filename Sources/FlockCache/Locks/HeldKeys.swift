@@ -40,6 +40,20 @@ final class HeldKeys: Sendable {
         first?.end()
     }
 
+    /// The first of the locks that were lost while they were held; nil for none, and where none is held.
+    private var lost: KeyLock? {
+        guard isHeld else { return nil }
+        if let first, first.isLost { return first }
+        return others.first { $0.isLost }
+    }
+
+    var isLost: Bool { lost != nil }
+
+    /// Throws where a file of the locks lost its name while they were held.
+    func checkKept() throws(StoreError) {
+        if let lost { throw .lockLost(lost.name.key, lost.path) }
+    }
+
     /// The processes that had the locks before and did not release them.
     var killedHolders: [Int32] { locks.compactMap { $0.killedHolder } }
 

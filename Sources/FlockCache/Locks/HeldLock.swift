@@ -24,6 +24,16 @@ public struct HeldLock: ~Copyable, Sendable {
     /// Which slot it is, 0 and up: the lowest that was free; nil where there are none.
     public var slot: Int? { held.slot }
 
+    /// Whether a lock was lost while it was held: its file was removed, by a cleaner of old files or by hand,
+    /// and another process may have taken the lock since.
+    ///
+    /// Ask before `release()` where that matters: one system call for each key. The locks of a removed store
+    /// are lost too. False after the release, and in a forked child.
+    public var isLost: Bool { held.isLost }
+
+    /// Throws `.lockLost` where `isLost`.
+    package func checkKept() throws(StoreError) { try held.checkKept() }
+
     /// Releases the locks: what dropping the value does.
     public consuming func release() { held.release() }
 

@@ -191,6 +191,16 @@ final class KeyLock: @unchecked Sendable {
 
     // MARK: Its end
 
+    /// Whether the lock's file lost its name while it was held: since then another may have taken it too.
+    var isLost: Bool {
+        guard case .held = state, store.epoch == ForkEpoch.current else { return false }
+        // Where that cannot be told nothing says that it was.
+        return (try? file?.status().links) == 0
+    }
+
+    /// The path of the lock's file, for messages.
+    var path: String { table.file(of: name) }
+
     /// Gives the lock up, or the attempt; twice is fine.
     func end() {
         guard store.epoch == ForkEpoch.current else { return }
@@ -284,24 +294,4 @@ final class KeyLock: @unchecked Sendable {
 
     /// Who holds the lock, for messages; nil where that is not known.
     func holder() -> Holder? { store.lockHolder(of: name) }
-}
-
-extension LockFile {
-    /// Which of a lock's bytes was locked; nil where none was free, or the file was removed meanwhile.
-    @inline(__always)
-    fileprivate borrowing func lock(_ name: LockName, _ mode: HeldLock.Mode) throws(Errno) -> Int? {
-        var slot: Int?
-        switch mode {
-        case .exclusive: slot = try tryLock(.exclusive, at: name.byte) ? 0 : nil
-        case .shared: slot = try tryLock(.shared, at: name.byte) ? 0 : nil
-        case .slots(let count):
-            for index in 0..<count where slot == nil {
-                if try tryLock(.exclusive, at: name.byte + index) { slot = index }
-            }
-        }
-        guard let slot else { return nil }
-        if try status().links > 0 { return slot }
-        unlock(at: name.byte + slot)
-        return nil
-    }
 }

@@ -57,7 +57,7 @@ final class ShardFile: Sendable {
 
     /// Whether the file still has a name: otherwise its locks exclude nobody.
     func isLinked() throws(StoreError) -> Bool {
-        try attempt("use", path) { () throws(Errno) in try file.status().links > 0 }
+        try attempt("use", path) { () throws(Errno) in try file.isLinked() }
     }
 
     func tryLock(_ shard: Int) throws(StoreError) -> Bool {
@@ -65,6 +65,9 @@ final class ShardFile: Sendable {
             try file.tryLock(isWritable ? .exclusive : .shared, at: Self.offset(shard))
         }
     }
+
+    /// The process that has a shard's mutex; nil for none, or where it cannot be seen.
+    func holder(of shard: Int) -> Int32? { LockSearch.holder(of: Self.offset(shard), in: file) }
 
     func unlock(_ shard: Int) { file.unlock(at: Self.offset(shard)) }
 
@@ -130,7 +133,9 @@ final class ShardFile: Sendable {
             "lock", path(in: storePath), { () throws(Errno) in try file.tryLock(.exclusive, at: 0) }
         ) {
             if BootTime.now > deadline {
-                throw .stuck(path(in: storePath), behind: nil, after: ShardMutex.patience)
+                throw .stuck(
+                    path(in: storePath), behind: LockSearch.holder(of: 0, in: file),
+                    after: ShardMutex.patience)
             }
             sleep(nanoseconds: 1_000_000)
         }

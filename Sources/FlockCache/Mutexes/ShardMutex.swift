@@ -65,12 +65,20 @@ struct ShardMutex: ~Copyable {
         }
     }
 
+    /// From what time on a wait that has ended is looked into, which takes milliseconds.
+    ///
+    /// Shorter ones are tries: of tasks, of those who keep leases, and of counting. They come again.
+    private static let worthASearch = Duration.seconds(1)
+
     /// The error of a change that had to wait for somebody else's that long.
     static func stuck(
         _ store: OpenStore, _ shard: Int, _ file: ShardFile, _ patience: Duration
     ) -> StoreError {
-        // The mark may be one that a killed process left, with the mutex held by somebody who has not
-        // changed anything yet.
+        // The kernel knows who has it. The mark may be one that a killed process left, with the mutex held
+        // by a process that has not changed anything yet; it counts where the holder cannot be seen.
+        if patience >= worthASearch, let holder = file.holder(of: shard) {
+            return .stuck(store.path, behind: holder, after: patience)
+        }
         let changer = (try? file.read(shard))?.changer ?? 0
         let isThere = changer > 0 && Process.exists(changer)
         return .stuck(store.path, behind: isThere ? changer : nil, after: patience)

@@ -29,6 +29,8 @@ final class OpenStore: Sendable {
         var shards = ShardDirectories()
         var shardFile: ShardFile?
         var session: SessionLock?
+        /// Whose files were removed; claims may still name them.
+        var formerSessions: [SessionLock] = []
         var temporaries = 0
         var board = KnownBoard()
         var lockTable: LockTable?
@@ -92,16 +94,14 @@ final class OpenStore: Sendable {
         _ name: FileName, making new: Marker?, configuration: Store.Configuration
     ) throws(StoreError) -> OpenStore? {
         let path = String(decoding: name.bytes, as: UTF8.self)
-        guard let root = try openRoot(name, path, making: new) else { return nil }
-        let (magic, isReadOnly) = try attempt("open the store", path) { () throws(Errno) in
-            try root.fileSystem()
+        let allowed = configuration.allowedFileSystems
+        guard let root = try openRoot(name, path, making: new, allowing: allowed) else {
+            return nil
         }
-        let kind = FileSystemKind(magic: magic)
-        if kind.trust == .none && !configuration.allowedFileSystems.contains(kind.name) {
-            throw .unsupportedFileSystem(path, kind.name)
-        }
+        let (kind, isReadOnly) = try checkFileSystem(root, path, allowing: allowed)
         guard let marker = try readMarker(root, path, making: new) else { return nil }
         try checkOwner(root, path, marker)
+        if kind.trust == .local { keepCleanersOut(of: root) }
         return OpenStore(
             path: path, root: root, marker: marker,
             isDurable: marker.isDurable || configuration.durability == .powerLoss,
@@ -197,10 +197,14 @@ final class OpenStore: Sendable {
     /// The directory of the entries, made if need be.
     private func entriesDirectory() throws(StoreError) -> Directory? {
         _ = try locksDirectory()  // makes what is missing, in the right order
-        if let entries = try openIfThere(Layout.entries, in: root) { return entries }
-        // Whoever made the locks is about to make this one; it may also have been killed.
-        try makeDirectory(Layout.entries, in: root)
-        return try openIfThere(Layout.entries, in: root)
+        var entries = try openIfThere(Layout.entries, in: root)
+        if entries == nil {
+            // Whoever made the locks is about to make this one; it may also have been killed.
+            try makeDirectory(Layout.entries, in: root)
+            entries = try openIfThere(Layout.entries, in: root)
+        }
+        if let entries { try checkCase(of: entries) }
+        return entries
     }
 
     private func openIfThere(
@@ -240,6 +244,7 @@ final class OpenStore: Sendable {
     func locksDirectory() throws(StoreError) -> Directory {
         if let known = withLazy({ $0.locks }) { return known }
         let locks = try openLocksDirectory()
+        keepCleanersOut(ofLocks: locks)
         withLazy { $0.locks = locks }
         return locks
     }
@@ -278,41 +283,5 @@ final class OpenStore: Sendable {
 
     private static func text(_ name: FileName) -> String {
         String(decoding: name.bytes, as: UTF8.self)
-    }
-}
-
-/// The directories of shards that are kept open; memory for them is taken when there is one.
-///
-/// Not an array of optionals, whose type would have to be built when a command starts.
-struct ShardDirectories {
-    private var slots: UnsafeMutablePointer<Directory?>?
-
-    subscript(shard: Int) -> Directory? {
-        get { slots?[shard] }
-        set {
-            if slots == nil {
-                let fresh = UnsafeMutablePointer<Directory?>.allocate(capacity: Layout.shardCount)
-                fresh.initialize(repeating: nil, count: Layout.shardCount)
-                slots = fresh
-            }
-            slots?[shard] = newValue
-        }
-    }
-
-    /// Lets go of all, and says how many it were.
-    mutating func forget() -> Int {
-        guard let slots else { return 0 }
-        var count = 0
-        for shard in 0..<Layout.shardCount where slots[shard] != nil {
-            slots[shard] = nil
-            count += 1
-        }
-        return count
-    }
-
-    /// Gives the memory back, after `forget`.
-    mutating func deallocate() {
-        slots?.deallocate()
-        slots = nil
     }
 }

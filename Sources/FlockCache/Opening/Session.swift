@@ -63,6 +63,8 @@ package final class Session: Sendable {
         let store = try forWriting()
         try attempt("keep the session of", path) { () throws(Errno) in
             try store.withLazy({ $0.session })?.keepThroughExecution()
+            // With it goes what keeps cleaners out of the files of locks.
+            try store.withLazy({ $0.locks })?.keepThroughExecution()
         }
     }
 
@@ -181,7 +183,15 @@ extension OpenStore {
 
     /// The number by which this session shows that it lives; its byte is locked from now on.
     func sessionID() throws(StoreError) -> UInt64 {
-        if let known = withLazy({ $0.session?.id }) { return known }
+        if let known = withLazy({ $0.session }) {
+            if known.isLinked { return known.id }
+            // What it holds proves nothing to others any more: new claims name another.
+            withLazy { lazy in
+                guard lazy.session === known else { return }
+                lazy.formerSessions.append(known)
+                lazy.session = nil
+            }
+        }
         let locks = try locksDirectory()
         let session = try attempt("lock", lockFile(Layout.sessions(0))) { () throws(Errno) in
             try SessionLock(in: locks, marker)
@@ -190,6 +200,13 @@ extension OpenStore {
             if let known = lazy.session { return known.id }
             lazy.session = session
             return session.id
+        }
+    }
+
+    /// Whether a session is or was this one's.
+    func isOwnSession(_ id: UInt64) -> Bool {
+        withLazy { lazy in
+            lazy.session?.id == id || lazy.formerSessions.contains { $0.id == id }
         }
     }
 }

@@ -16,8 +16,8 @@ extension StoreError {
         case .noPermission, .notPermitted:
             (
                 .permissionDenied,
-                "use a store of your own, or one made with init --mode 0770; where its permissions allow "
-                    + "it, a sandbox or a security module forbids it"
+                "compare its owner, group and mode (ls -ld) with those of this process (id); where they "
+                    + "allow it, a sandbox or a security module forbids it"
             )
         case .readOnly: (.readOnly, "only reading works here")
         case .noSpace, .overQuota:
@@ -108,20 +108,6 @@ extension StoreError {
                 + "(FLOCK_CACHE_ALLOW_FILE_SYSTEM=\(name))")
     }
 
-    static func ownedByAnother(_ path: String, _ user: UInt32) -> StoreError {
-        StoreError(
-            .permissionDenied, "use the store", path: path,
-            reason:
-                "it belongs to user \(user), who could make you write elsewhere; use a store of "
-                + "your own, or one made to be shared (init --mode 0770)")
-    }
-
-    static func openToTheWorld(_ path: String, _ what: String) -> StoreError {
-        StoreError(
-            .permissionDenied, "use the store", path: path,
-            reason: "\(what) can be written by everybody; take that permission away (chmod o-w)")
-    }
-
     static func replaced(_ path: String) -> StoreError {
         StoreError(
             .notAStore, "use the store", path: path,
@@ -141,10 +127,14 @@ extension StoreError {
         -> StoreError
     {
         let who =
-            process.map {
+            process == Process.id
+            ? "another thread of this process is in the middle of a change, or lists a large store"
+            : process.map {
                 "pid \($0) is in the middle of a change; if it is stopped, let it go on "
                     + "(kill -CONT \($0)) or end it"
-            } ?? "somebody is in the middle of a change, or lists a large store"
+            }
+                ?? "the process in the middle of a change cannot be seen from here: it is another user's, or "
+                + "in another container; lslocks, run as root on the host, shows it"
         return StoreError(
             .timedOut, "use the store", path: path,
             reason: "waited \(duration.spoken): \(who)")
@@ -168,6 +158,14 @@ extension StoreError {
                 ? "it \(what); it would wait for itself"
                 : "\(held) \(what), and locks are taken in rising order, so that nobody waits in a "
                     + "circle; take both at once, or \(key) first, or do not wait")
+    }
+
+    static func lockLost(_ key: Store.Key, _ path: String) -> StoreError {
+        StoreError(
+            .lockLost, "keep the lock", path: path, key: key,
+            reason: "the file was removed while the lock was held, by a cleaner of old files or by "
+                + "hand, and another process may have held the lock at the same time; look at what was done "
+                + "under it, and keep cleaners out of the store")
     }
 
     static func lockWaitEnded(_ key: Store.Key?, _ holder: Holder?) -> StoreError {

@@ -12,6 +12,8 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
         case claimLost
         /// The lease is somebody else's by now; nothing was changed.
         case leaseLost
+        /// A lock was lost while it was held: its file was removed, and another process may have had it too.
+        case lockLost
         /// Waiting could never end: it would go downwards in the order of keys, or for oneself.
         case wouldDeadlock
         /// The change may have happened or not: the system failed after the decisive step. Look again.
@@ -26,6 +28,8 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
         case incompatibleFormat
         /// The system does not permit it, or the store is somebody else's.
         case permissionDenied
+        /// The store would be made inside another user's home directory.
+        case badConfiguration
         /// The store is on a file system mounted read-only.
         case readOnly
         /// The device, a quota or a file-size limit is full, or the value has more than 1 GiB.

@@ -26,6 +26,7 @@ extension Verb {
             are free at once and COMMAND is killed too. Its own children are not: use -F where the
             locks must live as long as any of them.
             Exit 124 when the wait ended (after 300 s, what FLOCK_CACHE_WAIT says, or -w), 75 with -n;
+            76 when a lock was lost while COMMAND ran because its file was removed;
             126 and 127 when COMMAND cannot be run; 125 for failures of its own, among them a wait
             for a key that is not above all those that this is already run under, which could never
             end. The order of keys is that of their bytes.
@@ -97,6 +98,7 @@ private func run(
             Process.execute(invocation.command, variables: variables))
     }
     let code = try CommandRun.run(invocation.command, variables: variables)
+    try failing { () throws(StoreError) in try lock.checkKept() }
     lock.release()
     return code
 }

@@ -1,0 +1,66 @@
+internal import SystemCalls
+
+// What is said about a store that may not be where it is, or be used by this user.
+
+extension StoreError {
+    static func ownedByAnother(_ path: String, _ user: UInt32) -> StoreError {
+        StoreError(
+            .permissionDenied, "use the store", path: path,
+            reason:
+                "it belongs to user \(user), who could make you write elsewhere; use a store of "
+                + "your own, or one made to be shared (init --mode 0770)")
+    }
+
+    static func noAccess(_ path: String, _ status: FileStatus?) -> StoreError {
+        let why =
+            status.map { "it \($0.ownership), and this process is \(Self.process($0.group))" }
+            ?? "a directory on the way to it may not be entered by user \(Process.user)"
+        return StoreError(
+            .permissionDenied, "open the store", path: path,
+            systemError: Errno.noPermission.code,
+            reason: "\(Errno.noPermission.message): \(why); use a store of your own, or one made "
+                + "for a group that this user is in (init --mode 0770)")
+    }
+
+    static func notAMember(_ path: String, _ status: FileStatus) -> StoreError {
+        StoreError(
+            .permissionDenied, "use the store", path: path,
+            reason: "it \(status.ownership), and this process is "
+                + "\(Self.process(status.group)); its owner could read and change what is stored; add the user to the group, or use "
+                + "another store")
+    }
+
+    private static func process(_ group: UInt32) -> String {
+        let isMember = (try? Process.isInGroup(group)) == true
+        return "user \(Process.user), \(isMember ? "" : "not ")a member of group \(group)"
+    }
+
+    static func inAnotherHome(_ path: String, _ home: String, _ owner: UInt32) -> StoreError {
+        StoreError(
+            .badConfiguration, "make the store", path: path,
+            reason: "it would be in \(printable(home)), the home directory of user \(owner), who "
+                + "could not use what user \(Process.user) makes there; nothing was made; set HOME "
+                + "to the home directory of user \(Process.user), or name another directory "
+                + "(--store, FLOCK_CACHE_DIR)")
+    }
+
+    static func foldsCase(_ path: String) -> StoreError {
+        StoreError(
+            .unsupportedFileSystem, "use the store", path: path,
+            reason: "the directory ignores the case of letters in names (chattr +F), so two keys "
+                + "that differ only by case would be one; use a directory without that attribute")
+    }
+
+    static func openToTheWorld(_ path: String, _ what: String) -> StoreError {
+        StoreError(
+            .permissionDenied, "use the store", path: path,
+            reason: "\(what) can be written by everybody; take that permission away (chmod o-w)")
+    }
+}
+
+extension FileStatus {
+    /// Whose it is and who may use it, for messages: "belongs to user 5 and group 7, with mode 2750".
+    fileprivate var ownership: String {
+        "belongs to user \(user) and group \(group), with mode 0\(String(mode & 0o7777, radix: 8))"
+    }
+}
