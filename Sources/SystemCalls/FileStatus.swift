@@ -26,5 +26,6 @@ package struct FileStatus: Sendable {
         links = status.links
     }
 
+    package var isFIFO: Bool { mode & UInt32(S_IFMT) == UInt32(S_IFIFO) }
     package var isRegular: Bool { mode & UInt32(S_IFMT) == UInt32(S_IFREG) }
 }
