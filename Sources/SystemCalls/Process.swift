@@ -46,16 +46,29 @@ package enum Process {
         }
     }
 
-    /// The path of the working directory; nil when it cannot be told.
+    /// The path of the working directory; nil when it cannot be told, as where it was removed, or is not below the
+    /// root directory of this process.
     package static var workingDirectory: [UInt8]? {
-        guard let path = target(of: "/proc/self/cwd"), path.first == UInt8(ascii: "/") else {
-            return nil
+        unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(PATH_MAX)) { buffer in
+            guard unsafe getcwd(buffer.baseAddress, buffer.count) != nil else { return nil }
+            let path = unsafe buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
+            return path.first == UInt8(ascii: "/") ? path : nil
         }
-        return path
     }
 
     /// The first bytes of a file of `/proc`; nil when it cannot be read.
+    ///
+    /// For messages. Where something is decided, nil must not mean that descriptors are short.
     package static func contents(of path: FileName, upTo limit: Int = 4096) -> [UInt8]? {
+        (try? contentsIfThere(of: path, upTo: limit)) ?? nil
+    }
+
+    /// The first bytes of a file of `/proc`; nil when it is not there, or not for this process to read.
+    ///
+    /// - Throws: a shortage, in which it may well be there.
+    package static func contentsIfThere(
+        of path: FileName, upTo limit: Int = 4096
+    ) throws(Errno) -> [UInt8]? {
         do throws(Errno) {
             let file = try File.open(path: path)
             // One read: the kernel makes such a file's content anew for each.
@@ -63,6 +76,7 @@ package enum Process {
                 try unsafe file.read(into: bytes)
             }
         } catch {
+            if error.isShortage { throw error }
             return nil
         }
     }

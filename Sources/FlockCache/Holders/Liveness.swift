@@ -13,7 +13,7 @@ extension OpenStore {
     /// namespace is gone, its boot is over, or its own time is. What cannot be known from here is left
     /// to its deadline, and to a reaper that was told what to assume.
     func standing(of claim: ClaimSection) throws(StoreError) -> Standing {
-        let here = try place()
+        let here = try placeIfKnown()
         if let deadline = claim.deadline, deadline.hasCome(of: claim.place, from: here) {
             return .stale(.expired)
         }
@@ -22,7 +22,7 @@ extension OpenStore {
 
     /// The same, whatever time it is.
     private func standingOfHolder(
-        of claim: ClaimSection, from here: Place
+        of claim: ClaimSection, from here: Place?
     ) throws(StoreError) -> Standing {
         switch claim.holder {
         case .nobody: return .live(.unknown)
@@ -34,6 +34,7 @@ extension OpenStore {
             }
             return isAlive ? .live(.alive) : .stale(.deadSession)
         case .process(let process):
+            guard let here else { return .live(.unknown) }
             guard claim.place.boot == here.boot else {
                 return isLocal ? .stale(.rebooted) : .live(.unknown)
             }
@@ -41,19 +42,21 @@ extension OpenStore {
                 return .live(.unknown)
             }
             let sameTime = claim.place.timeNamespace == here.timeNamespace
-            return process.isAlive(sameTimeNamespace: sameTime)
-                ? .live(.alive) : .stale(.deadProcess)
+            let isAlive = try attempt("ask for pid \(process.id)", nil) { () throws(Errno) in
+                try process.isAlive(sameTimeNamespace: sameTime)
+            }
+            return isAlive ? .live(.alive) : .stale(.deadProcess)
         }
     }
 
     /// Who a claim's record names, for messages.
     func holder(of claim: ClaimSection, standing: Standing) -> Holder {
-        let here = try? place()
-        let age = here.map { claim.since.age(of: claim.place, from: $0) } ?? 0
+        let here = (try? placeIfKnown()) ?? nil
+        let age = claim.since.age(of: claim.place, from: here)
         // A claim whose time is over may well be somebody's who lives.
         let holderStanding =
             standing == .stale(.expired)
-            ? here.flatMap { try? standingOfHolder(of: claim, from: $0) } : standing
+            ? try? standingOfHolder(of: claim, from: here) : standing
         let liveness: Holder.Liveness =
             switch holderStanding {
             case .live(let liveness): liveness

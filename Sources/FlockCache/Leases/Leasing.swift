@@ -92,7 +92,9 @@ extension OpenStore {
         guard let owner = cell.owner, cell.place.boot == here.boot,
             cell.place.processNamespace == here.processNamespace
         else { return true }
-        return owner.isAlive(sameTimeNamespace: cell.place.timeNamespace == here.timeNamespace)
+        return try attempt("ask for pid \(owner.id)", nil) { () throws(Errno) in
+            try owner.isAlive(sameTimeNamespace: cell.place.timeNamespace == here.timeNamespace)
+        }
     }
 
     /// Whether a slot may be granted, under the mutex of its shard.

@@ -103,16 +103,6 @@ final class OpenStore: Sendable {
         return (try? file.isLinked()) == false
     }
 
-    /// Where this process is.
-    func place() throws(StoreError) -> Place {
-        let known = withLazy { lazy in
-            if lazy.place == nil { lazy.place = Place.current() }
-            return lazy.place
-        }
-        guard let known else { throw .noProc() }
-        return known
-    }
-
     // MARK: Directories
 
     /// Directories of shards kept open in this process, by all stores: no more than a quarter of what

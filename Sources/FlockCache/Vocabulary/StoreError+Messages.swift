@@ -129,11 +129,11 @@ extension StoreError {
             reason: "it was removed while in use, again and again; try again when it is settled")
     }
 
-    static func noProc() -> StoreError {
+    static func noProc(_ path: String) -> StoreError {
         StoreError(
-            .inputOutput, "tell who is asking", path: "/proc",
-            reason: "it is missing or of another PID namespace; mount it (mount -t proc proc /proc)"
-        )
+            .inputOutput, "use the store", path: path,
+            reason: "/proc is missing, which alone tells the boot id and the namespaces by which "
+                + "holders are told apart; mount it (mount -t proc proc /proc)")
     }
 
     // MARK: Changing
