@@ -134,6 +134,49 @@ import Testing
         #expect(stage.run("get", "k").text == "next\n")
     }
 
+    // COMMAND makes of the signal what it likes; that the output is still held is then not waited for.
+    @Test func aSignalBeforeTheEndOfCommandEndsTheWaitToo() throws {
+        let stage = Stage()
+        let runner = stage.start(
+            """
+            exec flock-cache run --output-wait forever k -- \
+                sh -c 'trap "exit 0" TERM; sleep 1000 & echo $! >$WORK/sleeper; echo ready; wait'
+            """)
+        #expect(runner.line() == "ready")
+        runner.kill(SIGTERM)
+        #expect(runner.wait() == .signal(SIGTERM))
+        kill(try number("sleeper", stage), SIGKILL)
+        #expect(stage.run("get", "k").code == 1)
+    }
+
+    @Test(.enabled(if: isInstalled("python3")))
+    func theWaitIsSaidOnATerminal() throws {
+        let stage = Stage()
+        #expect(mkfifo(stage.directory("go"), 0o600) == 0)
+        let outcome = TestSupport.run(
+            "python3",
+            [
+                "-c",
+                #"""
+                import os, pty, sys
+                process, terminal = pty.fork()
+                if process == 0:
+                    os.execvp(sys.argv[1], sys.argv[1:])
+                told = b""
+                while b"end of COMMAND's output" not in told:
+                    told += os.read(terminal, 4096)
+                open(os.environ["WORK"] + "/go", "w").write("go\n")
+                print(told.decode())
+                sys.exit(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))
+                """#,
+                "flock-cache", "run", "--output-wait", "forever", "k", "--", "sh", "-c",
+                Self.leaving,
+            ], environment: stage.variables)
+        #expect(outcome.code == 0, "\(outcome)")
+        #expect(outcome.text.contains("(sh) holds it open; without end"), "\(outcome)")
+        #expect(stage.run("get", "k").text == "early\nlate\n")
+    }
+
     // The first signal is ignored since before the start, the second means nothing without a COMMAND.
     @Test func otherSignalsDoNotEndTheWait() throws {
         let stage = Stage()

@@ -113,7 +113,9 @@ private struct Computation {
     ) throws(Failure) -> Int32 {
         let end: OutputEnd
         do throws(Failure) {
-            end = try waitForOutput(of: &finished, upTo: outputWait, signals)
+            // A signal came for COMMAND, or too late for it: nothing is waited for.
+            let limit = finished.endingSignal == nil ? outputWait : .zero
+            end = try waitForOutput(of: &finished, upTo: limit, signals)
         } catch {
             value.discard()
             giveUp()
@@ -124,6 +126,7 @@ private struct Computation {
         case .held(let writers):
             value.discard()
             giveUp()
+            if let signal = finished.endingSignal { return interrupted(by: signal) }
             finished.output.passOnRest()
             throw Failure(.ownFailure, incomplete(writers))
         case .interrupted(let signal):
@@ -162,7 +165,7 @@ private struct Computation {
     ) throws(Failure) -> Int32 {
         value.discard()
         giveUp()
-        let isEnded = finished.code > 128 || finished.wasToldToEnd
+        let isEnded = finished.code > 128 || finished.endingSignal != nil
         let end = try waitForOutput(
             of: &finished, upTo: isEnded ? .zero : outputWait, signals)
         switch end {

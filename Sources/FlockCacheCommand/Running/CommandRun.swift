@@ -12,8 +12,8 @@ struct CommandRun {
     var output: PassedOn
     /// Where its output comes from; nil when the end of that has been read, or nobody wants more.
     var reading: PipeEnd?
-    /// Whether a signal that asks a process to end came before COMMAND ended.
-    private(set) var wasToldToEnd = false
+    /// A signal that asks a process to end, and that came before COMMAND's end was seen.
+    private(set) var endingSignal: Int32?
 
     /// Runs COMMAND to its end, which is not yet the end of its output: see `waitForOutput`.
     ///
@@ -139,7 +139,7 @@ struct CommandRun {
             if ready[0] {
                 while let signal = try signals.next(for: child) {
                     child.signal(signal)
-                    wasToldToEnd = wasToldToEnd || CaughtSignals.isEnding(signal)
+                    if CaughtSignals.isEnding(signal) { endingSignal = signal }
                 }
             }
             try move(reading: ready[2], writing: ready[3])
