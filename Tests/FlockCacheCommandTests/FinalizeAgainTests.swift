@@ -125,7 +125,8 @@ import Testing
             [
                 "-c",
                 #"""
-                import os, pty, sys
+                import os, pty, signal, sys
+                signal.alarm(120)
                 fifo = os.environ["WORK"] + "/fifo"
                 process, terminal = pty.fork()
                 if process == 0:

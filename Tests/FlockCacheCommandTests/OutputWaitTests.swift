@@ -115,7 +115,9 @@ import Testing
     @Test func outputThatNeverEndsIsNotWaitedForLonger() {
         let stage = Stage()
         let outcome = stage.script(
-            "flock-cache run --output-wait 50ms k -- sh -c 'yes & echo value' >/dev/null")
+            // An output that is read for ever would be a test without end.
+            "timeout 120 flock-cache run --output-wait 50ms k -- sh -c 'yes & echo value' >/dev/null"
+        )
         #expect(outcome.code == 125, "\(outcome)")
         #expect(outcome.error.contains("(yes) still holds"), "\(outcome)")
         #expect(stage.run("get", "k").code == 1)
@@ -158,7 +160,8 @@ import Testing
             [
                 "-c",
                 #"""
-                import os, pty, sys
+                import os, pty, signal, sys
+                signal.alarm(120)
                 process, terminal = pty.fork()
                 if process == 0:
                     os.execvp(sys.argv[1], sys.argv[1:])
