@@ -10,6 +10,7 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
@@ -69,6 +70,12 @@ int64_t csystem_read(int32_t file, void *bytes, size_t count) {
 
 int64_t csystem_write(int32_t file, const void *bytes, size_t count) {
     return RESULT(write(file, bytes, count));
+}
+
+int64_t csystem_write_now(int32_t file, const void *bytes, size_t count) {
+    // A socket that has some room makes write wait for more; a pipe does not (see the header).
+    int64_t result = RESULT(send(file, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL));
+    return result == -ENOTSOCK ? csystem_write(file, bytes, count) : result;
 }
 
 int64_t csystem_pread(int32_t file, void *bytes, size_t count, int64_t offset) {

@@ -26,6 +26,8 @@ static int32_t ignores(int32_t number) {
     return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
 }
 
+int32_t csystem_ignores_signal(int32_t number) { return ignores(number); }
+
 void csystem_prepare_process(void) {
     pthread_sigmask(SIG_SETMASK, NULL, &at_start.mask);
     at_start.ignores_pipe = ignores(SIGPIPE);
@@ -163,6 +165,14 @@ int64_t csystem_poll(const int32_t *files, const int32_t *writing, size_t count,
     for (size_t i = 0; i < count; i++)
         if (requests[i].revents != 0) ready |= 1ll << i;
     return ready;
+}
+
+void csystem_end_by_signal(int32_t number) {
+    // The end was asked for: no core file of this process.
+    prctl(PR_SET_DUMPABLE, 0);
+    signal(number, SIG_DFL);
+    kill(getpid(), number);
+    csystem_release_signals();
 }
 
 extern char **environ;

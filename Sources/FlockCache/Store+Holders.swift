@@ -82,7 +82,7 @@ extension Session {
         guard let directory = try store.shardDirectory(entry.shard, making: false),
             case .whole(let claim) = try store.readPending(entry, in: directory)
         else { return nil }
-        let here = try store.place()
+        let here = try store.placeIfKnown()
         return Holding(
             kind: .claim, key: key, isKeyWhole: true,
             holder: store.holder(of: claim, standing: try store.standing(of: claim)),

@@ -36,7 +36,14 @@ struct CallingProgram {
         guard let own = Process.target(of: "/proc/self"),
             own.elementsEqual(String(Process.id).utf8)
         else {
-            throw unknown("/proc is missing or of another PID namespace")
+            guard try hasProc() else {
+                // Nor could a claim be made for an owner that was named.
+                throw Failure(
+                    .configuration,
+                    "cannot tell whose claim it is: /proc is missing; mount it "
+                        + "(mount -t proc proc /proc)")
+            }
+            throw unknown("/proc is of another PID namespace")
         }
         // A process of the chain may end at any time; then its children have other parents.
         for _ in 0..<10 {
@@ -90,7 +97,7 @@ struct CallingProgram {
                     + "or use --owner none with --stale-after")
         }
         try refuseMachine(id)
-        let command = ProcessStatus(of: id)?.command ?? []
+        let command = try status(of: id)?.command ?? []
         return CallingProgram(identity: identity, command: command)
     }
 
@@ -98,9 +105,9 @@ struct CallingProgram {
     private static func chain(from parent: Int32) throws(Failure) -> [ProcessStatus] {
         var chain: [ProcessStatus] = []
         var process = parent
-        while process > 0, let status = ProcessStatus(of: process) {
+        while process > 0, let status = try status(of: process) {
             chain.append(status)
-            guard let next = follows(status) else { return chain }
+            guard let next = try follows(status) else { return chain }
             process = next
         }
         throw unknown(
@@ -110,31 +117,58 @@ struct CallingProgram {
     }
 
     /// The process that one acts for; nil when it acts for itself.
-    private static func follows(_ status: ProcessStatus) -> Int32? {
+    private static func follows(_ status: ProcessStatus) throws(Failure) -> Int32? {
         if isPasser(String(decoding: status.command, as: UTF8.self)) {
             return status.parent
         }
-        guard status.neverExecuted, let parent = ProcessStatus(of: status.parent),
-            isShell(status), program(of: status) == program(of: parent),
-            let line = ProcessStatus.commandLine(of: status.id),
-            line == ProcessStatus.commandLine(of: parent.id)
+        guard status.neverExecuted, let parent = try Self.status(of: status.parent),
+            try isShell(status), try program(of: status) == program(of: parent),
+            let line = try commandLine(of: status.id), try line == commandLine(of: parent.id)
         else { return nil }
         return parent.id
     }
 
-    private static func isShell(_ status: ProcessStatus) -> Bool {
+    private static func hasProc() throws(Failure) -> Bool {
+        try reading { () throws(Errno) in
+            try Process.contentsIfThere(of: "/proc/sys/kernel/random/boot_id", upTo: 64) != nil
+        }
+    }
+
+    private static func status(of process: Int32) throws(Failure) -> ProcessStatus? {
+        try reading { () throws(Errno) in try ProcessStatus.find(process) }
+    }
+
+    private static func commandLine(of process: Int32) throws(Failure) -> [UInt8]? {
+        try reading { () throws(Errno) in try ProcessStatus.commandLine(of: process) }
+    }
+
+    private static func reading<R>(_ body: () throws(Errno) -> R) throws(Failure) -> R {
+        do throws(Errno) {
+            return try body()
+        } catch {
+            throw shortage(error)
+        }
+    }
+
+    /// Who called may well be told, but not with what this process has left.
+    private static func shortage(_ error: Errno) -> Failure {
+        let advice = error == .tooManyFiles ? "; " + StoreError.descriptorAdvice : ""
+        return Failure(.system, "cannot tell whose claim it is: \(error.message)\(advice)")
+    }
+
+    private static func isShell(_ status: ProcessStatus) throws(Failure) -> Bool {
         // A script that is executed goes by its own name: the program's file tells.
-        let path = program(of: status)
+        let path = try program(of: status)
         let name = path.lastIndex(of: UInt8(ascii: "/")).map { path[($0 + 1)...] } ?? path[...]
         return isShell(String(decoding: name, as: UTF8.self))
     }
 
     /// The path of the program, as far as it can be told.
-    private static func program(of status: ProcessStatus) -> [UInt8] {
+    private static func program(of status: ProcessStatus) throws(Failure) -> [UInt8] {
         guard var path = Process.target(of: procFile("exe", of: status.id)) else {
             // Another user's, as behind sudo: its command line may be read, and begins with the
             // interpreter also of a script that was executed; with a hyphen, of a login shell.
-            let line = ProcessStatus.commandLine(of: status.id) ?? []
+            let line = try commandLine(of: status.id) ?? []
             let word = line.prefix { $0 != 0 }.drop { $0 == UInt8(ascii: "-") }
             return word.isEmpty ? status.command : Array(word)
         }
@@ -148,6 +182,7 @@ struct CallingProgram {
         do throws(Errno) {
             return try ProcessIdentity(of: process)
         } catch {
+            if error.isShortage { throw shortage(error) }
             throw unknown("pid \(process): \(error.message)")
         }
     }

@@ -47,11 +47,6 @@ package enum ExitCode: Int32, CaseIterable, Sendable {
         }
     }
 
-    /// Out of descriptors, memory or locks.
-    private static let shortages: [Errno] = [
-        .tooManyFiles, .tooManyFilesInSystem, .noMemory, .noLocks,
-    ]
-
     init(_ error: StoreError) {
         self =
             switch error.code {
@@ -66,7 +61,8 @@ package enum ExitCode: Int32, CaseIterable, Sendable {
             case .readOnly: .cannotCreate
             case .noSpace: .inputOutput
             case .inputOutput:
-                Self.shortages.contains { $0.code == error.systemError } ? .system : .inputOutput
+                error.systemError.map { Errno(code: $0).isShortage } == true
+                    ? .system : .inputOutput
             }
     }
 }

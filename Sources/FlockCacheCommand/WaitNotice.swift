@@ -46,8 +46,14 @@ final class WaitNotice {
     }
 
     private func isTime(_ elapsed: Duration) -> Bool {
+        // Most waits are shorter than either.
         guard !hasSpoken, elapsed >= .seconds(1) else { return false }
-        return elapsed >= .seconds(10) || Process.isTerminal(environment.error)
+        return elapsed >= Self.patience(environment)
+    }
+
+    /// After what time a wait is said.
+    static func patience(_ environment: Environment) -> Duration {
+        Process.isTerminal(environment.error) ? .seconds(1) : .seconds(10)
     }
 
     private func say(_ key: Store.Key, _ who: String, _ elapsed: Duration) {

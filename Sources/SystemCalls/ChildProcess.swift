@@ -110,6 +110,9 @@ package final class PipeEnd: Sendable {
         return (PipeEnd(ends[0]), PipeEnd(ends[1]))
     }
 
+    /// The pipe's number, as in the links of `/proc/PID/fd`.
+    package func inode() throws(Errno) -> UInt64 { try file.status().inode }
+
     /// How many bytes can be read now.
     package func readableBytes() throws(Errno) -> Int {
         Int(try call { csystem_readable_bytes(file.number) })
@@ -132,6 +135,23 @@ package struct CaughtSignals: ~Copyable {
 
     /// Lets signals end this process again, one that has come meanwhile at once.
     package static func release() { csystem_release_signals() }
+
+    /// Whether a signal asks a process to end: TERM, INT, HUP or QUIT, unless this process was started with the
+    /// signal ignored.
+    package static func isEnding(_ number: Int32) -> Bool {
+        [1, 2, 3, 15].contains(number) && csystem_ignores_signal(number) == 0
+    }
+
+    /// Ends this process by a signal that was caught; returns in process 1 of a PID namespace, which the kernel
+    /// does not end so.
+    package static func endProcess(by number: Int32) { csystem_end_by_signal(number) }
+
+    /// The next signal, for a process without a child; nil when there is none.
+    package func next() throws(Errno) -> Int32? {
+        var fromKernel: Int32 = 0
+        let number = Int32(try call { unsafe csystem_next_signal(file.number, &fromKernel) })
+        return number == 0 ? nil : number
+    }
 
     /// The next signal that a child has not got yet; nil when there is none.
     ///

@@ -33,6 +33,15 @@ package struct Errno: Error, Hashable, Sendable {
     package static let wouldBlock = Errno(code: EAGAIN)
     package static let inputOutput = Errno(code: EIO)
 
+    /// Whether the system, or this process by its limits, is out of descriptors, memory or locks: what was asked
+    /// for may be there all the same.
+    package var isShortage: Bool {
+        switch self {
+        case .tooManyFiles, .tooManyFilesInSystem, .noMemory, .noLocks: true
+        default: false
+        }
+    }
+
     /// The system's words for it.
     package var message: String { unsafe String(cString: csystem_message(code)) }
 }

@@ -19,6 +19,16 @@ package struct File: ~Copyable, Sendable {
         return File(number: Int32(number))
     }
 
+    /// The same without waiting for the writer of a FIFO, or for data later: `readDescriptor` waits for these.
+    package static func openInput(path: FileName) throws(Errno) -> File {
+        let number = try call {
+            unsafe path.withPointer {
+                unsafe csystem_open(AT_FDCWD, $0, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0)
+            }
+        }
+        return File(number: Int32(number))
+    }
+
     /// What `fstat(2)` says.
     package func status() throws(Errno) -> FileStatus {
         var status = csystem_status()
@@ -38,7 +48,7 @@ package struct File: ~Copyable, Sendable {
 
     /// Reads at the file's position; fewer bytes than asked for means the end is near, 0 that it is here.
     package func read(into bytes: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
-        try unsafe readDescriptor(number, into: bytes)
+        Int(try call { unsafe csystem_read(number, bytes.baseAddress, bytes.count) })
     }
 
     /// Reads at an offset, until the buffer is full or the file ends.
@@ -76,13 +86,21 @@ package struct File: ~Copyable, Sendable {
 
     /// Writes every byte at the file's position.
     package func write(_ bytes: UnsafeRawBufferPointer) throws(Errno) {
-        try unsafe writeDescriptor(number, bytes)
+        var done = 0
+        while done < bytes.count {
+            let count = try call {
+                unsafe csystem_write(
+                    number, bytes.baseAddress.map { unsafe $0 + done }, bytes.count - done)
+            }
+            if count == 0 { throw .inputOutput }
+            done += Int(count)
+        }
     }
 
     /// Writes every byte at the file's position.
     package func write(_ bytes: [UInt8]) throws(Errno) {
         try unsafe bytes.span.withUnsafeBytes { (bytes) throws(Errno) in
-            try unsafe writeDescriptor(number, bytes)
+            try unsafe write(bytes)
         }
     }
 
@@ -177,47 +195,6 @@ func collect(
     let count = try unsafe span.withUnsafeMutableBytes(read)
     contents.removeLast(limit - count)
     return contents
-}
-
-/// Reads once from a descriptor that is not ours to close, such as standard input.
-package func readDescriptor(
-    _ number: Int32, into bytes: UnsafeMutableRawBufferPointer
-) throws(Errno) -> Int {
-    Int(try call { unsafe csystem_read(number, bytes.baseAddress, bytes.count) })
-}
-
-/// Reads from such a descriptor until the buffer is full or there is no more.
-package func readDescriptorFully(
-    _ number: Int32, into bytes: UnsafeMutableRawBufferPointer
-) throws(Errno) -> Int {
-    var done = 0
-    while done < bytes.count {
-        let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[done...])
-        let count = try unsafe readDescriptor(number, into: rest)
-        if count == 0 { break }
-        done += count
-    }
-    return done
-}
-
-/// Writes every byte to a descriptor that is not ours to close, such as standard output.
-package func writeDescriptor(_ number: Int32, _ bytes: UnsafeRawBufferPointer) throws(Errno) {
-    var done = 0
-    while done < bytes.count {
-        let count = try call {
-            unsafe csystem_write(
-                number, bytes.baseAddress.map { unsafe $0 + done }, bytes.count - done)
-        }
-        if count == 0 { throw .inputOutput }
-        done += Int(count)
-    }
-}
-
-/// The same for an array.
-package func writeDescriptor(_ number: Int32, _ bytes: [UInt8]) throws(Errno) {
-    try unsafe bytes.span.withUnsafeBytes { (bytes) throws(Errno) in
-        try unsafe writeDescriptor(number, bytes)
-    }
 }
 
 func writeDescriptor(

@@ -40,5 +40,6 @@ package struct FileStatus: Sendable {
     }
 
     package var isDirectory: Bool { mode & UInt32(S_IFMT) == UInt32(S_IFDIR) }
+    package var isFIFO: Bool { mode & UInt32(S_IFMT) == UInt32(S_IFIFO) }
     package var isRegular: Bool { mode & UInt32(S_IFMT) == UInt32(S_IFREG) }
 }

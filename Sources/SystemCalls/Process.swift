@@ -65,7 +65,18 @@ package enum Process {
     }
 
     /// The first bytes of a file of `/proc`; nil when it cannot be read.
+    ///
+    /// For messages. Where something is decided, nil must not mean that descriptors are short.
     package static func contents(of path: FileName, upTo limit: Int = 4096) -> [UInt8]? {
+        (try? contentsIfThere(of: path, upTo: limit)) ?? nil
+    }
+
+    /// The first bytes of a file of `/proc`; nil when it is not there, or not for this process to read.
+    ///
+    /// - Throws: a shortage, in which it may well be there.
+    package static func contentsIfThere(
+        of path: FileName, upTo limit: Int = 4096
+    ) throws(Errno) -> [UInt8]? {
         do throws(Errno) {
             let file = try File.open(path: path)
             // One read: the kernel makes such a file's content anew for each.
@@ -73,6 +84,7 @@ package enum Process {
                 try unsafe file.read(into: bytes)
             }
         } catch {
+            if error.isShortage { throw error }
             return nil
         }
     }

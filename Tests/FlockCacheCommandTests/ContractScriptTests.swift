@@ -105,7 +105,7 @@ struct Setting: CustomStringConvertible, Sendable {
         let outcome = start(program, setting, stage).finish()
         #expect(outcome.code == 76, "\(outcome)")
         #expect(outcome.text == "")
-        #expect(outcome.error.contains("not yours"), "\(outcome)")
+        #expect(outcome.error.contains("neither a claim nor a value"), "\(outcome)")
         #expect(stage.run("get", "h").code == 1)
     }
 

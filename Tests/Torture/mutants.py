@@ -32,7 +32,7 @@ MUTANTS = [
         "if try file.tryLock(shard) || shard >= 0 { return }",
         ["preempt.py ^take-over$"]),
     Mutant(
-        "finalize does not compare generations", "Claims/Finalizing.swift",
+        "finalize does not compare generations", "Claims/ClaimRight.swift",
         "(.generation(let generation), _): claim.generation == generation",
         "(.generation(let generation), _): claim.generation != generation || generation > 0",
         ["preempt.py ^take-over$"]),
@@ -53,8 +53,8 @@ MUTANTS = [
         ["kill.py ^take-over$", "preempt.py ^take-over$"]),
     Mutant(
         "every owner is dead", "Holders/Liveness.swift",
-        "return process.isAlive(sameTimeNamespace: sameTime)",
-        "return process.isAlive(sameTimeNamespace: sameTime) && process.id < 0",
+        "try process.isAlive(sameTimeNamespace: sameTime)",
+        "try process.isAlive(sameTimeNamespace: sameTime) && process.id < 0",
         ["kill.py ^claim$"]),
     Mutant(
         "NAME is unlinked before NAME.pending", "Claims/Removing.swift",

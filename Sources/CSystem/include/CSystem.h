@@ -32,6 +32,9 @@ int64_t csystem_open_beneath(int32_t directory, const char *path, int32_t flags,
 int64_t csystem_close(int32_t file);
 int64_t csystem_read(int32_t file, void *bytes, size_t count);
 int64_t csystem_write(int32_t file, const void *bytes, size_t count);
+/// Writes as much as there is room for, or fails with EAGAIN: on a socket in every case, on a pipe where poll(2)
+/// has said that there is room, and up to PIPE_BUF bytes.
+int64_t csystem_write_now(int32_t file, const void *bytes, size_t count);
 int64_t csystem_pread(int32_t file, void *bytes, size_t count, int64_t offset);
 int64_t csystem_pwrite(int32_t file, const void *bytes, size_t count, int64_t offset);
 int64_t csystem_truncate(int32_t file, int64_t size);
@@ -151,6 +154,11 @@ void csystem_block_termination(int32_t blocked);
 int64_t csystem_catch_signals(void);
 /// Lets them do again what they do.
 void csystem_release_signals(void);
+/// Whether a signal is ignored.
+int32_t csystem_ignores_signal(int32_t number);
+/// Ends this process by a caught signal, as if it had not been caught, without a core file; returns where the
+/// kernel does not end it, which is so in process 1 of a PID namespace.
+void csystem_end_by_signal(int32_t number);
 /// The next such signal, 0 for none; and whether the kernel sent it, as for a terminal, not a process.
 ///
 /// In process 1 it also reaps the orphans that have ended; the descriptor can then be read.

@@ -23,19 +23,23 @@ public struct Claim: ~Copyable, Sendable {
 
     /// Publishes the value: the key is READY for everybody when this returns.
     ///
+    /// Where another process has published a value with this claim's generation already, as
+    /// `flock-cache finalize --generation` does, nothing changes: that value stays, and is returned.
+    ///
     /// - Parameter bytes: up to 1 GiB; none is a value too.
-    /// - Returns: the entry as others see it.
+    /// - Returns: the entry that is there now, as other processes see it.
     /// - Throws: `.claimLost` when the claim was taken over or removed; nothing has then changed.
     ///   `.unknownOutcome` when the system failed after the decisive step. After any other error, such
     ///   as `.noSpace` where the device is full or the value is too large, the claim has been abandoned.
     @discardableResult
     public consuming func finalize(_ bytes: some Collection<UInt8>) throws(StoreError) -> Entry {
         let copy = Array(bytes)
-        try ticket.settle { (session, right) throws(StoreError) in
-            _ = try copy.span.withUnsafeBytes { (bytes) throws(StoreError) in
+        let finalized = try ticket.settle { (session, right) throws(StoreError) in
+            try copy.span.withUnsafeBytes { (bytes) throws(StoreError) in
                 try session.finalize(ticket.key, by: right, .bytes(bytes))
             }
         }
+        if finalized.differs { return try ticket.published() }
         return Entry(
             key: ticket.key, value: Value(copy), generation: ticket.generation, age: .zero)
     }
@@ -43,21 +47,15 @@ public struct Claim: ~Copyable, Sendable {
     /// Publishes the content of a file without reading it into memory.
     ///
     /// - Parameter path: of a file of up to 1 GiB; it is read to its end.
-    /// - Returns: the entry as others see it.
+    /// - Returns: the entry that is there now, as for `finalize(_:)`.
     /// - Throws: as `finalize(_:)`, and when the file cannot be opened or read. `.unknownOutcome` also
     ///   when the value was published but cannot be read back.
     @discardableResult
     public consuming func finalize(contentsOfFile path: String) throws(StoreError) -> Entry {
-        try ticket.settle { (session, right) throws(StoreError) in
+        _ = try ticket.settle { (session, right) throws(StoreError) in
             try session.finalize(ticket.key, by: right, contentsOf: Array(path.utf8))
         }
-        do throws(StoreError) {
-            if let entry = try ticket.session.entry(for: ticket.key, maxAge: nil) { return entry }
-        } catch {
-            throw .publishedUnread(ticket.key, error)
-        }
-        // Published, and removed by somebody since.
-        throw .publishedUnread(ticket.key, nil)
+        return try ticket.published()
     }
 
     /// Gives the claim up: what dropping it does, with the error reported.
@@ -90,18 +88,30 @@ public struct Claim: ~Copyable, Sendable {
 
         /// Runs what ends the claim; where it fails and the outcome is known, the claim is abandoned.
         func settle(
-            _ body: (Session, ClaimRight) throws(StoreError) -> Void
-        ) throws(StoreError) {
+            _ body: (Session, ClaimRight) throws(StoreError) -> Finalized
+        ) throws(StoreError) -> Finalized {
             guard epoch == ForkEpoch.current else {
                 throw .claimLost("finalize", key, holder: nil)
             }
             do throws(StoreError) {
-                try body(session, .generation(generation))
+                let finalized = try body(session, .generation(generation))
+                isOver.store(true, ordering: .relaxed)
+                return finalized
             } catch {
                 if error.code == .unknownOutcome { isOver.store(true, ordering: .relaxed) }
                 throw error
             }
-            isOver.store(true, ordering: .relaxed)
+        }
+
+        /// The entry after the claim was finalized, read back.
+        func published() throws(StoreError) -> Entry {
+            do throws(StoreError) {
+                if let entry = try session.entry(for: key, maxAge: nil) { return entry }
+            } catch {
+                throw .publishedUnread(key, error)
+            }
+            // Published, and removed since.
+            throw .publishedUnread(key, nil)
         }
 
         func abandon() throws(StoreError) {

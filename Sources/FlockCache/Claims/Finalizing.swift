@@ -1,36 +1,7 @@
 internal import SystemCalls
 
-/// By what right a claim is finalized or abandoned.
-package enum ClaimRight: Sendable {
-    /// Whoever knows its generation.
-    case generation(Store.Generation)
-    /// One of the processes that the caller is, or anybody if nobody owns it.
-    case owner([ProcessIdentity])
-
-    /// A process's identity says who it is only where it lives: another boot, machine or PID
-    /// namespace may have one with the same numbers.
-    func covers(_ claim: ClaimSection, at here: Place) -> Bool {
-        switch (self, claim.holder) {
-        case (.generation(let generation), _): claim.generation == generation
-        case (.owner, .nobody): true
-        case (.owner(let owners), .process(let process)):
-            claim.place.boot == here.boot
-                && claim.place.processNamespace == here.processNamespace
-                && owners.contains(process)
-        case (.owner, _): false
-        }
-    }
-}
-
-/// Where a value comes from.
-package enum ValueSource {
-    case bytes(UnsafeRawBufferPointer)
-    /// A descriptor that is read to its end, and remains its owner's.
-    case descriptor(Int32)
-}
-
 extension Session {
-    /// Publishes a value by the right of a claim, and returns the claim's generation.
+    /// Publishes a value by the right of a claim.
     ///
     /// Promises that the key goes from PENDING to READY in one step, for the current claim only. What
     /// could break it: a claim taken over meanwhile (its generation is compared under the mutex), an
@@ -39,15 +10,18 @@ extension Session {
     /// mutex; a large one is written whole to a file of its own), a kill after the rename (what is left
     /// beside the READY record has no higher generation, and is debris), a full disk (the claim stays).
     ///
-    /// Finalizing again what is READY from the same claim changes nothing and succeeds.
+    /// Finalizing again what is READY from the same claim changes nothing and succeeds; the result says whether
+    /// the value that is there is another.
     @discardableResult
     package func finalize(
         _ key: Store.Key, by right: ClaimRight, _ source: ValueSource
-    ) throws(StoreError) -> Store.Generation {
+    ) throws(StoreError) -> Finalized {
         if case .bytes(let bytes) = source, bytes.count <= ReadyFile.largestInMemory {
             let name = try EntryName(key)
             // A claim there is none to finalize makes no store.
-            guard try existing() != nil else { throw .claimLost("finalize", key, holder: nil) }
+            guard try existing() != nil else {
+                throw .claimLost("finalize", key, asked: right.generation, now: .absent)
+            }
             return try withStore(name.shard) { (store) throws(StoreError) in
                 try FinalizeChange(store: store, name: name, key: key, right: right).append(bytes)
             }
@@ -55,7 +29,8 @@ extension Session {
         let writer = try ValueWriter(for: key, by: right, in: self)
         switch source {
         case .bytes(let bytes): try writer.append(bytes)
-        case .descriptor(let number): try writer.append(readingFrom: number)
+        case .descriptor(let number, let place):
+            try writer.append(readingFrom: number, place)
         }
         return try writer.publish()
     }
@@ -64,17 +39,18 @@ extension Session {
     @discardableResult
     package func finalize(
         _ key: Store.Key, by right: ClaimRight, contentsOf path: [UInt8]
-    ) throws(StoreError) -> Store.Generation {
-        guard !path.contains(0) else { throw .unreadableValue(.noEntry, key) }
+    ) throws(StoreError) -> Finalized {
+        let place = String(decoding: path, as: UTF8.self)
+        guard !path.contains(0) else { throw .unreadableValue(.noEntry, key, place) }
         let open = { () throws(StoreError) -> File in
             do throws(Errno) {
                 return try File.open(path: FileName(path))
             } catch {
-                throw .unreadableValue(error, key)
+                throw .unreadableValue(error, key, place)
             }
         }
         let file = try open()
-        return try finalize(key, by: right, .descriptor(file.number))
+        return try finalize(key, by: right, .descriptor(file.number, place))
     }
 }
 
@@ -89,12 +65,15 @@ struct FinalizeChange {
     // MARK: Small values
 
     /// Publishes a value that is appended to the claim's own file.
-    func append(_ value: UnsafeRawBufferPointer) throws(StoreError) -> Store.Generation {
+    func append(_ value: UnsafeRawBufferPointer) throws(StoreError) -> Finalized {
         var held = try HeldShard(store, name.shard)
         let directory = try held.directory()
         let mine: PendingClaim
         switch try state(in: directory) {
-        case .done(let generation): return generation
+        case .done(let generation):
+            let comparison = try comparison(in: directory)
+            try compare(value, with: comparison)
+            return Finalized(generation: generation, differs: comparison?.differs ?? false)
         case .mine(let claim): mine = claim
         }
         let former = try formerSize(in: directory)
@@ -124,17 +103,27 @@ struct FinalizeChange {
         held.block.counts.ready += former == nil ? 1 : 0
         held.commit(ending: name)
         try store.syncAfter("finalize", key, in: directory)
-        return mine.generation
+        return Finalized(generation: mine.generation)
     }
 
     // MARK: Large values
 
-    /// Makes the file that a large value is written to; nil when it is READY already.
-    func begin() throws(StoreError) -> LargeRecord? {
+    /// What a large value begins with.
+    enum Beginning {
+        /// The file that it is written to.
+        case record(LargeRecord)
+        /// The key is READY from the same claim already; with its value, unless that has gone since.
+        case done(ValueComparison?)
+    }
+
+    /// Makes the file that a large value is written to, unless the key is READY already.
+    func begin() throws(StoreError) -> Beginning {
         let temporary = try store.temporaryName()
         var held = try HeldShard(store, name.shard)
         let directory = try held.directory()
-        guard case .mine(let mine) = try state(in: directory) else { return nil }
+        guard case .mine(let mine) = try state(in: directory) else {
+            return .done(try comparison(in: directory))
+        }
         try held.begin()
         let file = try attempt("write the value of \(key)", store.path) { () throws(Errno) in
             let file = try directory.open(temporary, .createNew(mode: store.marker.fileMode))
@@ -144,19 +133,24 @@ struct FinalizeChange {
         held.block.counts.temporaries += 1
         held.commit()
         Store.betweenChanges?()
-        return LargeRecord(
-            store: store, key: key, name: temporary, file: file, claim: mine.text,
-            generation: mine.generation)
+        return .record(
+            LargeRecord(
+                store: store, key: key, name: temporary, file: file, claim: mine.text,
+                generation: mine.generation))
     }
 
-    /// Puts the written file in the place of the claim.
-    func replace(by record: LargeRecord) throws(StoreError) -> Store.Generation {
+    /// Puts the written file in the place of the claim; returns what is to be compared with it, if another
+    /// process has published a value by the same claim meanwhile.
+    func replace(
+        by record: LargeRecord
+    ) throws(StoreError) -> (generation: Store.Generation, other: ValueComparison?) {
         var held = try HeldShard(store, name.shard)
         let directory = try held.directory()
         switch try state(in: directory) {
         case .done(let generation):
+            let other = try comparison(in: directory)
             try discard(record.name, &held, in: directory)
-            return generation
+            return (generation, other)
         case .mine(let mine):
             guard mine.generation == record.generation else {
                 throw .claimLost("finalize", key, holder: nil)
@@ -182,7 +176,7 @@ struct FinalizeChange {
             held.commit(ending: name)
         }
         try store.syncAfter("finalize", key, in: directory)
-        return record.generation
+        return (record.generation, nil)
     }
 
     /// Removes the file of a value that will not be published.
@@ -220,10 +214,14 @@ struct FinalizeChange {
         if case (let claim, let mine)?? = pending, claim.generation > ready?.generation ?? 0 {
             if right.covers(claim, at: try store.place()) { return .mine(mine) }
             let standing = try store.standing(of: claim)
-            throw .claimLost("finalize", key, holder: store.holder(of: claim, standing: standing))
+            throw .claimLost(
+                "finalize", key, asked: right.generation,
+                now: .claimed(claim.generation, store.holder(of: claim, standing: standing)))
         }
         guard let ready, right.covers(ready, at: try store.place()) else {
-            throw .claimLost("finalize", key, holder: nil)
+            throw .claimLost(
+                "finalize", key, asked: right.generation,
+                now: ready.map { .ready($0.generation) } ?? .absent)
         }
         return .done(ready.generation)
     }
@@ -235,6 +233,22 @@ struct FinalizeChange {
             throw .claimLost("finalize", key, holder: nil)
         }
         return generation
+    }
+
+    /// What a value that comes is compared with; nil where there is none.
+    private func comparison(in directory: Directory) throws(StoreError) -> ValueComparison? {
+        try store.withRecord(name.ready, of: name, in: directory) { (file) throws(Errno) in
+            try ValueComparison(file, of: name)
+        }
+    }
+
+    /// Compares a piece of a value with the one that is there.
+    func compare(
+        _ bytes: UnsafeRawBufferPointer, with comparison: ValueComparison?
+    ) throws(StoreError) {
+        try attempt("read", store.file(name.ready, in: name.shard)) { () throws(Errno) in
+            try comparison?.take(bytes)
+        }
     }
 
     private func readyClaim(in directory: Directory) throws(StoreError) -> ClaimSection? {

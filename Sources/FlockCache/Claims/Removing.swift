@@ -34,7 +34,8 @@ extension Session {
                 guard case .generation = right else { return false }
                 let standing = try store.standing(of: claim)
                 throw .claimLost(
-                    "abandon", key, holder: store.holder(of: claim, standing: standing))
+                    "abandon", key, asked: right.generation,
+                    now: .claimed(claim.generation, store.holder(of: claim, standing: standing)))
             }
             try held.begin()
             try attempt("abandon \(key)", store.path) { () throws(Errno) in

@@ -19,8 +19,8 @@ package final class ValueWriter {
     private enum State {
         case small
         case large(FinalizeChange, LargeRecord)
-        /// It is READY from the same claim already; what comes is the same value.
-        case done(FinalizeChange)
+        /// It is READY from the same claim already; what comes is compared with that value.
+        case done(FinalizeChange, ValueComparison?)
         case failed
     }
 
@@ -32,7 +32,7 @@ package final class ValueWriter {
     ) throws(StoreError) {
         name = try EntryName(key)
         guard try session.existing() != nil else {
-            throw .claimLost("finalize", key, holder: nil)
+            throw .claimLost("finalize", key, asked: right.generation, now: .absent)
         }
         self.session = session
         self.key = key
@@ -50,6 +50,9 @@ package final class ValueWriter {
                 return
             }
             try begin()
+        }
+        if case .done(let change, let comparison) = state {
+            try change.compare(bytes, with: comparison)
         }
         guard case .large(_, let record) = state else { return }
         do throws(StoreError) {
@@ -76,8 +79,8 @@ package final class ValueWriter {
         }
     }
 
-    /// Takes all that a descriptor yields.
-    func append(readingFrom number: Int32) throws(StoreError) {
+    /// Takes all that a descriptor yields; `place` is how messages call it.
+    func append(readingFrom number: Int32, _ place: String) throws(StoreError) {
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 8)
         defer { buffer.deallocate() }
         while true {
@@ -86,19 +89,21 @@ package final class ValueWriter {
                 count = try readDescriptor(number, into: buffer)
             } catch {
                 discard()
-                throw .unreadableValue(error, key)
+                throw .unreadableValue(error, key, place)
             }
             if count == 0 { return }
             try append(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
         }
     }
 
-    /// Publishes what was taken, and returns the generation of the claim.
-    package func publish() throws(StoreError) -> Store.Generation {
+    /// Publishes what was taken.
+    package func publish() throws(StoreError) -> Finalized {
         defer { state = .failed }
         switch state {
         case .failed: throw .claimLost("finalize", key, holder: nil)
-        case .done(let change): return try change.inPlace()
+        case .done(let change, let comparison):
+            return Finalized(
+                generation: try change.inPlace(), differs: comparison?.differs ?? false)
         case .small:
             let value = small
             return try session.withStore(name.shard) { (store) throws(StoreError) in
@@ -109,12 +114,32 @@ package final class ValueWriter {
         case .large(let change, let record):
             do throws(StoreError) {
                 try record.finish()
-                return try change.replace(by: record)
+                let (generation, other) = try change.replace(by: record)
+                let differs = try other.map { (other) throws(StoreError) in
+                    try isOther(than: other, change)
+                }
+                return Finalized(generation: generation, differs: differs ?? false)
             } catch {
                 discard()
                 throw error
             }
         }
+    }
+
+    /// Whether what was taken is another value; both may be large, and no mutex is held.
+    private func isOther(
+        than other: ValueComparison, _ change: FinalizeChange
+    ) throws(StoreError) -> Bool {
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 8)
+        defer { buffer.deallocate() }
+        var position = 0
+        while position < length {
+            let count = try read(at: position, into: buffer)
+            guard count > 0 else { break }
+            try change.compare(UnsafeRawBufferPointer(rebasing: buffer[..<count]), with: other)
+            position += count
+        }
+        return other.differs
     }
 
     /// Forgets the value.
@@ -128,11 +153,20 @@ package final class ValueWriter {
         do throws(StoreError) {
             state = try session.withStore(name.shard) { (store) throws(StoreError) -> State in
                 let change = change(in: store)
-                return try change.begin().map { .large(change, $0) } ?? .done(change)
+                switch try change.begin() {
+                case .record(let record): return .large(change, record)
+                case .done(let comparison): return .done(change, comparison)
+                }
             }
         } catch {
             state = .failed
             throw error
+        }
+        if case .done(let change, let comparison) = state {
+            let taken = small
+            try taken.span.withUnsafeBytes { (bytes) throws(StoreError) in
+                try change.compare(bytes, with: comparison)
+            }
         }
         if case .large(_, let record) = state {
             do throws(StoreError) {

@@ -51,7 +51,8 @@ private final class ProcessProbe {
     private let descriptor: ProcessDescriptor
 
     init?(_ process: ProcessIdentity) {
-        guard process.descriptorInode != nil, process.isAlive(sameTimeNamespace: true),
+        guard process.descriptorInode != nil,
+            (try? process.isAlive(sameTimeNamespace: true)) == true,
             let descriptor = try? ProcessDescriptor(process.id),
             (try? descriptor.inode()) == process.descriptorInode
         else { return nil }

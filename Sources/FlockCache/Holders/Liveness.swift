@@ -13,7 +13,7 @@ extension OpenStore {
     /// namespace is gone, its boot is over, or its own time is. What cannot be known from here is left
     /// to its deadline, and to a reaper that was told what to assume.
     func standing(of claim: ClaimSection) throws(StoreError) -> Standing {
-        let here = try place()
+        let here = try placeIfKnown()
         if let deadline = claim.deadline,
             deadline.hasCome(of: claim.place, from: here) || isOver(claim, at: deadline, from: here)
         {
@@ -23,11 +23,11 @@ extension OpenStore {
     }
 
     /// Microseconds since a claim was made, at least.
-    func age(of claim: ClaimSection, from here: Place) -> Int64 {
+    func age(of claim: ClaimSection, from here: Place?) -> Int64 {
         max(claim.since.age(of: claim.place, from: here), outlived(claim, from: here) ?? 0)
     }
 
-    private func isOver(_ claim: ClaimSection, at deadline: Stamp, from here: Place) -> Bool {
+    private func isOver(_ claim: ClaimSection, at deadline: Stamp, from here: Place?) -> Bool {
         let (time, overflow) = deadline.boot.subtractingReportingOverflow(claim.since.boot)
         guard !overflow, let outlived = outlived(claim, from: here) else { return false }
         return outlived >= time
@@ -39,8 +39,8 @@ extension OpenStore {
     /// Then the wall clock was set back (a machine without a battery for its clock begins each boot in the
     /// past), perhaps by years, and would keep the claim for as long. A clock of a time namespace may be any
     /// number: the inode of the first is the kernel's PROC_TIME_INIT_INO, and 0 stands for none at all.
-    private func outlived(_ claim: ClaimSection, from here: Place) -> Int64? {
-        guard isLocal, claim.place.boot != here.boot,
+    private func outlived(_ claim: ClaimSection, from here: Place?) -> Int64? {
+        guard let here, isLocal, claim.place.boot != here.boot,
             here.timeNamespace == 0xefff_fffa || here.timeNamespace == 0
         else { return nil }
         let now = Stamp.now
@@ -52,7 +52,8 @@ extension OpenStore {
     ///
     /// A process that runs may have given the session up, which then counts as alive for as long: a wrong
     /// "dead" would let two do the work.
-    private func standing(ofLostSession claim: ClaimSection, from here: Place) -> Standing {
+    private func standing(ofLostSession claim: ClaimSection, from here: Place?) -> Standing {
+        guard let here else { return .live(.unknown) }
         guard claim.place.boot == here.boot else {
             return isLocal ? .stale(.deadSession) : .live(.unknown)
         }
@@ -69,7 +70,7 @@ extension OpenStore {
 
     /// The same, whatever time it is.
     private func standingOfHolder(
-        of claim: ClaimSection, from here: Place
+        of claim: ClaimSection, from here: Place?
     ) throws(StoreError) -> Standing {
         switch claim.holder {
         case .nobody: return .live(.unknown)
@@ -85,6 +86,7 @@ extension OpenStore {
             case .unproven: standing(ofLostSession: claim, from: here)
             }
         case .process(let process):
+            guard let here else { return .live(.unknown) }
             guard claim.place.boot == here.boot else {
                 return isLocal ? .stale(.rebooted) : .live(.unknown)
             }
@@ -92,19 +94,21 @@ extension OpenStore {
                 return .live(.unknown)
             }
             let sameTime = claim.place.timeNamespace == here.timeNamespace
-            return process.isAlive(sameTimeNamespace: sameTime)
-                ? .live(.alive) : .stale(.deadProcess)
+            let isAlive = try attempt("ask for pid \(process.id)", nil) { () throws(Errno) in
+                try process.isAlive(sameTimeNamespace: sameTime)
+            }
+            return isAlive ? .live(.alive) : .stale(.deadProcess)
         }
     }
 
     /// Who a claim's record names, for messages.
     func holder(of claim: ClaimSection, standing: Standing) -> Holder {
-        let here = try? place()
-        let age = here.map { self.age(of: claim, from: $0) } ?? 0
+        let here = (try? placeIfKnown()) ?? nil
+        let age = age(of: claim, from: here)
         // A claim whose time is over may well be somebody's who lives.
         let holderStanding =
             standing == .stale(.expired)
-            ? here.flatMap { try? standingOfHolder(of: claim, from: $0) } : standing
+            ? try? standingOfHolder(of: claim, from: here) : standing
         let liveness: Holder.Liveness =
             switch holderStanding {
             case .live(let liveness): liveness

@@ -131,7 +131,7 @@ extension Session {
         }
         var sum = ShardCounts()
         var isExact = true
-        let boot = try store.place().boot
+        let boot = try store.placeIfKnown()?.boot
         let blocks = try file.readAll()
         let deadline = BootTime.now.advanced(by: .milliseconds(100))
         for (shard, block) in blocks.enumerated() {

@@ -8,18 +8,24 @@ struct Place: Equatable, Sendable {
     let processNamespace: UInt64
     let timeNamespace: UInt64
 
-    /// Where this process is; nil without a `/proc`.
+    /// Where this process is; nil without a `/proc`: the kernel tells the boot id nowhere else.
     ///
     /// A process stays where it is; only a child that is forked may find itself in other
     /// namespaces.
-    static func current() -> Place? {
-        atStart.epoch == ForkEpoch.current ? atStart.place : find()
+    ///
+    /// - Throws: a shortage of descriptors.
+    static func current() throws(Errno) -> Place? {
+        if atStart.epoch == ForkEpoch.current, let place = atStart.place { return place }
+        return try find()
     }
 
-    private static let atStart = (epoch: ForkEpoch.current, place: find())
+    // What a shortage prevented is tried again by whoever asks next.
+    private static let atStart = (epoch: ForkEpoch.current, place: (try? find()) ?? nil)
 
-    private static func find() -> Place? {
-        guard let text = Process.contents(of: "/proc/sys/kernel/random/boot_id", upTo: 64),
+    private static func find() throws(Errno) -> Place? {
+        guard
+            let text = try Process.contentsIfThere(
+                of: "/proc/sys/kernel/random/boot_id", upTo: 64),
             let boot = BootID(text.prefix(36)),
             let processNamespace = Process.namespace("/proc/self/ns/pid")
         else { return nil }
@@ -76,21 +82,21 @@ struct Stamp: Equatable, Sendable {
         return Stamp(wall: clampedSum(wall, step), boot: clampedSum(boot, step))
     }
 
-    /// Microseconds from this moment of `place` until now, seen from `here`.
+    /// Microseconds from this moment of `place` until now, seen from `here`; nil is a place that is not known.
     ///
     /// By the wall clock it is not below zero.
-    func age(of place: Place, from here: Place) -> Int64 {
+    func age(of place: Place, from here: Place?) -> Int64 {
         place.sharesClock(with: here)
             ? Self.bootNow - boot : max(0, WallClock.microseconds - wall)
     }
 
     /// Microseconds from now until this moment of `place`, seen from `here`; not below zero.
-    func timeLeft(of place: Place, from here: Place) -> Int64 {
+    func timeLeft(of place: Place, from here: Place?) -> Int64 {
         max(0, place.sharesClock(with: here) ? boot - Self.bootNow : wall - WallClock.microseconds)
     }
 
     /// Whether this moment of `place` has come.
-    func hasCome(of place: Place, from here: Place) -> Bool {
+    func hasCome(of place: Place, from here: Place?) -> Bool {
         place.sharesClock(with: here) ? Self.bootNow >= boot : WallClock.microseconds >= wall
     }
 
@@ -99,8 +105,8 @@ struct Stamp: Equatable, Sendable {
 
 extension Place {
     /// Whether the boot clock of the one is that of the other.
-    fileprivate func sharesClock(with other: Place) -> Bool {
-        boot == other.boot && timeNamespace == other.timeNamespace
+    fileprivate func sharesClock(with other: Place?) -> Bool {
+        boot == other?.boot && timeNamespace == other?.timeNamespace
     }
 }
 

@@ -41,11 +41,14 @@ package struct ProcessIdentity: Equatable, Sendable {
     /// Whether the process of that identity lives, seen from its own boot and PID namespace.
     ///
     /// When in doubt it lives: a wrong "dead" does the work twice, a wrong "alive" only waits.
-    func isAlive(sameTimeNamespace: Bool) -> Bool {
+    ///
+    /// - Throws: a shortage of descriptors, in which it cannot be asked.
+    func isAlive(sameTimeNamespace: Bool) throws(Errno) -> Bool {
         let descriptor: ProcessDescriptor
         do throws(Errno) {
             descriptor = try ProcessDescriptor(id)
         } catch {
+            if error.isShortage { throw error }
             if error.meansNoSuchProcess { return false }
             guard error.meansNoDescriptors else { return true }
             return Process.exists(id) && hasStartTime(sameTimeNamespace: sameTimeNamespace)
@@ -92,10 +95,13 @@ package struct ProcessStatus: Sendable {
 
     /// nil when there is no such process, or `/proc` does not show it.
     package init?(of process: Int32) {
-        guard let text = Process.contents(of: procFile("stat", of: process)) else {
-            return nil
-        }
-        self.init(text)
+        guard let status = try? Self.find(process) else { return nil }
+        self = status
+    }
+
+    /// The same; a shortage, in which it cannot be read, is thrown.
+    package static func find(_ process: Int32) throws(Errno) -> ProcessStatus? {
+        try Process.contentsIfThere(of: procFile("stat", of: process)).flatMap { ProcessStatus($0) }
     }
 
     /// Field 1 is the number, 2 the name in parentheses (which it may itself contain), 4 the parent,
@@ -126,8 +132,8 @@ package struct ProcessStatus: Sendable {
     }
 
     /// The arguments it was started with, each ended by NUL; the first 4096 bytes of them.
-    package static func commandLine(of process: Int32) -> [UInt8]? {
-        Process.contents(of: procFile("cmdline", of: process))
+    package static func commandLine(of process: Int32) throws(Errno) -> [UInt8]? {
+        try Process.contentsIfThere(of: procFile("cmdline", of: process))
     }
 }
 

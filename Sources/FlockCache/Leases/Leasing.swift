@@ -92,7 +92,9 @@ extension OpenStore {
         guard let owner = cell.owner, cell.place.boot == here.boot,
             cell.place.processNamespace == here.processNamespace
         else { return true }
-        return owner.isAlive(sameTimeNamespace: cell.place.timeNamespace == here.timeNamespace)
+        return try attempt("ask for pid \(owner.id)", nil) { () throws(Errno) in
+            try owner.isAlive(sameTimeNamespace: cell.place.timeNamespace == here.timeNamespace)
+        }
     }
 
     /// Whether a slot may be granted, under the mutex of its shard.
@@ -207,8 +209,10 @@ extension Session {
             guard let file = try store.leaseFile(name, making: false),
                 let (index, cell) = file.slot(of: generation)
             else {
+                let current = try currentLease(of: key, in: store)
                 throw .leaseLost(
-                    wakes ? "release" : "renew", key, holder: try leaseHolder(of: key, in: store))
+                    wakes ? "release" : "renew", key, holder: current?.holder, asked: generation,
+                    found: current?.generation)
             }
             var changed = cell
             let result = try change(&changed)
@@ -235,12 +239,14 @@ extension Session {
         return false
     }
 
-    private func leaseHolder(of key: Store.Key, in store: OpenStore) throws(StoreError) -> Holder? {
+    private func currentLease(
+        of key: Store.Key, in store: OpenStore
+    ) throws(StoreError) -> (generation: Store.Generation, holder: Holder)? {
         guard let file = try store.leaseFile(try EntryName(key), making: false, writing: false)
         else { return nil }
         for slot in file.slots {
             if let cell = slot.cell, case .held = try store.standing(of: cell) {
-                return store.holder(of: cell)
+                return (cell.generation, store.holder(of: cell))
             }
         }
         return nil

@@ -27,15 +27,27 @@ struct HeldShard: ~Copyable {
     private static func currentBlock(_ mutex: borrowing ShardMutex) throws(StoreError) -> ShardBlock
     {
         guard try mutex.file.isLinked() else { throw .replaced(mutex.store.path) }
-        let boot = try mutex.store.place().boot
+        let boot = try mutex.store.placeIfKnown()?.boot
         let found = try mutex.file.read(mutex.shard)
         if let found, found.changer == 0, found.boot == boot { return found }
+        guard let boot else { return try counted(mutex, found) }
         var block = ShardBlock()
         block.highest = found?.highest ?? 0
         block.boot = boot
         block.counts = try mutex.store.count(
             mutex.shard, removingDebris: mutex.file.isWritable)
         if mutex.file.isWritable { try mutex.write(block) }
+        return block
+    }
+
+    /// A block for reading alone, where the boot is not known: whether the one that was found is of this boot
+    /// cannot be told, and `begin` refuses to write one.
+    private static func counted(
+        _ mutex: borrowing ShardMutex, _ found: ShardBlock?
+    ) throws(StoreError) -> ShardBlock {
+        var block = ShardBlock()
+        block.highest = found?.highest ?? 0
+        block.counts = try mutex.store.count(mutex.shard, removingDebris: false)
         return block
     }
 
@@ -65,6 +77,8 @@ struct HeldShard: ~Copyable {
             throw StoreError(
                 store.isReadOnly ? .readOnly : .noPermission, "change the store", path: store.path)
         }
+        // Known already, unless this process cannot know it.
+        _ = try store.place()
         Store.beforeChange?()
         var marked = block
         marked.changer = Process.id

@@ -120,14 +120,6 @@ final class OpenStore: Sendable {
         return (try? file.isLinked()) == false
     }
 
-    /// Where this process is.
-    func place() throws(StoreError) -> Place {
-        if let known = withLazy({ $0.place }) { return known }
-        guard let place = Place.current() else { throw .noProc() }
-        withLazy { $0.place = place }
-        return place
-    }
-
     // MARK: Directories
 
     /// Directories of shards kept open in this process, by all stores: no more than a quarter of what

@@ -1,4 +1,4 @@
-internal import SystemCalls
+package import SystemCalls
 
 // All that is said about failures, in one place: from the system's errno, and from what was found.
 
@@ -23,7 +23,7 @@ extension StoreError {
         case .noSpace, .overQuota:
             (.noSpace, "make room, or evict: flock-cache reap --max-bytes SIZE")
         case .fileTooBig: (.noSpace, "raise the limit on file sizes (ulimit -f)")
-        case .tooManyFiles: (.inputOutput, "raise the limit on open files (ulimit -n)")
+        case .tooManyFiles: (.inputOutput, descriptorAdvice)
         case .noLocks:
             (.inputOutput, "the system's lock table is full, or locks are not served here")
         case .symbolicLink, .notADirectory, .isADirectory, .illegalSeek:
@@ -31,6 +31,8 @@ extension StoreError {
         default: (.inputOutput, nil)
         }
     }
+
+    package static let descriptorAdvice = "raise the limit on open files (ulimit -n)"
 
     // MARK: Keys
 
@@ -71,10 +73,13 @@ extension StoreError {
     }
 
     /// A value comes from outside the store: what is wrong with its file says nothing of the store.
-    static func unreadableValue(_ errno: Errno, _ key: Store.Key) -> StoreError {
+    package static func unreadableValue(
+        _ errno: Errno, _ key: Store.Key, _ place: String
+    ) -> StoreError {
         StoreError(
             .inputOutput, "read the value of", key: key, systemError: errno.code,
-            reason: errno.message)
+            reason: "\(printable(place)): \(errno.message)"
+                + (errno == .tooManyFiles ? "; " + Self.descriptorAdvice : ""))
     }
 
     // MARK: Opening
@@ -114,11 +119,11 @@ extension StoreError {
             reason: "it was removed while in use, again and again; try again when it is settled")
     }
 
-    static func noProc() -> StoreError {
+    static func noProc(_ path: String) -> StoreError {
         StoreError(
-            .inputOutput, "tell who is asking", path: "/proc",
-            reason: "it is missing or of another PID namespace; mount it (mount -t proc proc /proc)"
-        )
+            .inputOutput, "use the store", path: path,
+            reason: "/proc is missing, which alone tells the boot id and the namespaces by which "
+                + "holders are told apart; mount it (mount -t proc proc /proc)")
     }
 
     // MARK: Changing
@@ -189,22 +194,6 @@ extension StoreError {
             reason:
                 "the generations of this key's shard are used up: a clock was beyond the year 2255, "
                 + "or somebody wrote a record by hand; begin with a new store")
-    }
-
-    static func claimLost(_ operation: String, _ key: Store.Key, holder: Holder?) -> StoreError {
-        StoreError(
-            .claimLost, operation, key: key, holder: holder,
-            reason: holder.map { "the claim is not yours: \($0) has it" }
-                ?? "the claim is not yours (any more); nothing was changed")
-    }
-
-    package static func leaseLost(
-        _ operation: String, _ key: Store.Key, holder: Holder?
-    ) -> StoreError {
-        StoreError(
-            .leaseLost, "\(operation) the lease", key: key, holder: holder,
-            reason: holder.map { "it is not yours: \($0) has it" }
-                ?? "it is not yours (any more); nothing was changed")
     }
 
     static func leaseWaitEnded(_ key: Store.Key, _ holder: Holder?) -> StoreError {

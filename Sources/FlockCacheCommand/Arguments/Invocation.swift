@@ -37,8 +37,8 @@ final class Invocation {
     func size(_ option: Option) -> Int? { raw(option).flatMap(Int.init(sizeArgument:)) }
 
     /// How long to wait: nil for not at all, which is also what a wait of 0 says.
-    func wait(_ option: Option, none: Option) -> WaitArgument? {
-        if has(none) { return nil }
+    func wait(_ option: Option, none: Option? = nil) -> WaitArgument? {
+        if let none, has(none) { return nil }
         guard let raw = raw(option) else { return nil }
         if raw.elementsEqual("forever".utf8) { return .forever }
         return Duration(argument: raw).flatMap { $0 == .zero ? nil : .upTo($0) }

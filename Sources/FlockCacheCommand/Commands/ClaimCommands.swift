@@ -160,25 +160,26 @@ func report(_ ready: ReadyFile, of key: Store.Key, _ invocation: Invocation) thr
     let store = try invocation.openStore()
     let key = invocation.key()
     let right = try claimRight(invocation)
-    let generation: Store.Generation
+    let finalized: Finalized
     switch (invocation.operands.count, invocation.raw(.file)) {
     case (2, nil):
         let value = invocation.operands[1]
-        generation = try failing { () throws(StoreError) in
+        finalized = try failing { () throws(StoreError) in
             try value.span.withUnsafeBytes { (bytes) throws(StoreError) in
                 try store.session.finalize(key, by: right, .bytes(bytes))
             }
         }
     case (1, let path?):
-        generation = try finalize(key, by: right, fromFile: path, in: store, invocation)
+        finalized = try finalize(key, by: right, fromFile: path, in: store, invocation)
     case (1, nil): throw .usage("finalize needs a VALUE, or --file PATH")
     default: throw .usage("finalize takes a VALUE or --file PATH, not both")
     }
+    if finalized.differs { Words(invocation).say(keptValue(of: key, finalized.generation)) }
     if invocation.has(.json) {
         var results = Results(invocation.environment)
         let members: [JSON.Member] = [
             .init("state", .text("ready")), .init("key", .text(key.description)),
-            .init("generation", .generation(generation)),
+            .init("generation", .generation(finalized.generation)),
         ]
         try results.line(JSON.line(members))
         try results.flush()
@@ -186,18 +187,59 @@ func report(_ ready: ReadyFile, of key: Store.Key, _ invocation: Invocation) thr
     return .yes
 }
 
+/// Where the same claim has published another value before.
+func keptValue(of key: Store.Key, _ generation: Store.Generation) -> String {
+    "'\(key)' is ready already, with another value from the same claim (generation \(generation)); "
+        + "that value stays"
+}
+
 private func finalize(
     _ key: Store.Key, by right: ClaimRight, fromFile path: [UInt8], in store: Store,
     _ invocation: Invocation
-) throws(Failure) -> Store.Generation {
+) throws(Failure) -> Finalized {
     if path.elementsEqual("-".utf8) {
         return try failing { () throws(StoreError) in
-            try store.session.finalize(key, by: right, .descriptor(invocation.environment.input))
+            try store.session.finalize(
+                key, by: right, .descriptor(invocation.environment.input, "standard input"))
         }
     }
+    let place = String(decoding: path, as: UTF8.self)
     return try failing { () throws(StoreError) in
-        try store.session.finalize(key, by: right, contentsOf: path)
+        let open = { () throws(StoreError) -> File in
+            do throws(Errno) {
+                return try openValue(path, Words(invocation), invocation.environment)
+            } catch {
+                throw .unreadableValue(error, key, place)
+            }
+        }
+        let file = try open()
+        return try store.session.finalize(key, by: right, .descriptor(file.number, place))
     }
+}
+
+/// Opens a file with a value; of a FIFO it waits for the writer, and says so.
+private func openValue(
+    _ path: [UInt8], _ words: Words, _ environment: Environment
+) throws(Errno) -> File {
+    guard !path.contains(0) else { throw .noEntry }
+    let file: File
+    do throws(Errno) {
+        file = try File.openInput(path: FileName(path))
+    } catch {
+        // Another process has a lease on the file (`fcntl(2)`), and is to give it up first.
+        guard error == .wouldBlock else { throw error }
+        return try File.open(path: FileName(path))
+    }
+    if try file.status().isFIFO {
+        // Until it has a writer, reading it would be taken for its end.
+        let ready = try waitForAny(
+            [(file.number, false)], upTo: WaitNotice.patience(environment))
+        if !ready[0] {
+            words.say("waiting for a writer of \(shown(path)), which is a FIFO")
+            _ = try waitForAny([(file.number, false)])
+        }
+    }
+    return file
 }
 
 @Sendable private func runAbandon(_ invocation: Invocation) throws(Failure) -> ExitCode {

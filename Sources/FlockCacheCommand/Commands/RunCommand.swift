@@ -8,17 +8,25 @@ extension Option {
         help: "exit with CODE where it would be 75 or 124")
 }
 
+extension Option {
+    fileprivate static let outputWait = Option(
+        name: "output-wait", value: .wait,
+        help: "wait at most D after COMMAND for its output's end (10s)")
+}
+
 extension Verb {
     static let run = Verb(
         name: "run", summary: "Compute a value once: run a command, share its output.",
         operands: ["KEY"],
-        options: [.wait, .noWait, .maxAge, .conflictCode],
+        options: [.wait, .noWait, .maxAge, .outputWait, .conflictCode],
         detail: """
             READY: prints the value. Otherwise the first to ask runs COMMAND, whose standard output
             is the value and is passed on as it comes; the others wait and get it. Exit 0 with it.
             COMMAND fails: its output and exit code are passed on, nothing is published, and one of
             those who wait runs its own. If this process is killed COMMAND is killed too.
-            The value is what COMMAND wrote until it ended, not what its children write later.
+            The value is complete when every process that can write to COMMAND's output has closed
+            it, as in $(...). If one still holds it 10 s after COMMAND's end (--output-wait), nothing
+            is published, and run exits with 125 and names that process.
             Exit 124 when the wait for others ended (after 300 s, what FLOCK_CACHE_WAIT says, or -w),
             75 with -n, 126 and 127 when COMMAND cannot be run, 125 for failures of its own.
             """,
@@ -72,33 +80,71 @@ private struct Computation {
     }
 
     func run() throws(Failure) -> Int32 {
-        let right = ClaimRight.generation(generation)
-        var finished: CommandRun
-        let value: ValueWriter
-        do throws(Failure) {
-            let signals = try CommandRun.catchSignals()
-            value = try failing { () throws(StoreError) in
-                try ValueWriter(for: key, by: right, in: store.session)
+        let signals = try orGivingUp { () throws(Failure) in try CommandRun.catchSignals() }
+        let value = try orGivingUp { () throws(Failure) in
+            try failing { () throws(StoreError) in
+                try ValueWriter(for: key, by: .generation(generation), in: store.session)
             }
-            finished = try CommandRun(
+        }
+        var finished = try orGivingUp { () throws(Failure) in
+            try CommandRun(
                 invocation.command, variables: try variables(), signals: signals,
                 to: invocation.environment.output, keepingIn: value)
+        }
+        return finished.code == 0
+            ? try succeed(&finished, value, signals) : try fail(&finished, value, signals)
+    }
+
+    /// Where the closure fails, the claim is given up.
+    private func orGivingUp<R: ~Copyable>(
+        _ body: () throws(Failure) -> R
+    ) throws(Failure) -> R {
+        do throws(Failure) {
+            return try body()
         } catch {
             giveUp()
             throw error
         }
+    }
 
-        guard finished.code == 0 else {
+    /// COMMAND exited with 0: publishes its output when that is complete.
+    private func succeed(
+        _ finished: inout CommandRun, _ value: ValueWriter, _ signals: borrowing CaughtSignals
+    ) throws(Failure) -> Int32 {
+        let end: OutputEnd
+        do throws(Failure) {
+            // A signal came for COMMAND, or too late for it: nothing is waited for.
+            let limit = finished.endingSignal == nil ? outputWait : .zero
+            end = try waitForOutput(of: &finished, upTo: limit, signals)
+        } catch {
             value.discard()
             giveUp()
-            finished.output.passOnRest()
-            return finished.code
+            throw error
         }
-        // Published first: those who wait are not to wait for our reader.
+        switch end {
+        case .complete: return try publish(&finished, value)
+        case .held(let writers):
+            value.discard()
+            giveUp()
+            if let signal = finished.endingSignal { return interrupted(by: signal) }
+            finished.output.passOnRest()
+            throw Failure(.ownFailure, incomplete(writers))
+        case .interrupted(let signal):
+            value.discard()
+            giveUp()
+            return interrupted(by: signal)
+        }
+    }
+
+    private func publish(
+        _ finished: inout CommandRun, _ value: ValueWriter
+    ) throws(Failure) -> Int32 {
+        // Published first: waiting processes are not to wait for our reader.
         var failure = finished.output.failure
         if failure == nil {
             do throws(StoreError) {
-                _ = try value.publish()
+                let finalized = try value.publish()
+                if finalized.differs { words.say(keptValue(of: key, finalized.generation)) }
             } catch {
                 failure = error
             }
@@ -109,6 +155,67 @@ private struct Computation {
         if let failure = finished.output.writeFailure { throw failure }
         return ExitCode.yes.rawValue
     }
+
+    /// COMMAND failed: its claim is given up at once, and its output is passed on to the end, as `$(…)` does.
+    ///
+    /// Not beyond what is there where a signal has ended COMMAND, or came for it: a child that it leaves behind
+    /// then often sleeps on, and nothing more is to be expected of it.
+    private func fail(
+        _ finished: inout CommandRun, _ value: ValueWriter, _ signals: borrowing CaughtSignals
+    ) throws(Failure) -> Int32 {
+        value.discard()
+        giveUp()
+        let isEnded = finished.code > 128 || finished.endingSignal != nil
+        let end = try waitForOutput(
+            of: &finished, upTo: isEnded ? .zero : outputWait, signals)
+        switch end {
+        case .complete: break
+        case .held(let writers):
+            if !isEnded {
+                words.say(
+                    "COMMAND failed; more of its output may follow, because "
+                        + "\(writers.description) still holds it open")
+            }
+        case .interrupted(let signal): return interrupted(by: signal)
+        }
+        finished.output.passOnRest()
+        return finished.code
+    }
+
+    private func waitForOutput(
+        of finished: inout CommandRun, upTo limit: Duration?, _ signals: borrowing CaughtSignals
+    ) throws(Failure) -> OutputEnd {
+        let patience = WaitNotice.patience(invocation.environment)
+        let say = { (writers: PipeWriters) in
+            words.say(
+                "waiting for the end of COMMAND's output: \(writers.description) holds it open; "
+                    + (limit.map { "giving up in \(($0 - patience).spoken)" } ?? "without end"))
+        }
+        return try CommandRun.own { () throws(Errno) in
+            try finished.waitForOutput(upTo: limit, signals, overdue: (patience, say))
+        }
+    }
+
+    private func incomplete(_ writers: PipeWriters) -> String {
+        let after = outputWait.map { $0 == .zero ? "after" : "\($0.spoken) after" } ?? "after"
+        return "cannot publish '\(key)': \(writers.description) still holds COMMAND's output open "
+            + "\(after) COMMAND's end, so the value may be incomplete; let COMMAND wait for it, or "
+            + "redirect its output (>/dev/null), or allow more time with --output-wait"
+    }
+
+    private func interrupted(by signal: Int32) -> Int32 {
+        CaughtSignals.endProcess(by: signal)
+        return 128 + signal
+    }
+
+    /// How long a process that COMMAND left behind may hold its output; nil is without end.
+    private var outputWait: Duration? {
+        guard invocation.has(.outputWait) else { return .seconds(10) }
+        guard let wait = invocation.wait(.outputWait) else { return .zero }
+        return wait.limit
+    }
+
+    private var words: Words { Words(invocation) }
 
     private func giveUp() {
         // Where this fails the claim is stale in a moment: this process ends.

@@ -10,23 +10,23 @@ struct CommandRun {
     var code: Int32 = 0
     /// Its output, some of which may still have to be passed on.
     var output: PassedOn
+    /// Where its output comes from; nil when the end of that has been read, or nobody wants more.
+    var reading: PipeEnd?
+    /// A signal that asks a process to end, and that came before COMMAND's end was seen.
+    private(set) var endingSignal: Int32?
 
-    /// Runs COMMAND to its end.
+    /// Runs COMMAND to its end, which is not yet the end of its output: see `waitForOutput`.
     ///
     /// Call `CaughtSignals()` before what must not be ended by a signal, and hand it over: whatever came
     /// since is passed on as soon as COMMAND is there.
-    ///
-    /// All that COMMAND has written until it ended is its output; a child of its own that goes on writing is
-    /// not waited for.
     init(
         _ arguments: [[UInt8]], variables: [[UInt8]], signals: borrowing CaughtSignals,
         to descriptor: Int32, keepingIn value: ValueWriter
     ) throws(Failure) {
         output = PassedOn(to: descriptor, from: value)
-        var reading: PipeEnd?
         let child = try Self.start(arguments, variables, &reading, signals)
         code = try Self.whileRunning(child) { () throws(Errno) in
-            try passOn(&reading, of: child, signals)
+            try passOn(of: child, signals)
             return try child.wait()
         }
     }
@@ -50,17 +50,21 @@ struct CommandRun {
                 arguments, variables: variables, output: output, signals: signals)
         } catch {
             throw error.isOfExecution
-                ? failure(of: arguments, error.errno)
-                : Failure(.ownFailure, "cannot start a command: \(error.errno.message)")
+                ? failure(of: arguments, error.errno) : failure("start a command", error.errno)
         }
     }
 
-    private static func own<R: ~Copyable>(_ body: () throws(Errno) -> R) throws(Failure) -> R {
+    static func own<R: ~Copyable>(_ body: () throws(Errno) -> R) throws(Failure) -> R {
         do throws(Errno) {
             return try body()
         } catch {
-            throw Failure(.ownFailure, "cannot run a command: \(error.message)")
+            throw failure("run a command", error)
         }
+    }
+
+    private static func failure(_ operation: String, _ error: Errno) -> Failure {
+        let advice = error == .tooManyFiles ? "; " + StoreError.descriptorAdvice : ""
+        return Failure(.ownFailure, "cannot \(operation): \(error.message)\(advice)")
     }
 
     /// Where seeing COMMAND to its end fails, ends it: its caller gives up what it runs under.
@@ -114,7 +118,7 @@ struct CommandRun {
         do throws(Errno) {
             return try CaughtSignals()
         } catch {
-            throw Failure(.ownFailure, "cannot catch signals: \(error.message)")
+            throw failure("catch signals", error)
         }
     }
 
@@ -125,42 +129,50 @@ struct CommandRun {
     }
 
     private mutating func passOn(
-        _ reading: inout PipeEnd?, of child: ChildProcess, _ signals: borrowing CaughtSignals
+        of child: ChildProcess, _ signals: borrowing CaughtSignals
     ) throws(Errno) {
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 8)
-        defer { buffer.deallocate() }
         while true {
             // -1 is passed over by poll(2).
             let ready = try waitForAny([
-                (signals.number, false), (child.ended, false),
-                (output.takesMore ? reading?.number ?? -1 : -1, false),
-                (output.isEmpty ? -1 : output.descriptor, true),
+                (signals.number, false), (child.ended, false), (readable, false), (writable, true),
             ])
             if ready[0] {
-                while let signal = try signals.next(for: child) { child.signal(signal) }
+                while let signal = try signals.next(for: child) {
+                    child.signal(signal)
+                    if CaughtSignals.isEnding(signal) { endingSignal = signal }
+                }
             }
-            if ready[3] { output.writeSome() }
-            if ready[2], let open = reading.take() {
-                if try take(open, buffer, .max) { reading = open }
-            } else if ready[1] {
-                break
-            }
+            try move(reading: ready[2], writing: ready[3])
+            if ready[1] { return }
         }
-        // It has ended: what is in the pipe now is its output.
-        guard let reading else { return }
-        var left = try reading.readableBytes()
-        while left > 0, try take(reading, buffer, left) { left -= min(left, buffer.count) }
     }
 
-    /// Takes some of the output; false when there is no more, or nobody wants it: then COMMAND is to learn
-    /// of that as in any pipeline, by a signal.
-    private mutating func take(
-        _ reading: PipeEnd, _ buffer: UnsafeMutableRawBufferPointer, _ most: Int
-    ) throws(Errno) -> Bool {
-        let part = UnsafeMutableRawBufferPointer(rebasing: buffer.prefix(min(most, buffer.count)))
-        let count = try readDescriptor(reading.number, into: part)
-        guard count > 0 else { return false }
-        output.add(UnsafeRawBufferPointer(rebasing: part.prefix(count)))
-        return output.isWanted
+    /// The descriptor that output is read from, -1 where none is to be read now.
+    var readable: Int32 { output.takesMore ? reading?.number ?? -1 : -1 }
+
+    /// The descriptor that it is passed on to, -1 where nothing is to be passed on now.
+    var writable: Int32 { output.isEmpty ? -1 : output.descriptor }
+
+    /// Reads some of the output, and writes some, where poll(2) has said that it can be done without waiting.
+    mutating func move(reading isReadable: Bool, writing isWritable: Bool) throws(Errno) {
+        if isWritable { output.writeSome() }
+        if isReadable { try take(.max) }
+    }
+
+    /// Takes some of the output, and returns how much; lets go of it when there is no more, or when it is not
+    /// wanted: then COMMAND is to learn of that as in any pipeline, by a signal.
+    @discardableResult
+    mutating func take(_ most: Int) throws(Errno) -> Int {
+        guard let open = reading.take() else { return 0 }
+        return try withUnsafeTemporaryAllocation(byteCount: 64 << 10, alignment: 8) {
+            (buffer) throws(Errno) in
+            let part = UnsafeMutableRawBufferPointer(
+                rebasing: buffer.prefix(min(most, buffer.count)))
+            let count = try readDescriptor(open.number, into: part)
+            guard count > 0 else { return 0 }
+            output.add(UnsafeRawBufferPointer(rebasing: part.prefix(count)))
+            if output.isWanted { reading = open }
+            return count
+        }
     }
 }

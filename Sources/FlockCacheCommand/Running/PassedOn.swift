@@ -53,8 +53,7 @@ struct PassedOn {
         loose.append(contentsOf: bytes)
     }
 
-    /// Writes as much as a pipe that has room takes without making us wait (`pipe(7)`), so that signals
-    /// go on being passed on.
+    /// Writes as much as there is room for, without waiting, so that signals go on being passed on.
     mutating func writeSome() {
         withUnsafeTemporaryAllocation(byteCount: 4096, alignment: 8) { buffer in
             let kept: Int
@@ -64,15 +63,16 @@ struct PassedOn {
                 self.error = Errno(code: error.systemError ?? Errno.inputOutput.code)
                 return
             }
-            let part = UnsafeRawBufferPointer(rebasing: buffer[..<kept])
             do throws(Errno) {
                 if kept > 0 {
-                    try writeDescriptor(descriptor, part)
-                    start += kept
+                    let part = UnsafeRawBufferPointer(rebasing: buffer[..<kept])
+                    start += try writeDescriptorNow(descriptor, part)
                 } else {
                     let end = min(loose.count, looseStart + buffer.count)
-                    try writeDescriptor(descriptor, Array(loose[looseStart..<end]))
-                    looseStart = end
+                    let part = Array(loose[looseStart..<end])
+                    looseStart += try part.span.withUnsafeBytes { (bytes) throws(Errno) in
+                        try writeDescriptorNow(descriptor, bytes)
+                    }
                 }
             } catch {
                 self.error = error
@@ -83,7 +83,14 @@ struct PassedOn {
     /// Writes what is left, waiting for the reader; nothing else is left to be done, so a signal may end it.
     mutating func passOnRest() {
         CaughtSignals.release()
-        while !isEmpty { writeSome() }
+        while !isEmpty {
+            do throws(Errno) {
+                _ = try waitForAny([(descriptor, true)])
+                writeSome()
+            } catch {
+                self.error = error
+            }
+        }
     }
 
     /// What the user is told; nil where all was passed on, or its reader has had enough.

@@ -1,0 +1,69 @@
+// What is said of claims and leases that are another process's, or gone.
+
+extension StoreError {
+    /// What a key has where a claim that was named is not there.
+    enum ClaimNow {
+        case absent
+        case claimed(Store.Generation, Holder)
+        case ready(Store.Generation)
+    }
+
+    /// - Parameter asked: the generation that was named; nil where the claim was to be the caller's.
+    static func claimLost(
+        _ operation: String, _ key: Store.Key, asked: Store.Generation?, now: ClaimNow
+    ) -> StoreError {
+        var holder: Holder?
+        if case .claimed(_, let found) = now { holder = found }
+        let reason =
+            asked.map { Self.lost($0, now) }
+            ?? {
+                switch now {
+                case .absent: "the claim is not yours: the key has neither a claim nor a value"
+                case .claimed(let generation, let holder):
+                    "the claim is not yours: \(holder) has it, with generation \(generation)"
+                case .ready(let generation):
+                    "the claim is not yours: the key is ready from another claim, with generation "
+                        + "\(generation)"
+                }
+            }()
+        return StoreError(
+            .claimLost, operation, key: key, holder: holder,
+            reason: reason + "; nothing was changed")
+    }
+
+    private static func lost(_ asked: Store.Generation, _ now: ClaimNow) -> String {
+        switch now {
+        case .absent:
+            "the key has neither a claim nor a value: the claim of generation \(asked) was abandoned, "
+                + "removed or reaped"
+        case .claimed(let found, let holder):
+            "it has generation \(found), not \(asked): "
+                + (found > asked ? "claimed since by \(holder)" : "claimed by \(holder)")
+        case .ready(let found):
+            "it has generation \(found), not \(asked): "
+                + (found > asked
+                    ? "another process has claimed it since, and published its value"
+                    : "that value is ready, and there is no claim")
+        }
+    }
+
+    static func claimLost(_ operation: String, _ key: Store.Key, holder: Holder?) -> StoreError {
+        StoreError(
+            .claimLost, operation, key: key, holder: holder,
+            reason: holder.map { "the claim is not yours: \($0) has it" }
+                ?? "the claim is not yours (any more); nothing was changed")
+    }
+
+    /// - Parameter found: the generation that is current, where there is one.
+    package static func leaseLost(
+        _ operation: String, _ key: Store.Key, holder: Holder?, asked: Store.Generation? = nil,
+        found: Store.Generation? = nil
+    ) -> StoreError {
+        let generations =
+            if let asked, let found { "it has generation \(found), not \(asked): " } else { "" }
+        return StoreError(
+            .leaseLost, "\(operation) the lease", key: key, holder: holder,
+            reason: holder.map { generations + "it is not yours: \($0) has it" }
+                ?? "it is not yours (any more); nothing was changed")
+    }
+}
