@@ -136,7 +136,7 @@ import TestSupport
         limits.assumeDeadAfter = .seconds(7200)
         #expect(try store.reap(limits).isEmpty)
         limits.assumeDeadAfter = .seconds(1800)
-        #expect(reasons(try store.reap(limits)) == ["elsewhere": .expired])
+        #expect(reasons(try store.reap(limits)) == ["elsewhere": .assumedDead])
     }
 
     // MARK: Eviction

@@ -48,9 +48,10 @@ extension Session {
             let name = try EntryName(key)
             // A claim there is none to finalize makes no store.
             guard try existing() != nil else { throw .claimLost("finalize", key, holder: nil) }
-            return try withStore(name.shard) { (store) throws(StoreError) in
+            let generation = try withStore(name.shard) { (store) throws(StoreError) in
                 try FinalizeChange(store: store, name: name, key: key, right: right).append(bytes)
             }
+            if let generation { return generation }
         }
         let writer = try ValueWriter(for: key, by: right, in: self)
         switch source {
@@ -89,7 +90,10 @@ struct FinalizeChange {
     // MARK: Small values
 
     /// Publishes a value that is appended to the claim's own file.
-    func append(_ value: UnsafeRawBufferPointer) throws(StoreError) -> Store.Generation {
+    ///
+    /// nil where that file has another name: in a copy of the store by hard links, whose value the next to
+    /// finalize there would cut off again.
+    func append(_ value: UnsafeRawBufferPointer) throws(StoreError) -> Store.Generation? {
         var held = try HeldShard(store, name.shard)
         let directory = try held.directory()
         let mine: PendingClaim
@@ -98,18 +102,21 @@ struct FinalizeChange {
         case .mine(let claim): mine = claim
         }
         let former = try formerSize(in: directory)
+        let status = try attempt("finalize \(key)", store.path) { () throws(Errno) in
+            try mine.file.status()
+        }
+        guard status.links <= 1 else { return nil }
         try held.begin()
         try attempt("finalize \(key)", store.path) { () throws(Errno) in
             // An earlier attempt may have been killed half-way.
-            if try mine.file.status().size != mine.text.count {
-                try mine.file.truncate(to: mine.text.count)
-            }
+            if status.size != mine.text.count { try mine.file.truncate(to: mine.text.count) }
             do throws(Errno) {
                 let section = mine.valueSection(value)
                 try mine.file.write(section, at: mine.text.count)
                 if store.isDurable { try mine.file.sync() }
                 try directory.rename(name.pending, to: name.ready)
-                held.block.counts.bytes += mine.text.count + section.count - (former ?? 0)
+                held.block.counts.subtract(bytes: former ?? 0)
+                held.block.counts.add(bytes: mine.text.count + section.count)
             } catch {
                 // A network file system may report a rename that happened as failed; then the file is a
                 // value by now, and must not be cut. The mark stays.
@@ -178,7 +185,8 @@ struct FinalizeChange {
             held.block.counts.temporaries -= 1
             held.block.counts.pending -= 1
             held.block.counts.ready += former == nil ? 1 : 0
-            held.block.counts.bytes += record.size - (former ?? 0)
+            held.block.counts.subtract(bytes: former ?? 0)
+            held.block.counts.add(bytes: record.size)
             held.commit(ending: name)
         }
         try store.syncAfter("finalize", key, in: directory)
@@ -243,9 +251,10 @@ struct FinalizeChange {
         } ?? nil
     }
 
+    /// nil where there is none, or something that was not counted.
     private func formerSize(in directory: Directory) throws(StoreError) -> Int? {
         try attempt("read", store.file(name.ready, in: name.shard)) { () throws(Errno) in
-            try directory.status(of: name.ready)?.size
+            try directory.status(of: name.ready).flatMap { $0.isRegular ? $0.size : nil }
         }
     }
 }

@@ -101,11 +101,15 @@ package final class ValueWriter {
         case .done(let change): return try change.inPlace()
         case .small:
             let value = small
-            return try session.withStore(name.shard) { (store) throws(StoreError) in
+            let generation = try session.withStore(name.shard) { (store) throws(StoreError) in
                 try value.span.withUnsafeBytes { (bytes) throws(StoreError) in
                     try change(in: store).append(bytes)
                 }
             }
+            if let generation { return generation }
+            // To a file of its own.
+            try begin()
+            return try publish()
         case .large(let change, let record):
             do throws(StoreError) {
                 try record.finish()

@@ -30,6 +30,8 @@ final class OpenStore: Sendable {
         var shardFile: ShardFile?
         var session: SessionLock?
         var temporaries = 0
+        /// When counting is to look at the directories again.
+        var nextLookAtDirectories = BootTime(nanoseconds: 0)
         var board = KnownBoard()
         var waitingTasks: WaitingTasks?
         var lockWaiters: LockWaiters?

@@ -39,8 +39,7 @@ package struct ReadyFile: Sendable {
     }
 
     package func isOlder(than maxAge: Duration?) -> Bool {
-        guard let maxAge else { return false }
-        return age > maxAge
+        maxAge.map { ValueSection.isOld(finalized, than: $0) } ?? false
     }
 
     // MARK: Reading and checking

@@ -13,8 +13,14 @@ extension StoreError {
 
     private static func meaning(of errno: Errno) -> (Code, advice: String?) {
         switch errno {
-        case .noPermission, .notPermitted:
+        case .noPermission:
             (.permissionDenied, "use a store of your own, or one made with init --mode 0770")
+        case .notPermitted:
+            (
+                .permissionDenied,
+                "it is immutable (lsattr tells), or another user's; use a store of your own, or one "
+                    + "made with init --mode 0770"
+            )
         case .readOnly: (.readOnly, "only reading works here")
         case .noSpace, .overQuota:
             (.noSpace, "make room, or evict: flock-cache reap --max-bytes SIZE")
