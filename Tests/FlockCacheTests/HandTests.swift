@@ -117,6 +117,23 @@ import TestSupport
         try kept.forEach { try $0.abandon() }
     }
 
+    /// That changes no directory, and is damage; with what size it was counted nobody knows when it goes.
+    @Test(arguments: [0, 1 << 20])
+    func whatWasChangedInPlaceIsCountedAnewWhenItGoes(size: Int) throws {
+        let store = try Store(at: path)
+        let keys = keys(4, inShard: 7)
+        for key in keys { #expect(try store.claimAndFinalize(key, pattern(100)).isWon) }
+        for key in keys[..<2] { truncate(try file(of: key, in: path), off_t(size)) }
+        #expect(try store.remove(keys[0]))
+        try check(store, "removed")
+        truncate(try file(of: keys[1], in: path), off_t(size + 1))
+        setModified(try file(of: keys[1], in: path), secondsAgo: 1000)
+        var limits = Store.ReapLimits()
+        limits.maxEntries = 2
+        #expect(try store.reap(limits).map(\.key) == [keys[1]])
+        try check(store, "evicted")
+    }
+
     // MARK: A copy by hard links
 
     @Test func aCopyByHardLinksAndItsOriginalAreCountedEachForItself() throws {

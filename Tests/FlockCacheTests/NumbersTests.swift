@@ -166,7 +166,7 @@ import TestSupport
         for number in 0..<6 {
             #expect(try store.claimAndFinalize(Store.Key("k\(number)"), []).isWon)
         }
-        _ = try store.win("claimed")
+        let claim = try #require(try store.win("claimed"))
         let lease = try #require(try store.lease("lease", .seconds(1000)))
         var largest: off_t = 0
         for number in 0..<5 {
@@ -185,6 +185,10 @@ import TestSupport
         for shard in names(in: leases) {
             for name in names(in: leases + shard) { truncate(leases + shard + "/" + name, largest) }
         }
+        for number in 0..<6 {
+            setModified(try file(of: Store.Key("k\(number)"), in: path), secondsAgo: 1000 - number)
+        }
+        write([], to: path + "/locks/shards")
         let counts = try store.counts()
         #expect(counts.ready == 6 && counts.pending == 1)
         if largest == 1 << 62 { #expect(counts.bytes == Int.max && !counts.isExact) }
@@ -205,6 +209,7 @@ import TestSupport
         #expect(try store.reap(limits).allSatisfy { $0.reason == .evicted })
         #expect(try store.counts().ready == 1)
         #expect(Tally(try store.counts()) == Tally(filesOf: path))
+        try claim.abandon()
         try lease.release()
     }
 

@@ -93,10 +93,16 @@ extension OpenStore {
     func readyGeneration(
         _ name: EntryName, in directory: Directory
     ) throws(StoreError) -> Store.Generation? {
+        try readyHeads(name, in: directory).map { $0?.claim.generation ?? 0 }
+    }
+
+    /// The heads of the READY record; nil when there is none, and a nil in that when they cannot be read.
+    func readyHeads(
+        _ name: EntryName, in directory: Directory
+    ) throws(StoreError) -> ReadyFile.Heads?? {
         try withRecord(name.ready, of: name, in: directory) { (file) throws(Errno) in
-            guard try file.status().isRegular else { return 0 }
             // The same judgement as of who reads the value: otherwise they could wait for each other.
-            return try ReadyFile.readHeads(file, of: name)?.claim.generation ?? 0
+            try file.status().isRegular ? try ReadyFile.readHeads(file, of: name) : nil
         }
     }
 

@@ -79,7 +79,8 @@ extension OpenStore {
     func removeFiles(
         of name: EntryName, _ held: inout HeldShard, in directory: Directory
     ) throws(StoreError) -> Bool {
-        let generation = try readyGeneration(name, in: directory)
+        let heads = try readyHeads(name, in: directory)
+        let generation = heads.map { $0?.claim.generation ?? 0 }
         let pending = try readPending(name, in: directory)
         let status = try attempt("read", file(name.ready, in: name.shard)) { () throws(Errno) in
             try directory.status(of: name.ready)
@@ -113,6 +114,8 @@ extension OpenStore {
         if let status, status.isRegular {
             held.block.counts.ready -= 1
             held.block.counts.subtract(bytes: status.size)
+            // Somebody has changed it in place: with what size it was counted it does not tell any more.
+            if heads??.size != status.size { held.doubtCounts() }
         }
         held.commit(ending: name)
         return true

@@ -22,10 +22,9 @@ extension Session {
         try store.forEachReady(pass) { (name, directory) throws(StoreError) in
             let isOld = { () throws(StoreError) -> Bool in
                 try store.withRecord(name.ready, of: name, in: directory) { (file) throws(Errno) in
-                    guard let (_, value) = try ReadyFile.readHeads(file, of: name) else {
-                        return false
-                    }
-                    return ValueSection.isOld(value.finalized, than: maxAge)
+                    try ReadyFile.readHeads(file, of: name).map {
+                        ValueSection.isOld($0.value.finalized, than: maxAge)
+                    } ?? false
                 } ?? false
             }
             guard try isOld() else { return }

@@ -160,16 +160,16 @@ extension Store {
                 try file.status().isRegular ? try ReadyFile.readHeads(file, of: name) : nil
             }
             guard let heads = found else { return nil }
-            guard let (claim, value) = heads else {
+            guard let heads else {
                 session.configuration.onDamage?(Key(EntryName.decode(name.encoded) ?? []), nil)
                 return nil
             }
             return Summary(
                 key: Key(EntryName.decode(name.encoded) ?? []),
-                state: .ready(size: value.payloadLength),
-                generation: claim.generation,
+                state: .ready(size: heads.value.payloadLength),
+                generation: heads.claim.generation,
                 age: .microseconds(
-                    max(0, clampedDifference(WallClock.microseconds, value.finalized))))
+                    max(0, clampedDifference(WallClock.microseconds, heads.value.finalized))))
         }
     }
 }

@@ -114,6 +114,9 @@ struct HeldShard: ~Copyable {
         block.highest = marked.highest
     }
 
+    /// Leaves it to who needs the counts to count anew.
+    mutating func doubtCounts() { areCountsKnown = false }
+
     /// Says what the change made of the counts.
     ///
     /// - Parameter name: of a key whose claim the change has ended: who waits for it is to look.
