@@ -173,6 +173,31 @@ private let asNobody = nobody
         #expect(stage.run("stats").text.hasPrefix("pending 1\nready 1\n"))
     }
 
+    /// Locks in the place of which something else stands cannot be taken, and nobody waits for them.
+    @Test(arguments: Planted.allCases, ["shards", "sessions"])
+    func whatIsPlantedInThePlaceOfLocksIsNotWaitedFor(planted: Planted, part: String) throws {
+        let stage = Stage()
+        stage.publish("k", "v")
+        let run = stage.start("flock-cache run job -- sleep 1000")
+        while stage.run("get", "job").code != 75 {}
+        for name in names(in: stage.store + "/locks") where name.hasPrefix(part) {
+            unlink("\(stage.store)/locks/\(name)")
+            planted.make(at: "\(stage.store)/locks/\(name)", stage)
+        }
+        for command in ["list", "who", "stats", "reap", "reap --max-entries 0", "claim new"] {
+            let outcome = stage.script("timeout 20 flock-cache \(command)")
+            #expect(outcome.code != 124, "\(command): \(outcome)")
+            if outcome.code != 0 {
+                #expect(outcome.error.contains("flock-cache: cannot"), "\(command): \(outcome)")
+            }
+        }
+        if planted == .link {
+            #expect(contents(of: stage.directory("outside")) == Array("outside".utf8))
+        }
+        run.kill(SIGKILL)
+        _ = run.wait()
+    }
+
     @Test(arguments: ["leases", "damaged"])
     func aLinkInThePlaceOfADirectoryIsAFailureAndTheRestIsDone(part: String) {
         let stage = Stage()

@@ -259,3 +259,53 @@ extension RemoveOutcome {
         }
     }
 }
+
+/// What the library says of a store of which a part cannot be looked at.
+@Suite struct LibraryPassTests {
+    @Test func whatWasDoneIsToldAndThenTheFirstFailureIsThrown() throws {
+        let directory = TemporaryDirectory()
+        let path = directory("store")
+        let told = Told()
+        var configuration = Store.Configuration()
+        configuration.onPassedOver = { told.add($0) }
+        let store = try Store(at: path, configuration: configuration)
+        for number in 0..<20 {
+            #expect(try store.claimAndFinalize(Store.Key("key-\(number)"), []).isWon)
+        }
+        let shards = Set(names(in: path + "/entries"))
+        let free = try #require(
+            (0..<Layout.shardCount).lazy
+                .map { String(decoding: Layout.shard($0).bytes, as: UTF8.self) }
+                .first { !shards.contains($0) })
+        let planted = "\(path)/entries/\(free)"
+        write("no directory".utf8, to: planted)
+
+        let counts = try store.counts()
+        #expect(counts.ready == 20 && !counts.isExact)
+        var entries = try store.entries()
+        var listed = 0
+        let failure = storeError { while try entries.next() != nil { listed += 1 } }
+        #expect(listed == 20)
+        #expect(failure?.code == .notAStore && failure?.path == planted)
+        #expect(try entries.next() == nil, "thrown once")
+        var limits = Store.ReapLimits()
+        limits.maxEntries = 5
+        var removed: [Store.Key] = []
+        let reaping = storeError { try store.reap(limits) { removed.append($0.key) } }
+        #expect(Set(removed).count == 15)
+        #expect(reaping?.code == .notAStore && reaping?.path == planted)
+        #expect(told.errors.count == 3 && told.errors.allSatisfy { $0.path == planted })
+        #expect(storeError { try store.reap() }?.path == planted)
+
+        unlink(planted)
+        #expect(try store.reap().isEmpty)
+        #expect(Tally(try store.counts()) == Tally(filesOf: path))
+    }
+
+    private final class Told: @unchecked Sendable {
+        // Called on the thread that makes the pass, which is the test's.
+        private(set) var errors: [StoreError] = []
+
+        func add(_ error: StoreError) { errors.append(error) }
+    }
+}

@@ -101,7 +101,7 @@ struct FinalizeChange {
         case .done(let generation): return generation
         case .mine(let claim): mine = claim
         }
-        let former = try formerSize(in: directory)
+        let former = try formerSize(beside: mine, in: directory)
         let status = try attempt("finalize \(key)", store.path) { () throws(Errno) in
             try mine.file.status()
         }
@@ -160,16 +160,18 @@ struct FinalizeChange {
     func replace(by record: LargeRecord) throws(StoreError) -> Store.Generation {
         var held = try HeldShard(store, name.shard)
         let directory = try held.directory()
+        let mine: PendingClaim
         switch try state(in: directory) {
         case .done(let generation):
             try discard(record.name, &held, in: directory)
             return generation
-        case .mine(let mine):
+        case .mine(let claim):
+            mine = claim
             guard mine.generation == record.generation else {
                 throw .claimLost("finalize", key, holder: nil)
             }
         }
-        let former = try formerSize(in: directory)
+        let former = try formerSize(beside: mine, in: directory)
         try held.begin()
         try attempt("finalize \(key)", store.path) { () throws(Errno) in
             do throws(Errno) {
@@ -219,13 +221,15 @@ struct FinalizeChange {
 
     /// Throws `.claimLost` unless the claim is there or was finalized, by the same right.
     private func state(in directory: Directory) throws(StoreError) -> State {
-        let ready = try readyClaim(in: directory)
+        let found = try readyClaim(in: directory)
+        let ready = found ?? nil
         let pending = try store.withRecord(name.pending, of: name, in: directory, .readWrite) {
             (file) throws(Errno) -> (ClaimSection, PendingClaim)? in
             guard let (claim, text) = try ClaimSection.readText(file) else { return nil }
             return (claim, PendingClaim(file: file, text: text, generation: claim.generation))
         }
         if case (let claim, let mine)?? = pending, claim.generation > ready?.generation ?? 0 {
+            mine.isBesideReady = found != nil
             if right.covers(claim, at: try store.place()) { return .mine(mine) }
             let standing = try store.standing(of: claim)
             throw .claimLost("finalize", key, holder: store.holder(of: claim, standing: standing))
@@ -245,15 +249,19 @@ struct FinalizeChange {
         return generation
     }
 
-    private func readyClaim(in directory: Directory) throws(StoreError) -> ClaimSection? {
+    /// nil where there is no READY record, and a nil in that where it has no whole claim section.
+    private func readyClaim(in directory: Directory) throws(StoreError) -> ClaimSection?? {
         try store.withRecord(name.ready, of: name, in: directory) { (file) throws(Errno) in
             try ClaimSection.read(file)
-        } ?? nil
+        }
     }
 
     /// nil where there is none, or something that was not counted.
-    private func formerSize(in directory: Directory) throws(StoreError) -> Int? {
-        try attempt("read", store.file(name.ready, in: name.shard)) { () throws(Errno) in
+    private func formerSize(
+        beside mine: PendingClaim, in directory: Directory
+    ) throws(StoreError) -> Int? {
+        guard mine.isBesideReady else { return nil }
+        return try attempt("read", store.file(name.ready, in: name.shard)) { () throws(Errno) in
             try directory.status(of: name.ready).flatMap { $0.isRegular ? $0.size : nil }
         }
     }
@@ -264,6 +272,8 @@ private final class PendingClaim {
     let file: File
     let text: [UInt8]
     let generation: Store.Generation
+    /// Whether there is a READY record as well, or something in its place.
+    var isBesideReady = true
 
     init(file: consuming File, text: [UInt8], generation: Store.Generation) {
         self.file = file

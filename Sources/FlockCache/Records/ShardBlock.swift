@@ -119,9 +119,9 @@ struct DirectoryMark: Equatable, Sendable {
 
     init(_ status: FileStatus) {
         var checksum = Checksum()
-        for word in [status.inode, UInt64(bitPattern: status.changed)] {
-            withUnsafeBytes(of: word.littleEndian) { checksum.update($0) }
-        }
+        withUnsafeBytes(
+            of: (status.inode.littleEndian, UInt64(bitPattern: status.changed).littleEndian)
+        ) { checksum.update($0) }
         number = max(2, checksum.value)
     }
 }
