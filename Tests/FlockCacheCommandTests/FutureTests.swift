@@ -64,3 +64,63 @@ import Testing
         #expect(stage.run("get", "now").code == 0)
     }
 }
+
+/// Numbers at and beyond the ends of all ranges, on the command line and in the environment.
+@Suite struct OddNumberTests {
+    private static let numbers = [
+        "0", "1", "2147483648", "4294967296", "9007199254740992", "9223372036854775807",
+        "9223372036854775808", "18446744073709551615", "18446744073709551616",
+        "340282366920938463463374607431768211456", "9223372036854775807G", "8589934592G", "8G",
+        "106751991167d", "999999999999999999999d", "3200000000", "0.0000000001", ".5", "5.",
+        "1.2.3",
+        "-1", "+1", "0x10", "1e18", "nan", "inf", String(repeating: "9", count: 400),
+    ]
+
+    @Test(arguments: [
+        "reap --max-age %", "reap --max-bytes %", "reap --max-entries %",
+        "reap --assume-dead-after %", "get k --max-age %",
+        "claim n -w % --stale-after % --owner none",
+        "claim k --owner %", "finalize k v --generation %", "abandon k --generation %",
+        "lease acquire l --ttl %", "lease acquire m --ttl 1s --slots %",
+        "lease check l --generation %",
+        "lock -n -E % a -- true", "lock -n --slots % a -- true", "wait k -w %",
+    ])
+    func optionsTrapNothing(line: String) {
+        let stage = Stage()
+        stage.publish("k", "v")
+        for number in Self.numbers {
+            let words = line.split(separator: " ").map { $0 == "%" ? number : String($0) }
+            let outcome = TestSupport.run(
+                builtProducts + "/flock-cache", words, environment: stage.variables)
+            guard case .exit(let code) = outcome.ending, code < 128 else {
+                Issue.record("\(words): \(outcome)")
+                continue
+            }
+        }
+        #expect(stage.run("stats").code == 0)
+    }
+
+    @Test func variablesTrapNothing() {
+        var random = Seeded("variables")
+        var stage = Stage()
+        stage.run("claim", "k")
+        let words = [
+            "lock", "claim", "", "x", "s", "%6B", "k", "ffffffffffffffff", "3fffffffffffffff",
+        ]
+        for round in 0..<(wantsLongTests ? 1000 : 60) {
+            let entries = (0..<Int.random(in: 1...3, using: &random)).map { _ in
+                (0..<Int.random(in: 1...7, using: &random)).map { _ in
+                    (words + Self.numbers).randomElement(using: &random) ?? ""
+                }.joined(separator: "/")
+            }
+            stage.variables["FLOCK_CACHE_HELD"] = entries.joined(separator: " ")
+            stage.variables["FLOCK_CACHE_WAIT"] =
+                round % 2 == 0 ? "0" : Self.numbers[round % Self.numbers.count]
+            stage.variables["FLOCK_CACHE_OWNER"] = Self.numbers[round % Self.numbers.count]
+            for line in ["lock -w 10ms a -- true", "claim j", "wait k -n", "run -n k -- true"] {
+                let outcome = stage.script("timeout 20 flock-cache \(line)")
+                #expect(outcome.code < 128, "\(entries) \(line): \(outcome)")
+            }
+        }
+    }
+}

@@ -95,10 +95,10 @@ extension OpenStore {
         }
         try held.begin()
         try attempt("remove", file(name.ready, in: name.shard)) { () throws(Errno) in
+            let hasPending = if case .none = pending { false } else { true }
             var isWhole = true
             do throws(Errno) {
-                if case .none = pending {
-                } else {
+                if hasPending {
                     try directory.unlink(name.pending)
                     isWhole = false
                 }
