@@ -79,7 +79,7 @@ import Testing
     @Test(arguments: [
         "reap --max-age %", "reap --max-bytes %", "reap --max-entries %",
         "reap --assume-dead-after %", "get k --max-age %",
-        "claim n -w % --stale-after % --owner none",
+        "claim n --stale-after % --owner none", "claim k -w %",
         "claim k --owner %", "finalize k v --generation %", "abandon k --generation %",
         "lease acquire l --ttl %", "lease acquire m --ttl 1s --slots %",
         "lease check l --generation %",
