@@ -90,14 +90,24 @@ int64_t csystem_truncate(int32_t file, int64_t size) { return RESULT(ftruncate(f
 
 int64_t csystem_sync(int32_t file) { return RESULT(fsync(file)); }
 
+// Some file systems have times beyond the year 2262.
+static int64_t nanoseconds(struct timespec time) {
+    int64_t result;
+    if (__builtin_mul_overflow((int64_t)time.tv_sec, (int64_t)1000000000, &result)
+        || __builtin_add_overflow(result, (int64_t)time.tv_nsec, &result))
+        return time.tv_sec < 0 ? INT64_MIN : INT64_MAX;
+    return result;
+}
+
 static int64_t status_result(int64_t result, const struct stat *from, struct csystem_status *to) {
     if (result < 0) return result;
     to->device = (uint64_t)from->st_dev;
     to->inode = (uint64_t)from->st_ino;
     to->size = (uint64_t)from->st_size;
     to->allocated = (uint64_t)from->st_blocks * 512;
-    to->modified = (int64_t)from->st_mtim.tv_sec * 1000000000 + from->st_mtim.tv_nsec;
-    to->accessed = (int64_t)from->st_atim.tv_sec * 1000000000 + from->st_atim.tv_nsec;
+    to->modified = nanoseconds(from->st_mtim);
+    to->accessed = nanoseconds(from->st_atim);
+    to->changed = nanoseconds(from->st_ctim);
     to->mode = from->st_mode;
     to->uid = from->st_uid;
     to->gid = from->st_gid;

@@ -37,16 +37,24 @@ extension Store {
 }
 
 extension Session {
-    /// All that is held now: locks, claims, leases.
-    package func holdings() throws(StoreError) -> [Holding] {
+    /// All that is held now: locks, claims, leases; what cannot be looked at is passed over.
+    package func holdings(_ pass: Pass) throws(StoreError) -> [Holding] {
         guard let store = try existingNow() else { return [] }
         var holdings = try store.heldLocks().map { Holding($0) }
-        var claims = Store.Entries(self, .pending, prefix: nil)
+        var claims = Store.Entries(self, .pending, prefix: nil, pass)
         while let claim = try claims.next() {
+            let holding = try pass.record { () throws(StoreError) in
+                try claimHolding(of: claim.key, in: store)
+            }
             // Nil where it has ended meanwhile.
-            if let holding = try claimHolding(of: claim.key, in: store) { holdings.append(holding) }
+            if let holding = holding ?? nil { holdings.append(holding) }
         }
-        for name in try store.leaseNames() { holdings += try store.leaseHoldings(of: name) }
+        for name in try store.leaseNames(pass) {
+            let found = try pass.record { () throws(StoreError) in
+                try store.leaseHoldings(of: name)
+            }
+            holdings += found ?? []
+        }
         return holdings
     }
 

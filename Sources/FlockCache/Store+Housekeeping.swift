@@ -11,14 +11,16 @@ extension Store {
         Entries(session, filter, prefix: prefix)
     }
 
-    /// How many entries there are, by one read of 16 KiB at any size of the store.
+    /// How many entries there are, by one read of 16 KiB and a look at 256 directories, at any size of the store.
     ///
-    /// Exact for each shard, also after any process was killed at any point, and in a copied store.
+    /// Exact for each shard, also after any process was killed at any point, in a copied store, and where files
+    /// were added or removed by hand more than a hundredth of a second ago (a tick of the kernel's clock).
     /// After a boot the first call counts the files, about a second per million.
     ///
     /// - Throws: what the system refuses. A store that is not there has none. That somebody is in the
-    ///   middle of a change is no error: see ``Counts/isExact``.
-    public func counts() throws(StoreError) -> Counts { try session.counts() }
+    ///   middle of a change is no error, nor that a part of the store cannot be looked at: see
+    ///   ``Counts/isExact``.
+    public func counts() throws(StoreError) -> Counts { try session.counts(session.newPass()) }
 
     /// Removes what is stale and, within the limits given, what is old.
     ///
@@ -29,13 +31,31 @@ extension Store {
     ///   - dryRun: only says what would be removed.
     /// - Returns: what was removed; leftovers that were no entries are not told.
     /// - Throws: what the system refuses; `.timedOut` when another process has been stopped in the middle
-    ///   of a change for ten seconds. What was removed before stays removed.
+    ///   of a change for ten seconds. What cannot be read or removed is passed over, told to
+    ///   ``Configuration/onPassedOver``, and the first such failure thrown at the end. What was removed stays
+    ///   removed; ``reap(_:dryRun:onReaped:)`` tells it also then.
     @discardableResult
     public func reap(
         _ limits: ReapLimits = ReapLimits(), dryRun: Bool = false
     ) throws(StoreError) -> [Reaped] {
         var reaped: [Reaped] = []
-        try session.reap(ReapRequest(limits, dryRun: dryRun) { reaped.append($0) })
+        try reap(limits, dryRun: dryRun) { reaped.append($0) }
         return reaped
+    }
+
+    /// The same, and tells what was removed at once: also where reaping fails at its end, and with nothing kept in
+    /// memory.
+    ///
+    /// - Parameters:
+    ///   - limits: what may go beyond what is stale; by default nothing.
+    ///   - dryRun: only says what would be removed.
+    ///   - onReaped: called for each entry after it was removed.
+    /// - Throws: as ``reap(_:dryRun:)``.
+    public func reap(
+        _ limits: ReapLimits = ReapLimits(), dryRun: Bool = false, onReaped: (Reaped) -> Void
+    ) throws(StoreError) {
+        try withoutActuallyEscaping(onReaped) { (report) throws(StoreError) in
+            try session.reap(ReapRequest(limits, dryRun: dryRun, report: report))
+        }
     }
 }

@@ -55,6 +55,10 @@ public struct Store: Sendable {
         ///
         /// The key counts as absent.
         public var onDamage: (@Sendable (Key, String?) -> Void)?
+        /// Called for each thing that went wrong in what goes through the whole store (``Store/reap(_:dryRun:)``,
+        /// ``Store/entries(_:prefix:)``, ``Store/counts()``) and that it goes on past: a record or directory that
+        /// cannot be read or removed, and something else in the place of a record, which is no failure.
+        public var onPassedOver: (@Sendable (StoreError) -> Void)?
         /// File systems that cannot be known to keep the promises, accepted at the caller's own risk:
         /// names as in the error's text, such as `9p` and `fuse`.
         public var allowedFileSystems: [String] = []

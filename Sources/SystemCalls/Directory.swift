@@ -221,6 +221,13 @@ package final class Directory: Sendable {
     package func forEachName(
         _ body: (UnsafeBufferPointer<UInt8>) throws(Errno) -> Bool
     ) throws(Errno) {
+        try unsafe forEachFile { (name, _) throws(Errno) in try unsafe body(name) }
+    }
+
+    /// The same, and of each name whether it may be that of a regular file: not all file systems say.
+    package func forEachFile(
+        _ body: (UnsafeBufferPointer<UInt8>, _ mayBeRegular: Bool) throws(Errno) -> Bool
+    ) throws(Errno) {
         // A description of its own: the position of a shared one belongs to everybody.
         let listing = try openDirectory(".")
         // 32 KiB: fewer calls than glibc's, and still small.
@@ -239,19 +246,23 @@ package final class Directory: Sendable {
     /// The layout of `struct linux_dirent64`: inode, offset, record length (2 bytes at 16), type, name.
     private static func forEachEntry(
         _ bytes: UnsafeRawBufferPointer,
-        _ body: (UnsafeBufferPointer<UInt8>) throws(Errno) -> Bool
+        _ body: (UnsafeBufferPointer<UInt8>, _ mayBeRegular: Bool) throws(Errno) -> Bool
     ) throws(Errno) -> Bool {
         var offset = 0
         while offset < bytes.count {
             let length = Int(
                 unsafe bytes.loadUnaligned(fromByteOffset: offset + 16, as: UInt16.self))
+            let type = unsafe bytes[offset + 18]
             let field = unsafe UnsafeRawBufferPointer(
                 rebasing: bytes[(offset + 19)..<(offset + length)])
             offset += length
             let end = unsafe field.firstIndex(of: 0) ?? field.count
             let name = unsafe UnsafeRawBufferPointer(rebasing: field.prefix(end))
             if unsafe end <= 2 && name.allSatisfy({ $0 == UInt8(ascii: ".") }) { continue }
-            if try !(unsafe body(name.assumingMemoryBound(to: UInt8.self))) { return false }
+            let mayBeRegular = type == UInt8(DT_REG) || type == UInt8(DT_UNKNOWN)
+            if try !(unsafe body(name.assumingMemoryBound(to: UInt8.self), mayBeRegular)) {
+                return false
+            }
         }
         return true
     }

@@ -7,9 +7,11 @@ package struct FileStatus: Sendable {
     package let size: Int
     /// Bytes that the device has reserved for it.
     package let allocated: Int
-    /// Nanoseconds since 1970.
+    /// Nanoseconds since 1970; at the ends of the range where the time is beyond it.
     package let modified: Int64
     package let accessed: Int64
+    /// When the file itself was last changed, of a directory also when a name in it came or went: nobody can set it.
+    package let changed: Int64
     /// Type and permissions.
     package let mode: UInt32
     package let user: UInt32
@@ -20,9 +22,10 @@ package struct FileStatus: Sendable {
     init(_ status: csystem_status) {
         device = status.device
         inode = status.inode
-        size = Int(status.size)
-        allocated = Int(status.allocated)
+        size = Int(clamping: status.size)
+        allocated = Int(clamping: status.allocated)
         modified = status.modified
+        changed = status.changed
         mode = status.mode
         accessed = status.accessed
         user = status.uid

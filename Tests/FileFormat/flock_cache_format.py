@@ -185,6 +185,15 @@ def list_store(store):
     return code
 
 
+def mark_of(store, shard):
+    """What tells a shard's directory from the same with other names in it."""
+    try:
+        status = os.lstat(f"{store}/entries/{shard:02x}")
+    except FileNotFoundError:
+        return 1
+    return max(2, crc32c(struct.pack("<Qq", status.st_ino, status.st_ctime_ns)))
+
+
 def stats(store):
     with open(f"{store}/locks/shards", "rb") as file:
         status, data = os.fstat(file.fileno()), file.read()
@@ -196,9 +205,10 @@ def stats(store):
         if len(block) < 64:
             unknown += 1
             continue
-        changer, check, _, *counts, high, low = struct.unpack("<II7Q", block)
+        changer, check, _, *counts, mark, size, high, low = struct.unpack("<II3QII3Q", block)
+        counts.append(size)
         is_good = check == crc32c(block[:4] + block[8:]) and data[:64] == header.encode()
-        if is_good and changer == 0 and (high << 64 | low) == boot:
+        if is_good and changer == 0 and (high << 64 | low) == boot and mark == mark_of(store, shard):
             sums = [a + b for a, b in zip(sums, counts)]
         else:
             unknown += 1

@@ -31,7 +31,7 @@ import Testing
             ("get p/1", 75, []), ("get absent", 1, []),
             ("finalize p/1 v --owner $PPID", 0, ["state", "key", "generation"]),
             ("finalize absent v", 76, []), ("abandon absent", 0, []), ("remove absent", 0, []),
-            ("stats", 0, ["pending", "ready", "bytes", "exact"]),
+            ("stats", 0, ["pending", "ready", "bytes", "damaged", "exact"]),
             ("version", 0, ["version", "format"]),
             ("reap --dry-run", 0, ["key", "reason"]), ("init", 0, []),
             ("init --durable", 73, []), ("nonsense", 64, []), ("get", 64, []), ("get ''", 64, []),

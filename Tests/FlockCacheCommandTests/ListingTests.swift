@@ -43,7 +43,7 @@ import Testing
         #expect(stage.run("stats").text == "pending 1\nready 2\nbytes \(bytes)\n")
         #expect(
             stage.run("--json", "stats").text
-                == "{\"pending\":1,\"ready\":2,\"bytes\":\(bytes),\"exact\":true}\n")
+                == "{\"pending\":1,\"ready\":2,\"bytes\":\(bytes),\"damaged\":0,\"exact\":true}\n")
         stage.run("remove", "b", "a")
         stage.run("abandon", "c")
         #expect(stage.run("stats").text == "pending 0\nready 0\nbytes 0\n")

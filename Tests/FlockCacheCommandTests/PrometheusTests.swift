@@ -75,6 +75,7 @@ import Testing
                     name: "flock_cache_entries",
                     labels: ["store": stage.store, "state": "ready"], value: 2),
                 Sample(name: "flock_cache_ready_bytes", labels: store, value: bytes),
+                Sample(name: "flock_cache_damaged", labels: store, value: 0),
                 Sample(name: "flock_cache_counts_exact", labels: store, value: 1),
             ], "\(outcome)")
     }
@@ -85,7 +86,7 @@ import Testing
             stage.variables["FLOCK_CACHE_DIR"] = stage.directory(name)
             let outcome = stage.run("stats", "--prometheus")
             let found = try #require(samples(outcome.text), "\(outcome)")
-            #expect(found.count == 4)
+            #expect(found.count == 5)
             #expect(found.allSatisfy { $0.labels["store"] == stage.directory(name) })
             #expect(found.dropLast().allSatisfy { $0.value == 0 })
         }

@@ -137,7 +137,7 @@ import TestSupport
         limits.assumeDeadAfter = .microseconds(age * 2)
         #expect(try store.reap(limits).isEmpty)
         limits.assumeDeadAfter = .microseconds(age / 2)
-        #expect(reasons(try store.reap(limits)) == ["elsewhere": .expired])
+        #expect(reasons(try store.reap(limits)) == ["elsewhere": .assumedDead])
     }
 
     // MARK: Eviction

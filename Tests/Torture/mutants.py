@@ -58,14 +58,13 @@ MUTANTS = [
         ["kill.py ^claim$"]),
     Mutant(
         "NAME is unlinked before NAME.pending", "Claims/Removing.swift",
-        "if case .none = pending {} else { try directory.unlink(name.pending) }",
-        "if size != nil { try directory.unlink(name.ready) }\n"
-        "            if case .none = pending {} else { try directory.unlink(name.pending) }",
+        "if hasPending {\n",
+        "if status != nil { try directory.unlink(name.ready) }\n"
+        "                if hasPending {\n",
         ["kill.py ^remove-both$"]),
     Mutant(
         "what an earlier finalize left is not cut off", "Claims/Finalizing.swift",
-        "if try mine.file.status().size != mine.text.count {",
-        "if try mine.file.status().size < mine.text.count {",
+        "if status.size != mine.text.count {", "if status.size < mine.text.count {",
         ["kill.py ^finalize$"]),
     Mutant(
         "the reaper takes what the living are writing", "Housekeeping/Reaping.swift",

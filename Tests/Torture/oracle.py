@@ -203,10 +203,36 @@ def header(path):
     return f"flock-cache shards 1 {status.st_dev} {status.st_ino}".ljust(63).encode() + b"\n"
 
 
-def wrong_blocks(path, view):
-    """What is wrong with the blocks: those not marked must have exactly the counts of the files.
+def mark_of(path, shard):
+    """What tells a shard's directory from the same with other names in it."""
+    try:
+        status = os.lstat(os.path.join(path, "entries", f"{shard:02x}"))
+    except FileNotFoundError:
+        return 1
+    return max(2, crc32c(struct.pack("<Qq", status.st_ino, status.st_ctime_ns)))
 
-    A block that is marked, or of another boot, says that it has to be counted anew: never wrong.
+
+def adopt(path):
+    """Makes the blocks of a copied store its own: with the marks of its own directories, where they had marks."""
+    with open(os.path.join(path, "locks", "shards"), "r+b") as file:
+        file.write(header(file.name))
+        for shard in range(SHARDS):
+            file.seek(block_offset(shard))
+            block = bytearray(file.read(64))
+            # What is not whole stays so.
+            if len(block) == 64 and struct.unpack_from("<I", block, 4)[0] == crc32c(bytes(block[:4] + block[8:])):
+                if struct.unpack_from("<I", block, 36)[0]:
+                    struct.pack_into("<I", block, 36, mark_of(path, shard))
+                struct.pack_into("<I", block, 4, crc32c(bytes(block[:4] + block[8:])))
+                file.seek(block_offset(shard))
+                file.write(block)
+
+
+def wrong_blocks(path, view):
+    """What is wrong with the blocks: those not marked as changing must have exactly the counts of the files.
+
+    A block that is being changed, of another boot, or without the mark of a directory, says that it has to be
+    counted anew: never wrong.
     """
     file = os.path.join(path, "locks", "shards")
     data = _contents(file) if os.path.exists(file) else b""
@@ -217,10 +243,13 @@ def wrong_blocks(path, view):
     wrong = []
     for shard in range(SHARDS):
         block = data[block_offset(shard) : block_offset(shard) + 64]
-        changer, check, _, *counts, high, low = struct.unpack("<iI7Q", block)
+        changer, check, _, *counts, mark, size, high, low = struct.unpack("<iI3QII3Q", block)
+        counts.append(size)
         if check != crc32c(block[:4] + block[8:]):
             wrong.append(f"the check of block {shard:02x} fails")
-        elif changer == 0 and high << 64 | low == boot:
+        elif changer == 0 and high << 64 | low == boot and mark:
+            if mark != mark_of(path, shard):
+                wrong.append(f"block {shard:02x} has the mark of another directory")
             files = view.shards.get(shard, (0, 0, 0, 0))
             if tuple(counts) != files:
                 wrong.append(f"block {shard:02x} says {tuple(counts)}, the files say {files}")

@@ -119,19 +119,19 @@ class Store:
         return oracle.wrong_blocks(self.path, view)
 
     def copy(self, path):
-        """A copy that counts as this very store: its header is made to name its own file. (Without
-        that the first opener declares every block unknown, which hides what a change did to them.)
+        """A copy that counts as this very store: its header is made to name its own file, and its blocks its own
+        directories. (Without that the first opener declares every block unknown, which hides what a change did
+        to them.)
         """
         if os.path.isdir(self.path):
             shutil.copytree(self.path, path)
             shards = os.path.join(path, "locks", "shards")
             if os.path.exists(shards) and os.path.getsize(shards) >= 64:
-                header = oracle.header(shards)
-                with open(shards, "r+b") as file:
+                with open(shards, "rb") as file:
                     # One that was not written yet stays so.
-                    if file.read(11) == header[:11]:
-                        file.seek(0)
-                        file.write(header)
+                    is_written = file.read(11) == oracle.header(shards)[:11]
+                if is_written:
+                    oracle.adopt(path)
         return Store(self.rig, path)
 
     def remove(self):

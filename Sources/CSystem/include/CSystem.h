@@ -22,7 +22,8 @@ extern const int32_t csystem_lookup_flags;  // O_CLOEXEC | O_NOFOLLOW | O_NONBLO
 struct csystem_status {
     uint64_t device, inode, size;
     uint64_t allocated;  // bytes
-    int64_t modified, accessed;  // nanoseconds since 1970
+    // Nanoseconds since 1970, the farthest where that is beyond it.
+    int64_t modified, accessed, changed;
     uint32_t mode, uid, gid, links;
 };
 

@@ -29,8 +29,8 @@ extension Session {
         }
         // With what size it was counted its file does not tell any more. It is set aside whether or not
         // the others can be counted now: otherwise the mark stays, and the next counts.
-        if let counts = try? store.count(name.shard, removingDebris: true) {
-            held.block.counts = counts
+        if let count = try? store.count(name.shard, removingDebris: true), count.isSound {
+            held.block.counts = count.counts
             held.commit()
         }
         return store.file(Layout.damaged, in: nil) + "/"

@@ -22,9 +22,10 @@ extension Session {
             guard try existing() != nil else {
                 throw .claimLost("finalize", key, asked: right.generation, now: .absent)
             }
-            return try withStore(name.shard) { (store) throws(StoreError) in
+            let finalized = try withStore(name.shard) { (store) throws(StoreError) in
                 try FinalizeChange(store: store, name: name, key: key, right: right).append(bytes)
             }
+            if let finalized { return finalized }
         }
         let writer = try ValueWriter(for: key, by: right, in: self)
         switch source {
@@ -65,7 +66,10 @@ struct FinalizeChange {
     // MARK: Small values
 
     /// Publishes a value that is appended to the claim's own file.
-    func append(_ value: UnsafeRawBufferPointer) throws(StoreError) -> Finalized {
+    ///
+    /// nil where that file has another name: in a copy of the store by hard links, whose value the next to
+    /// finalize there would cut off again.
+    func append(_ value: UnsafeRawBufferPointer) throws(StoreError) -> Finalized? {
         var held = try HeldShard(store, name.shard)
         let directory = try held.directory()
         let mine: PendingClaim
@@ -76,19 +80,22 @@ struct FinalizeChange {
             return Finalized(generation: generation, differs: comparison?.differs ?? false)
         case .mine(let claim): mine = claim
         }
-        let former = try formerSize(in: directory)
+        let former = try formerSize(beside: mine, in: directory)
+        let status = try attempt("finalize \(key)", store.path) { () throws(Errno) in
+            try mine.file.status()
+        }
+        guard status.links <= 1 else { return nil }
         try held.begin()
         try attempt("finalize \(key)", store.path) { () throws(Errno) in
             // An earlier attempt may have been killed half-way.
-            if try mine.file.status().size != mine.text.count {
-                try mine.file.truncate(to: mine.text.count)
-            }
+            if status.size != mine.text.count { try mine.file.truncate(to: mine.text.count) }
             do throws(Errno) {
                 let section = mine.valueSection(value)
                 try mine.file.write(section, at: mine.text.count)
                 if store.isDurable { try mine.file.sync() }
                 try directory.rename(name.pending, to: name.ready)
-                held.block.counts.bytes += mine.text.count + section.count - (former ?? 0)
+                held.block.counts.subtract(bytes: former ?? 0)
+                held.block.counts.add(bytes: mine.text.count + section.count)
             } catch {
                 // A network file system may report a rename that happened as failed; then the file is a
                 // value by now, and must not be cut. The mark stays.
@@ -146,17 +153,19 @@ struct FinalizeChange {
     ) throws(StoreError) -> (generation: Store.Generation, other: ValueComparison?) {
         var held = try HeldShard(store, name.shard)
         let directory = try held.directory()
+        let mine: PendingClaim
         switch try state(in: directory) {
         case .done(let generation):
             let other = try comparison(in: directory)
             try discard(record.name, &held, in: directory)
             return (generation, other)
-        case .mine(let mine):
+        case .mine(let claim):
+            mine = claim
             guard mine.generation == record.generation else {
                 throw .claimLost("finalize", key, holder: nil)
             }
         }
-        let former = try formerSize(in: directory)
+        let former = try formerSize(beside: mine, in: directory)
         try held.begin()
         try attempt("finalize \(key)", store.path) { () throws(Errno) in
             do throws(Errno) {
@@ -172,7 +181,8 @@ struct FinalizeChange {
             held.block.counts.temporaries -= 1
             held.block.counts.pending -= 1
             held.block.counts.ready += former == nil ? 1 : 0
-            held.block.counts.bytes += record.size - (former ?? 0)
+            held.block.counts.subtract(bytes: former ?? 0)
+            held.block.counts.add(bytes: record.size)
             held.commit(ending: name)
         }
         try store.syncAfter("finalize", key, in: directory)
@@ -205,13 +215,15 @@ struct FinalizeChange {
 
     /// Throws `.claimLost` unless the claim is there or was finalized, by the same right.
     private func state(in directory: Directory) throws(StoreError) -> State {
-        let ready = try readyClaim(in: directory)
+        let found = try readyClaim(in: directory)
+        let ready = found ?? nil
         let pending = try store.withRecord(name.pending, of: name, in: directory, .readWrite) {
             (file) throws(Errno) -> (ClaimSection, PendingClaim)? in
             guard let (claim, text) = try ClaimSection.readText(file) else { return nil }
             return (claim, PendingClaim(file: file, text: text, generation: claim.generation))
         }
         if case (let claim, let mine)?? = pending, claim.generation > ready?.generation ?? 0 {
+            mine.isBesideReady = found != nil
             if right.covers(claim, at: try store.place()) { return .mine(mine) }
             let standing = try store.standing(of: claim)
             throw .claimLost(
@@ -251,15 +263,20 @@ struct FinalizeChange {
         }
     }
 
-    private func readyClaim(in directory: Directory) throws(StoreError) -> ClaimSection? {
+    /// nil where there is no READY record, and a nil in that where it has no whole claim section.
+    private func readyClaim(in directory: Directory) throws(StoreError) -> ClaimSection?? {
         try store.withRecord(name.ready, of: name, in: directory) { (file) throws(Errno) in
             try ClaimSection.read(file)
-        } ?? nil
+        }
     }
 
-    private func formerSize(in directory: Directory) throws(StoreError) -> Int? {
-        try attempt("read", store.file(name.ready, in: name.shard)) { () throws(Errno) in
-            try directory.status(of: name.ready)?.size
+    /// nil where there is none, or something that was not counted.
+    private func formerSize(
+        beside mine: PendingClaim, in directory: Directory
+    ) throws(StoreError) -> Int? {
+        guard mine.isBesideReady else { return nil }
+        return try attempt("read", store.file(name.ready, in: name.shard)) { () throws(Errno) in
+            try directory.status(of: name.ready).flatMap { $0.isRegular ? $0.size : nil }
         }
     }
 }
@@ -269,6 +286,8 @@ private final class PendingClaim {
     let file: File
     let text: [UInt8]
     let generation: Store.Generation
+    /// Whether there is a READY record as well, or something in its place.
+    var isBesideReady = true
 
     init(file: consuming File, text: [UInt8], generation: Store.Generation) {
         self.file = file

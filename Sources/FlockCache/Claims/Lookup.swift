@@ -59,11 +59,18 @@ extension OpenStore {
 
     /// Use is the modification time, renewed when it is older than a minute, so that eviction knows
     /// what is least recently used without a write per read.
+    ///
+    /// A time in the future is of a clock that was ahead, and is set right: it would keep the value for ever. The
+    /// same minute is for file systems whose times are another machine's.
     private func recordUse(of name: EntryName, _ modified: Int64, in directory: Directory) {
-        guard !isReadOnly, WallClock.nanoseconds - modified > 60_000_000_000 else { return }
+        let age = clampedDifference(WallClock.nanoseconds, modified)
+        guard !isReadOnly, age > Self.useResolution || age < -Self.useResolution else { return }
         // A hint for eviction: where it cannot be written, the entry only looks older than it is.
         try? directory.touch(name.ready)
     }
+
+    /// Nanoseconds.
+    static let useResolution: Int64 = 60_000_000_000
 
     /// What the file of a claim holds.
     enum PendingFile {
@@ -86,10 +93,16 @@ extension OpenStore {
     func readyGeneration(
         _ name: EntryName, in directory: Directory
     ) throws(StoreError) -> Store.Generation? {
+        try readyHeads(name, in: directory).map { $0?.claim.generation ?? 0 }
+    }
+
+    /// The heads of the READY record; nil when there is none, and a nil in that when they cannot be read.
+    func readyHeads(
+        _ name: EntryName, in directory: Directory
+    ) throws(StoreError) -> ReadyFile.Heads?? {
         try withRecord(name.ready, of: name, in: directory) { (file) throws(Errno) in
-            guard try file.status().isRegular else { return 0 }
             // The same judgement as of who reads the value: otherwise they could wait for each other.
-            return try ReadyFile.readHeads(file, of: name)?.claim.generation ?? 0
+            try file.status().isRegular ? try ReadyFile.readHeads(file, of: name) : nil
         }
     }
 
@@ -111,7 +124,7 @@ extension OpenStore {
         _ file: FileName, of name: EntryName, in directory: Directory,
         _ access: Directory.Access = .read, _ body: (consuming File) throws(Errno) -> R
     ) throws(StoreError) -> R? {
-        var operation = StoreError.openingRecord
+        var operation = "open the record"
         do throws(Errno) {
             let record = try openRecord(file, in: directory, access)
             operation = "read"
@@ -133,39 +146,6 @@ extension OpenStore {
             return try directory.open(file, access)
         }
     }
-}
-
-/// What goes through the whole store goes on where something else was put in the place of a record,
-/// or where it cannot be opened: nil.
-///
-/// Whoever asks for that key is told.
-///
-/// - Parameter closedToo: false for who counts, because a record that is there must be counted right.
-func unlessPlanted<R>(
-    closedToo: Bool = true, _ body: () throws(StoreError) -> R?
-) throws(StoreError) -> R? {
-    do throws(StoreError) {
-        return try body()
-    } catch {
-        guard error.isPlanted || closedToo && error.isClosedRecord else { throw error }
-        return nil
-    }
-}
-
-extension StoreError {
-    /// Whether something else was put in the place of a record.
-    fileprivate var isPlanted: Bool { code == .notAStore && systemError != nil }
-
-    /// Whether a record's permissions keep us out, or its owner has a lease on it (`fcntl(2)`).
-    fileprivate var isClosedRecord: Bool {
-        operation == Self.openingRecord
-            && (systemError == Errno.noPermission.code || systemError == Errno.wouldBlock.code)
-    }
-
-    /// Whether the trouble is with one record, and others can be gone on with.
-    var isOfOneRecord: Bool { isPlanted || isClosedRecord }
-
-    fileprivate static let openingRecord = "open the record"
 }
 
 extension ClaimSection {

@@ -80,29 +80,43 @@ extension OpenStore {
     func removeFiles(
         of name: EntryName, _ held: inout HeldShard, in directory: Directory
     ) throws(StoreError) -> Bool {
-        let generation = try readyGeneration(name, in: directory)
+        let heads = try readyHeads(name, in: directory)
+        let generation = heads.map { $0?.claim.generation ?? 0 }
         let pending = try readPending(name, in: directory)
-        let size = try attempt("read", file(name.ready, in: name.shard)) { () throws(Errno) in
-            try directory.status(of: name.ready)?.size
+        let status = try attempt("read", file(name.ready, in: name.shard)) { () throws(Errno) in
+            try directory.status(of: name.ready)
         }
         let isCounted: Bool
         switch pending {
         case .none:
-            if size == nil { return false }
+            if status == nil { return false }
             isCounted = false
         case .torn: isCounted = generation == nil
         case .whole(let claim): isCounted = claim.generation > generation ?? 0
         }
         try held.begin()
         try attempt("remove", file(name.ready, in: name.shard)) { () throws(Errno) in
-            if case .none = pending {} else { try directory.unlink(name.pending) }
-            // Not where there is none: failing at that, a removal that happened would be an error.
-            if size != nil { try directory.unlink(name.ready) }
+            let hasPending = if case .none = pending { false } else { true }
+            var isWhole = true
+            do throws(Errno) {
+                if hasPending {
+                    try directory.unlink(name.pending)
+                    isWhole = false
+                }
+                // Not where there is none: failing at that, a removal that happened would be an error.
+                if status != nil { try directory.unlink(name.ready) }
+            } catch {
+                // Refused before anything was done: nothing is to be counted anew.
+                if isWhole && error == .notPermitted { held.commit() }
+                throw error
+            }
         }
         if isCounted { held.block.counts.pending -= 1 }
-        if let size {
+        if let status, status.isRegular {
             held.block.counts.ready -= 1
-            held.block.counts.bytes -= size
+            held.block.counts.subtract(bytes: status.size)
+            // Somebody has changed it in place: with what size it was counted it does not tell any more.
+            if heads??.size != status.size { held.doubtCounts() }
         }
         held.commit(ending: name)
         return true

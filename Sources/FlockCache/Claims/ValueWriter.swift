@@ -106,11 +106,15 @@ package final class ValueWriter {
                 generation: try change.inPlace(), differs: comparison?.differs ?? false)
         case .small:
             let value = small
-            return try session.withStore(name.shard) { (store) throws(StoreError) in
+            let generation = try session.withStore(name.shard) { (store) throws(StoreError) in
                 try value.span.withUnsafeBytes { (bytes) throws(StoreError) in
                     try change(in: store).append(bytes)
                 }
             }
+            if let generation { return generation }
+            // To a file of its own.
+            try begin()
+            return try publish()
         case .large(let change, let record):
             do throws(StoreError) {
                 try record.finish()

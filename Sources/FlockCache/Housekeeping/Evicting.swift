@@ -4,24 +4,27 @@ extension Session {
     /// Removes values that are too old, and the least recently used beyond a number and a size.
     ///
     /// A value that is being computed anew stays until the new one is there, as its claim promised.
-    func evict(from store: OpenStore, _ request: ReapRequest) throws(StoreError) {
-        if let maxAge = request.limits.maxAge { try evictOlder(than: maxAge, from: store, request) }
+    func evict(
+        from store: OpenStore, _ request: ReapRequest, _ pass: Pass
+    ) throws(StoreError) {
+        if let maxAge = request.limits.maxAge {
+            try evictOlder(than: maxAge, from: store, request, pass)
+        }
         guard request.limits.maxEntries != nil || request.limits.maxBytes != nil,
-            let plan = try EvictionPlan(store, request.limits)
+            let plan = try EvictionPlan(store, request.limits, pass)
         else { return }
-        try evict(plan, from: store, request)
+        try evict(plan, from: store, request, pass)
     }
 
     private func evictOlder(
-        than maxAge: Duration, from store: OpenStore, _ request: ReapRequest
+        than maxAge: Duration, from store: OpenStore, _ request: ReapRequest, _ pass: Pass
     ) throws(StoreError) {
-        try forEachReady(in: store) { (name, directory) throws(StoreError) in
+        try store.forEachReady(pass) { (name, directory) throws(StoreError) in
             let isOld = { () throws(StoreError) -> Bool in
                 try store.withRecord(name.ready, of: name, in: directory) { (file) throws(Errno) in
-                    guard let (_, value) = try ReadyFile.readHeads(file, of: name) else {
-                        return false
-                    }
-                    return WallClock.microseconds - value.finalized > maxAge.clampedMicroseconds
+                    try ReadyFile.readHeads(file, of: name).map {
+                        ValueSection.isOld($0.value.finalized, than: maxAge)
+                    } ?? false
                 } ?? false
             }
             guard try isOld() else { return }
@@ -30,17 +33,14 @@ extension Session {
     }
 
     private func evict(
-        _ plan: EvictionPlan, from store: OpenStore, _ request: ReapRequest
+        _ plan: EvictionPlan, from store: OpenStore, _ request: ReapRequest, _ pass: Pass
     ) throws(StoreError) {
-        try forEachReady(in: store) { (name, directory) throws(StoreError) in
-            let isUnused = { () throws(StoreError) -> Bool in
-                let status = try attempt("read", store.file(name.ready, in: name.shard)) {
-                    () throws(Errno) in try directory.status(of: name.ready)
-                }
-                return status.map { EvictionPlan.Use($0) <= plan.cutoff } ?? false
+        try store.forEachReady(pass) { (name, directory) throws(StoreError) in
+            let hasToGo = { () throws(StoreError) -> Bool in
+                try store.readyStatus(of: name, in: directory).map { plan.includes($0) } ?? false
             }
-            guard try isUnused() else { return }
-            try remove(name, .evicted, from: store, request, in: directory, if: isUnused)
+            guard try hasToGo() else { return }
+            try remove(name, .evicted, from: store, request, in: directory, if: hasToGo)
         }
     }
 
@@ -61,23 +61,42 @@ extension Session {
         if !request.dryRun { _ = try store.removeFiles(of: name, &held, in: directory) }
         request.report(Store.Reaped(key: Store.Key(key), reason: reason))
     }
+}
 
-    private func forEachReady(
-        in store: OpenStore, _ body: (EntryName, Directory) throws(StoreError) -> Void
+extension OpenStore {
+    /// Calls a closure with every value; what fails for one of them, or for a shard, is passed over.
+    fileprivate func forEachReady(
+        _ pass: Pass, _ body: (EntryName, Directory) throws(StoreError) -> Void
     ) throws(StoreError) {
         for shard in 0..<Layout.shardCount {
-            guard let directory = try store.shardDirectoryNow(shard) else { continue }
-            let names = try HeldShard(store, shard).names(in: directory)
+            let found = try pass.part { () throws(StoreError) -> (ShardNames, Directory)? in
+                guard let directory = try shardDirectoryNow(shard) else { return nil }
+                return (try HeldShard(self, shard).names(in: directory), directory)
+            }
+            guard let (names, directory) = found ?? nil else { continue }
+            for name in names.planted { pass.notice(.planted(file(name, in: shard))) }
             for (encoded, files) in names.entries where files.hasReady {
-                _ = try unlessPlanted { () throws(StoreError) -> Void? in
+                _ = try pass.record { () throws(StoreError) in
                     try body(EntryName(shard: shard, encoded: encoded), directory)
                 }
             }
         }
     }
+
+    /// nil where there is none, or something else.
+    fileprivate func readyStatus(
+        of name: EntryName, in directory: Directory
+    ) throws(StoreError) -> FileStatus? {
+        try attempt("read", file(name.ready, in: name.shard)) { () throws(Errno) in
+            try directory.status(of: name.ready).flatMap { $0.isRegular ? $0 : nil }
+        }
+    }
 }
 
 /// What has to go so that the limits are kept.
+///
+/// First the values that are beyond the size by themselves: they can never stay, and to make room for one all
+/// others would go in vain. Then the least recently used, until what is left is within the limits.
 private struct EvictionPlan {
     /// When a value was last used.
     ///
@@ -88,45 +107,62 @@ private struct EvictionPlan {
         let modified: Int64
         let inode: UInt64
 
-        init(_ status: FileStatus) { (modified, inode) = (status.modified, status.inode) }
-
         static func < (a: Use, b: Use) -> Bool {
             (a.modified, a.inode) < (b.modified, b.inode)
         }
     }
 
-    /// The last of the values that have to go.
-    let cutoff: Use
+    /// Nanoseconds since 1970.
+    private let now: Int64
+    private let mostBytes: Int
+    /// The last of the other values that have to go; nil where none has.
+    private var cutoff: Use?
 
     /// nil when the limits are kept already.
     ///
-    /// Three numbers are kept in memory for each value.
-    init?(_ store: OpenStore, _ limits: Store.ReapLimits) throws(StoreError) {
+    /// Three numbers are kept in memory for each value. Sums are of twice the width: sparse files may have any
+    /// size.
+    init?(_ store: OpenStore, _ limits: Store.ReapLimits, _ pass: Pass) throws(StoreError) {
+        now = WallClock.nanoseconds
+        mostBytes = max(0, limits.maxBytes ?? .max)
         var found: [(use: Use, size: Int)] = []
-        for shard in 0..<Layout.shardCount {
-            guard let directory = try store.shardDirectoryNow(shard) else { continue }
-            let names = try HeldShard(store, shard).names(in: directory)
-            for (encoded, files) in names.entries where files.hasReady {
-                let name = EntryName(shard: shard, encoded: encoded)
-                let status = try attempt("read", store.file(name.ready, in: shard)) {
-                    () throws(Errno) in try directory.status(of: name.ready)
-                }
-                if let status { found.append((Use(status), status.size)) }
+        var hasTooLarge = false
+        try store.forEachReady(pass) { [mostBytes, now] (name, directory) throws(StoreError) in
+            guard let status = try store.readyStatus(of: name, in: directory) else { return }
+            if status.size > mostBytes {
+                hasTooLarge = true
+            } else {
+                found.append((Self.use(status, now), status.size))
             }
         }
         let excessEntries = found.count - max(0, limits.maxEntries ?? .max)
-        let excessBytes = found.reduce(0) { $0 + $1.size } - max(0, limits.maxBytes ?? .max)
-        guard excessEntries > 0 || excessBytes > 0 else { return nil }
+        let excessBytes = found.reduce(Int128(0)) { $0 + Int128($1.size) } - Int128(mostBytes)
+        guard excessEntries > 0 || excessBytes > 0 else {
+            guard hasTooLarge else { return nil }
+            return
+        }
         found.sort { $0.use < $1.use }
-        var (entries, bytes) = (0, 0)
+        var (entries, bytes) = (0, Int128(0))
         for (use, size) in found {
             entries += 1
-            bytes += size
-            if entries >= excessEntries && bytes >= excessBytes {
-                cutoff = use
-                return
-            }
+            bytes += Int128(size)
+            cutoff = use
+            if entries >= excessEntries && bytes >= excessBytes { return }
         }
-        return nil
+    }
+
+    /// Whether a value has to go, as it is now.
+    func includes(_ status: FileStatus) -> Bool {
+        if status.size > mostBytes { return true }
+        return cutoff.map { Self.use(status, now) <= $0 } ?? false
+    }
+
+    /// When a value was last used.
+    ///
+    /// A time in the future was set while a clock was ahead, and by no use since: that would have set it right.
+    /// So it is longer ago than any other.
+    private static func use(_ status: FileStatus, _ now: Int64) -> Use {
+        let isFuture = clampedDifference(status.modified, now) > OpenStore.useResolution
+        return Use(modified: isFuture ? .min : status.modified, inode: status.inode)
     }
 }

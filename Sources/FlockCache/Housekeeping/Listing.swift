@@ -45,9 +45,15 @@ extension Store {
         private var shard = 0
         private var names: [[UInt8]] = []
         private var following: Summary?
+        private let pass: Pass
+        private let isPart: Bool
+        private var isFinished = false
 
-        init(_ session: Session, _ filter: Filter, prefix: Key?) {
+        init(_ session: Session, _ filter: Filter, prefix: Key?, _ pass: Pass? = nil) {
             self.session = session
+            // Of a greater pass this is a part: that one finishes.
+            isPart = pass != nil
+            self.pass = pass ?? session.newPass()
             self.filter = filter
             self.prefix = prefix?.bytes ?? []
         }
@@ -55,7 +61,9 @@ extension Store {
         /// The next entry; nil at the end.
         ///
         /// - Throws: what the system refuses. Damaged records are passed over and reported through
-        ///   ``Store/Configuration/onDamage``.
+        ///   ``Store/Configuration/onDamage``. Records and directories that cannot be read are passed over as
+        ///   well, and reported through ``Store/Configuration/onPassedOver``; in place of the end, the first
+        ///   such failure is then thrown, once.
         public mutating func next() throws(StoreError) -> Summary? {
             if let summary = following {
                 following = nil
@@ -66,29 +74,41 @@ extension Store {
             else { return nil }
             while true {
                 while let name = names.popLast() {
-                    let summary: Summary?
+                    var summary: Summary?
                     do throws(StoreError) {
                         summary = try summarize(name, in: store)
                     } catch {
-                        // Something else was put in the place of a record; the others are listed.
-                        guard error.isOfOneRecord else { throw error }
-                        session.configuration.onDamage?(Key(EntryName.decode(name) ?? []), nil)
-                        continue
+                        if error.isPlanted { pass.notice(error) } else { try pass.passOver(error) }
                     }
                     if let summary { return summary }
                 }
-                guard nextShard < Layout.shardCount else { return nil }
+                guard nextShard < Layout.shardCount else { return try end() }
                 shard = nextShard
                 nextShard += 1
-                names = try readNames(in: store)
+                let shard = shard
+                let prefix = prefix
+                let pass = pass
+                names =
+                    try pass.part { () throws(StoreError) in
+                        try Self.names(of: shard, prefix, in: store, pass)
+                    } ?? []
             }
         }
 
-        private func readNames(in store: OpenStore) throws(StoreError) -> [[UInt8]] {
+        private mutating func end() throws(StoreError) -> Summary? {
+            guard !isPart, !isFinished else { return nil }
+            isFinished = true
+            try pass.finish()
+            return nil
+        }
+
+        private static func names(
+            of shard: Int, _ prefix: [UInt8], in store: OpenStore, _ pass: Pass
+        ) throws(StoreError) -> [[UInt8]] {
             guard let directory = try store.shardDirectoryNow(shard) else { return [] }
             // Held only while the names are read.
-            let held = try HeldShard(store, shard)
-            let names = try held.store.names(in: directory, of: shard)
+            let names = try HeldShard(store, shard).names(in: directory)
+            for name in names.planted { pass.notice(.planted(store.file(name, in: shard))) }
             return names.entries.keys.filter { name in
                 prefix.isEmpty || EntryName.decode(name)?.starts(with: prefix) == true
             }
@@ -140,15 +160,16 @@ extension Store {
                 try file.status().isRegular ? try ReadyFile.readHeads(file, of: name) : nil
             }
             guard let heads = found else { return nil }
-            guard let (claim, value) = heads else {
+            guard let heads else {
                 session.configuration.onDamage?(Key(EntryName.decode(name.encoded) ?? []), nil)
                 return nil
             }
             return Summary(
                 key: Key(EntryName.decode(name.encoded) ?? []),
-                state: .ready(size: value.payloadLength),
-                generation: claim.generation,
-                age: .microseconds(max(0, WallClock.microseconds - value.finalized)))
+                state: .ready(size: heads.value.payloadLength),
+                generation: heads.claim.generation,
+                age: .microseconds(
+                    max(0, clampedDifference(WallClock.microseconds, heads.value.finalized))))
         }
     }
 }

@@ -5,11 +5,14 @@ extension Store {
     public struct ReapLimits: Sendable {
         /// Claims of which it is not known whether their holder lives, when older than this.
         public var assumeDeadAfter: Duration?
-        /// Values published longer ago than this.
+        /// Values published longer ago than this, and damaged records that were set aside longer ago.
+        ///
+        /// Also those of a time that has not come yet: how old they are nobody knows.
         public var maxAge: Duration?
         /// The least recently used values beyond this number.
         public var maxEntries: Int?
-        /// The least recently used values beyond this sum of their files' sizes.
+        /// The least recently used values beyond this sum of their files' sizes; before them, values that are
+        /// beyond it by themselves.
         public var maxBytes: Int?
 
         /// Only what is stale.
@@ -26,11 +29,13 @@ extension Store {
             case deadSession
             /// The claim is from before the machine started.
             case rebooted
-            /// The claim's own time is over, or the time that was given to claims of unknown holders.
+            /// The claim's own time is over.
             case expired
+            /// Nobody knows whether the claim's holder lives, and it is older than ``ReapLimits/assumeDeadAfter``.
+            case assumedDead
             /// The claim was left half-written by a killed process.
             case torn
-            /// The value was older than asked for.
+            /// The value was older than asked for, or so was a damaged record kept for inspection.
             case tooOld
             /// The value was among the least recently used beyond the number or size asked for.
             case evicted
@@ -64,62 +69,80 @@ extension Session {
     ///
     /// Safe with itself and with everything else at once, and when killed: each entry is judged again
     /// under the mutex before it is removed, and the mutex is held for one entry at a time. Shards that
-    /// have nothing pending and nothing being written are not looked at.
+    /// have nothing pending and nothing being written are not looked at; those whose directories were changed
+    /// beside this program are counted anew. What cannot be looked at or removed is passed over.
+    ///
+    /// - Throws: at the end, the first failure that was passed over.
     package func reap(_ request: ReapRequest) throws(StoreError) {
-        guard let store = try existingNow(), let file = try store.shardFileForReading() else {
-            return
-        }
-        let boot = try store.place().boot
-        for (shard, block) in try file.readAll().enumerated() {
-            if let block, block.changer == 0, block.boot == boot,
-                block.counts.pending == 0 && block.counts.temporaries == 0
-            {
-                continue
+        guard let store = try existingNow() else { return }
+        let pass = newPass()
+        if let file = try store.shardFileForReading() {
+            let blocks = try file.readAll()
+            let doubtful = try store.doubtfulShards(blocks)
+            for (shard, block) in blocks.enumerated() {
+                if let counts = block?.counts, !doubtful[shard],
+                    counts.pending == 0 && counts.temporaries == 0
+                {
+                    continue
+                }
+                _ = try pass.part { () throws(StoreError) in
+                    try reapShard(shard, of: store, request, pass)
+                }
             }
-            try reapShard(shard, of: store, request)
+            try evict(from: store, request, pass)
         }
-        if !request.dryRun { try sweepMarkers(of: store) }
-        try evict(from: store, request)
+        if !request.dryRun { try sweepMarkers(of: store, pass) }
+        if let maxAge = request.limits.maxAge {
+            _ = try pass.part { () throws(StoreError) in
+                try removeDamaged(olderThan: maxAge, from: store, request, pass)
+            }
+        }
+        try pass.finish()
     }
 
     /// Removes markers that killed makers left under their private names.
     ///
     /// Making one takes microseconds; an hour is for makers that were stopped.
-    private func sweepMarkers(of store: OpenStore) throws(StoreError) {
+    private func sweepMarkers(of store: OpenStore, _ pass: Pass) throws(StoreError) {
+        var leftovers: [FileName] = []
         try attempt("reap", store.path) { () throws(Errno) in
-            var leftovers: [FileName] = []
             try store.root.forEachName { name in
                 if name.starts(with: Layout.markerPrefix) { leftovers.append(FileName(name)) }
                 return true
             }
-            for name in leftovers {
-                guard let status = try store.root.status(of: name), status.isRegular,
-                    WallClock.nanoseconds - status.modified > 3_600_000_000_000
-                else { continue }
-                try store.root.unlink(name)
+        }
+        for name in leftovers {
+            _ = try pass.record { () throws(StoreError) in
+                try attempt("reap", store.file(name, in: nil)) { () throws(Errno) in
+                    guard let status = try store.root.status(of: name), status.isRegular,
+                        clampedDifference(WallClock.nanoseconds, status.modified)
+                            > 3_600_000_000_000
+                    else { return }
+                    try store.root.unlink(name)
+                }
             }
         }
     }
 
     private func reapShard(
-        _ shard: Int, of store: OpenStore, _ request: ReapRequest
+        _ shard: Int, of store: OpenStore, _ request: ReapRequest, _ pass: Pass
     ) throws(StoreError) {
         guard let directory = try store.shardDirectoryNow(shard) else { return }
-        let names = try unfinished(shard, of: store, in: directory)
+        let names = try unfinished(shard, of: store, pass, in: directory)
         for (encoded, files) in names.entries where files.hasPending {
             let name = EntryName(shard: shard, encoded: encoded)
-            let reason = try unlessPlanted { () throws(StoreError) in
+            let reason = try pass.record { () throws(StoreError) in
                 try reapClaim(name, of: store, request, in: directory)
             }
-            if let reason,
-                let key = EntryName.decode(encoded)
-            {
+            if let reason = reason ?? nil, let key = EntryName.decode(encoded) {
                 request.report(Store.Reaped(key: Store.Key(key), reason: reason))
             }
         }
         guard !request.dryRun else { return }
         for temporary in names.temporaries {
-            try sweep(temporary, of: store, shard, in: directory)
+            _ = try pass.record { () throws(StoreError) in
+                try sweep(temporary, of: store, shard, in: directory)
+            }
         }
     }
 
@@ -129,9 +152,10 @@ extension Session {
     /// beside a value is not counted, nor what somebody put there: where there may be such, all names are
     /// read.
     private func unfinished(
-        _ shard: Int, of store: OpenStore, in directory: Directory
+        _ shard: Int, of store: OpenStore, _ pass: Pass, in directory: Directory
     ) throws(StoreError) -> ShardNames {
-        let held = try HeldShard(store, shard)
+        let held = try HeldShard(store, shard, verifying: true)
+        try pass.note(held.counted, in: shard, of: store)
         let counts = held.block.counts
         let names = try held.names(
             in: directory,
@@ -168,7 +192,13 @@ extension Session {
         if !request.dryRun {
             try held.begin()
             try attempt("reap", store.file(name.pending, in: name.shard)) { () throws(Errno) in
-                _ = try directory.unlink(name.pending)
+                do throws(Errno) {
+                    try directory.unlink(name.pending)
+                } catch {
+                    // Refused, and nothing was done: nothing is to be counted anew.
+                    if error == .notPermitted { held.commit() }
+                    throw error
+                }
             }
             if isClaim { held.block.counts.pending -= 1 }
             held.commit(ending: name)
@@ -185,7 +215,7 @@ extension Session {
         case .live(.unknown):
             guard let limit = limits.assumeDeadAfter else { return nil }
             let age = store.age(of: claim, from: try store.place())
-            return age > limit.clampedMicroseconds ? .expired : nil
+            return age > limit.clampedMicroseconds ? .assumedDead : nil
         case .live: return nil
         }
     }
@@ -204,7 +234,12 @@ extension Session {
         guard !isAlive else { return }
         try held.begin()
         try attempt("reap", path) { () throws(Errno) in
-            if try directory.unlink(temporary) { held.block.counts.temporaries -= 1 }
+            do throws(Errno) {
+                if try directory.unlink(temporary) { held.block.counts.temporaries -= 1 }
+            } catch {
+                if error == .notPermitted { held.commit() }
+                throw error
+            }
         }
         held.commit()
     }

@@ -87,12 +87,17 @@ struct Stamp: Equatable, Sendable {
     /// By the wall clock it is not below zero.
     func age(of place: Place, from here: Place?) -> Int64 {
         place.sharesClock(with: here)
-            ? Self.bootNow - boot : max(0, WallClock.microseconds - wall)
+            ? clampedDifference(Self.bootNow, boot)
+            : max(0, clampedDifference(WallClock.microseconds, wall))
     }
 
     /// Microseconds from now until this moment of `place`, seen from `here`; not below zero.
     func timeLeft(of place: Place, from here: Place?) -> Int64 {
-        max(0, place.sharesClock(with: here) ? boot - Self.bootNow : wall - WallClock.microseconds)
+        max(
+            0,
+            place.sharesClock(with: here)
+                ? clampedDifference(boot, Self.bootNow)
+                : clampedDifference(wall, WallClock.microseconds))
     }
 
     /// Whether this moment of `place` has come.
@@ -110,7 +115,14 @@ extension Place {
     }
 }
 
-private func clampedSum(_ a: Int64, _ b: Int64) -> Int64 {
+/// The sum, or the end of the range that it is beyond: for numbers that somebody else has written.
+func clampedSum<Number: FixedWidthInteger>(_ a: Number, _ b: Number) -> Number {
     let (sum, overflow) = a.addingReportingOverflow(b)
-    return overflow ? .max : sum
+    return overflow ? (b < 0 ? .min : .max) : sum
+}
+
+/// The difference, or the end of the range that it is beyond.
+func clampedDifference<Number: FixedWidthInteger>(_ a: Number, _ b: Number) -> Number {
+    let (difference, overflow) = a.subtractingReportingOverflow(b)
+    return overflow ? (b < 0 ? .max : .min) : difference
 }

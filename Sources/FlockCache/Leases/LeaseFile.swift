@@ -96,7 +96,9 @@ extension OpenStore {
         do throws(Errno) {
             return try root.openDirectory(beneath: Layout.leasePath(shard))
         } catch {
-            guard error == .noEntry else { throw StoreError(error, "open", path: path) }
+            guard error == .noEntry else {
+                throw StoreError(error, "open", path: leaseDirectoryPath(shard))
+            }
         }
         guard making else { return nil }
         _ = try locksDirectory()
@@ -144,25 +146,53 @@ extension OpenStore {
         }
     }
 
-    /// All that has ever been leased.
-    func leaseNames() throws(StoreError) -> [EntryName] {
-        var names: [EntryName] = []
-        for shard in 0..<Layout.shardCount {
-            guard let directory = try leaseDirectory(shard, making: false) else { continue }
-            try attempt("list", path) { () throws(Errno) in
-                try directory.forEachName { name in
-                    if EntryName.decode(name) != nil {
-                        names.append(EntryName(shard: shard, encoded: Array(name)))
-                    }
+    /// All that has ever been leased; what is in the way is passed over.
+    func leaseNames(_ pass: Pass) throws(StoreError) -> [EntryName] {
+        let directory = "\(path)/" + String(decoding: Layout.leases.bytes, as: UTF8.self)
+        let areAny = try pass.part { () throws(StoreError) in
+            try attempt("open", directory) { () throws(Errno) in
+                do throws(Errno) {
+                    _ = try root.openDirectory(Layout.leases)
                     return true
+                } catch {
+                    if error == .noEntry { return false }
+                    throw error
                 }
             }
+        }
+        var names: [EntryName] = []
+        guard areAny == true else { return names }
+        for shard in 0..<Layout.shardCount {
+            let found = try pass.part { () throws(StoreError) in
+                try leaseNames(in: shard, pass)
+            }
+            names += found ?? []
         }
         return names
     }
 
+    private func leaseNames(in shard: Int, _ pass: Pass) throws(StoreError) -> [EntryName] {
+        guard let directory = try leaseDirectory(shard, making: false) else { return [] }
+        var names: [EntryName] = []
+        var planted: [EntryName] = []
+        try attempt("list", leaseDirectoryPath(shard)) { () throws(Errno) in
+            try directory.forEachFile { bytes, mayBeRegular in
+                if EntryName.decode(bytes) != nil {
+                    let name = EntryName(shard: shard, encoded: Array(bytes))
+                    if mayBeRegular { names.append(name) } else { planted.append(name) }
+                }
+                return true
+            }
+        }
+        for name in planted { pass.notice(.planted(leasePath(name))) }
+        return names
+    }
+
     func leasePath(_ name: EntryName) -> String {
-        "\(path)/" + String(decoding: Layout.leasePath(name.shard).bytes, as: UTF8.self) + "/"
-            + String(decoding: name.encoded, as: UTF8.self)
+        leaseDirectoryPath(name.shard) + "/" + String(decoding: name.encoded, as: UTF8.self)
+    }
+
+    private func leaseDirectoryPath(_ shard: Int) -> String {
+        "\(path)/" + String(decoding: Layout.leasePath(shard).bytes, as: UTF8.self)
     }
 }

@@ -113,7 +113,8 @@ extension OpenStore {
         return Holder(
             processID: cell.processID == 0 ? nil : cell.processID,
             command: text(ofCommand: cell.command),
-            since: .microseconds(max(0, -cell.since.timeLeft(ofThisBoot: isOfThisBoot))),
+            since: .microseconds(
+                max(0, clampedDifference(0, cell.since.timeLeft(ofThisBoot: isOfThisBoot)))),
             liveness: .alive, session: nil)
     }
 }

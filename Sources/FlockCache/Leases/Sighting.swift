@@ -83,7 +83,7 @@ struct Sighting {
             }
         }
         if let first = text.withUnsafeBytes({ Sighting($0) }), first.isOfSame(now) {
-            return max(0, timeToLive + first.since.timeLeft(ofThisBoot: true))
+            return max(0, clampedSum(timeToLive, first.since.timeLeft(ofThisBoot: true)))
         }
         guard noting else { return timeToLive }
         let bytes = now.bytes

@@ -10,45 +10,75 @@ struct HeldShard: ~Copyable {
     private var mutex: ShardMutex
     /// The counts as they are, and after `begin` as the change makes them.
     var block: ShardBlock
+    /// What counting anew came to, where it was done.
+    let counted: ShardCount?
+    /// Whether the counts are those of the directory, and `commit` may say so.
+    private var areCountsKnown: Bool
 
     var store: OpenStore { mutex.store }
     var shard: Int { mutex.shard }
 
     /// Takes the mutex, waiting for it at most that long, and counts the shard anew where need be.
+    ///
+    /// - Parameter verifying: whether it is also counted where files came or went beside this program: for who
+    ///   needs the counts themselves. A change does without, and leaves that to them.
     init(
-        _ store: OpenStore, _ shard: Int, patience: Duration = ShardMutex.patience
+        _ store: OpenStore, _ shard: Int, patience: Duration = ShardMutex.patience,
+        verifying: Bool = false
     ) throws(StoreError) {
         let mutex = try ShardMutex(store, shard, patience: patience)
-        block = try Self.currentBlock(mutex)
+        let (current, count) = try Self.currentBlock(mutex, verifying: verifying)
+        block = current
+        counted = count
+        // Beyond the greatest number nothing can be added or taken away.
+        areCountsKnown = (count?.isSound ?? true) && current.counts.isSumKnown
         self.mutex = mutex
     }
 
-    /// The block, counted anew where a killed change, another boot or a copy left it unknown.
-    private static func currentBlock(_ mutex: borrowing ShardMutex) throws(StoreError) -> ShardBlock
-    {
-        guard try mutex.file.isLinked() else { throw .replaced(mutex.store.path) }
-        let boot = try mutex.store.placeIfKnown()?.boot
-        let found = try mutex.file.read(mutex.shard)
-        if let found, found.changer == 0, found.boot == boot { return found }
+    private static func currentBlock(
+        _ mutex: borrowing ShardMutex, verifying: Bool
+    ) throws(StoreError) -> (ShardBlock, ShardCount?) {
+        let (store, shard) = (mutex.store, mutex.shard)
+        guard try mutex.file.isLinked() else { throw .replaced(store.path) }
+        let boot = try store.placeIfKnown()?.boot
+        let found = try mutex.file.read(shard)
+        if let found, found.changer == 0, found.boot == boot,
+            !verifying
+                || found.mark != .unknown && found.mark == store.directoryMark(of: shard)
+        {
+            return (found, nil)
+        }
         guard let boot else { return try counted(mutex, found) }
+        return try countAnew(mutex, highest: found?.highest ?? 0, boot)
+    }
+
+    /// The block of a shard that a killed change, another boot, a copy or somebody's hand left unknown.
+    ///
+    /// What cannot be counted for sure leaves the mark unknown, so that who needs the counts counts again.
+    private static func countAnew(
+        _ mutex: borrowing ShardMutex, highest: Store.Generation, _ boot: BootID
+    ) throws(StoreError) -> (ShardBlock, ShardCount?) {
+        let store = mutex.store
+        let count = try store.count(mutex.shard, removingDebris: mutex.file.isWritable)
         var block = ShardBlock()
-        block.highest = found?.highest ?? 0
+        block.highest = highest
         block.boot = boot
-        block.counts = try mutex.store.count(
-            mutex.shard, removingDebris: mutex.file.isWritable)
+        block.counts = count.counts
+        block.mark = count.isSound ? store.directoryMark(of: mutex.shard) : .unknown
         if mutex.file.isWritable { try mutex.write(block) }
-        return block
+        return (block, count)
     }
 
     /// A block for reading alone, where the boot is not known: whether the one that was found is of this boot
     /// cannot be told, and `begin` refuses to write one.
     private static func counted(
         _ mutex: borrowing ShardMutex, _ found: ShardBlock?
-    ) throws(StoreError) -> ShardBlock {
+    ) throws(StoreError) -> (ShardBlock, ShardCount?) {
+        let count = try mutex.store.count(mutex.shard, removingDebris: false)
         var block = ShardBlock()
         block.highest = found?.highest ?? 0
-        block.counts = try mutex.store.count(mutex.shard, removingDebris: false)
-        return block
+        block.counts = count.counts
+        return (block, count)
     }
 
     /// The directory of the shard, made if need be.
@@ -79,6 +109,18 @@ struct HeldShard: ~Copyable {
         }
         // Known already, unless this process cannot know it.
         _ = try store.place()
+        let mark = store.directoryMark(of: shard)
+        if block.mark != mark {
+            if block.mark == .absent {
+                // It has just been made, and this is quick; or somebody has put it there.
+                let (fresh, count) = try Self.countAnew(
+                    mutex, highest: block.highest, block.boot)
+                block = fresh
+                areCountsKnown = count?.isSound == true
+            } else {
+                areCountsKnown = false
+            }
+        }
         Store.beforeChange?()
         var marked = block
         marked.changer = Process.id
@@ -87,11 +129,15 @@ struct HeldShard: ~Copyable {
         block.highest = marked.highest
     }
 
+    /// Leaves it to who needs the counts to count anew.
+    mutating func doubtCounts() { areCountsKnown = false }
+
     /// Says what the change made of the counts.
     ///
     /// - Parameter name: of a key whose claim the change has ended: who waits for it is to look.
     mutating func commit(ending name: EntryName? = nil) {
         mutex.ended = name
+        block.mark = areCountsKnown ? store.directoryMark(of: shard) : .unknown
         // The change itself has happened. Where this fails the mark stays, and the next counts anew.
         try? mutex.write(block)
     }

@@ -60,6 +60,11 @@ final class ShardFile: Sendable {
         try attempt("use", path) { () throws(Errno) in try file.isLinked() }
     }
 
+    /// Whether it is that of several stores: of one and its copies by hard links.
+    func isShared() throws(StoreError) -> Bool {
+        try attempt("use", path) { () throws(Errno) in try file.status().links > 1 }
+    }
+
     func tryLock(_ shard: Int) throws(StoreError) -> Bool {
         try attempt("lock", path) { () throws(Errno) in
             try file.tryLock(isWritable ? .exclusive : .shared, at: Self.offset(shard))

@@ -32,6 +32,8 @@ final class OpenStore: Sendable {
         /// Whose files were removed; claims may still name them.
         var formerSessions: [SessionLock] = []
         var temporaries = 0
+        /// When counting is to look at the directories again.
+        var nextLookAtDirectories = BootTime(nanoseconds: 0)
         var board = KnownBoard()
         var lockTable: LockTable?
         #if Async

@@ -68,6 +68,9 @@ package final class Session: Sendable {
         }
     }
 
+    /// A pass over the whole store.
+    package func newPass() -> Pass { Pass(telling: configuration.onPassedOver) }
+
     private var newMarker: Marker {
         var marker = Marker()
         marker.isDurable = configuration.durability == .powerLoss

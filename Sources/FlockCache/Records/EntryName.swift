@@ -67,6 +67,16 @@ struct EntryName: Hashable, Sendable {
 
     /// The key of a name; nil for a name that no key has.
     static func decode(_ name: some Collection<UInt8>) -> [UInt8]? {
+        guard let key = unescape(name), !key.isEmpty, encode(key).elementsEqual(name) else {
+            return nil
+        }
+        return key
+    }
+
+    /// The bytes that a part of a name stands for; nil where it is no part of one.
+    ///
+    /// An escape that was cut off at the end stands for nothing.
+    static func unescape(_ name: some Collection<UInt8>) -> [UInt8]? {
         var key = [UInt8]()
         key.reserveCapacity(name.count)
         var rest = name.makeIterator()
@@ -75,12 +85,12 @@ struct EntryName: Hashable, Sendable {
                 key.append(byte)
                 continue
             }
-            guard let high = rest.next().flatMap(upperDigit),
-                let low = rest.next().flatMap(upperDigit)
-            else { return nil }
+            guard let first = rest.next() else { return key }
+            guard let high = upperDigit(first) else { return nil }
+            guard let second = rest.next() else { return key }
+            guard let low = upperDigit(second) else { return nil }
             key.append(high << 4 | low)
         }
-        guard !key.isEmpty, encode(key).elementsEqual(name) else { return nil }
         return key
     }
 

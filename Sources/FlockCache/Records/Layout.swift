@@ -67,6 +67,17 @@ enum Layout {
     static func damagedRecord(_ name: EntryName, at microseconds: Int64) -> FileName {
         FileName(name.encoded.prefix(200) + [UInt8(ascii: ".")] + Array(String(microseconds).utf8))
     }
+
+    /// The key of such a record, as much of it as its name has, and when it was set aside; nil for other names.
+    static func damagedKey(
+        of name: UnsafeBufferPointer<UInt8>
+    ) -> (key: Store.Key, time: Int64)? {
+        guard let dot = name.lastIndex(of: UInt8(ascii: ".")), dot > 0,
+            let time = decimal(name[(dot + 1)...]).flatMap(Int64.init(exactly:)),
+            let key = EntryName.unescape(name[..<dot])
+        else { return nil }
+        return (Store.Key(key), time)
+    }
 }
 
 /// The lower-case hexadecimal digits of a number.

@@ -137,8 +137,10 @@ struct LeaseTime: Equatable, Sendable {
     /// Microseconds from now until this moment of a boot, negative when it has passed.
     func timeLeft(ofThisBoot isOfThisBoot: Bool) -> Int64 {
         let now = Self.now.stamp
-        guard isOfThisBoot, stamp.boot != 0, now.boot != 0 else { return stamp.wall - now.wall }
-        return stamp.boot - now.boot
+        guard isOfThisBoot, stamp.boot != 0, now.boot != 0 else {
+            return clampedDifference(stamp.wall, now.wall)
+        }
+        return clampedDifference(stamp.boot, now.boot)
     }
 }
 

@@ -39,8 +39,7 @@ package struct ReadyFile: Sendable {
     }
 
     package func isOlder(than maxAge: Duration?) -> Bool {
-        guard let maxAge else { return false }
-        return age > maxAge
+        maxAge.map { ValueSection.isOld(finalized, than: $0) } ?? false
     }
 
     // MARK: Reading and checking
@@ -134,10 +133,18 @@ package struct ReadyFile: Sendable {
         return checksum.value
     }
 
+    struct Heads {
+        let claim: ClaimHead
+        let value: ValueSection
+
+        /// Of the record's file, as it was written.
+        var size: Int { claim.length + ValueSection.headLength + value.payloadLength }
+    }
+
     /// The two heads of a record, without looking at the payload; nil if they are not whole.
     static func readHeads(
         _ file: borrowing File, of name: EntryName
-    ) throws(Errno) -> (claim: ClaimHead, value: ValueSection)? {
+    ) throws(Errno) -> Heads? {
         try withUnsafeTemporaryAllocation(
             byteCount: ClaimSection.mostBytes + ValueSection.headLength, alignment: 8
         ) { (buffer) throws(Errno) in
@@ -147,7 +154,7 @@ package struct ReadyFile: Sendable {
                 let (value, _) = ValueSection.parse(bytes, behind: claim.length),
                 bytes[claim.name].elementsEqual(name.encoded)
             else { return nil }
-            return (claim, value)
+            return Heads(claim: claim, value: value)
         }
     }
 

@@ -6,7 +6,8 @@ internal import SystemCalls
 ///     0  u32  the process that is changing the shard, 0 when none is
 ///     4  u32  CRC-32C of the 60 other bytes
 ///     8  u64  highest generation ever given
-///    16  u64  PENDING   24  u64  READY   32  u64  temporary files   40  u64  bytes of READY records
+///    16  u64  PENDING   24  u64  READY   40  u64  bytes of READY records
+///    32  u32  temporary files   36  u32  the mark of the directory that was counted
 ///    48  16 bytes  boot id
 struct ShardBlock: Equatable, Sendable {
     /// Not 0 from before a change until after it.
@@ -16,11 +17,13 @@ struct ShardBlock: Equatable, Sendable {
     /// A recount never lowers it, so that generations rise for ever.
     var highest: Store.Generation = 0
     var counts = ShardCounts()
+    /// Of the directory as it was when the counts were its own.
+    var mark = DirectoryMark.unknown
     var boot = BootID.none
 
     static let byteCount = 64
     /// More than any disk holds, and the sum of all shards fits.
-    private static let mostCount: UInt64 = 1 << 54
+    static let mostCount: UInt64 = 1 << 54
 
     init() {}
 
@@ -35,12 +38,13 @@ struct ShardBlock: Equatable, Sendable {
         highest = word(8)
         // Nothing higher was written by this program; counting on from there would overflow, and no
         // reader takes a generation beyond.
-        let most = max(max(word(16), word(24)), max(word(32), word(40)))
+        let most = max(max(word(16), word(24)), word(40))
         guard highest <= ClaimSection.mostGeneration, most <= Self.mostCount else { return nil }
         counts.pending = Int(word(16))
         counts.ready = Int(word(24))
-        counts.temporaries = Int(word(32))
-        counts.bytes = Int(word(40))
+        counts.temporaries = Int(word(32) & 0xffff_ffff)
+        mark = DirectoryMark(number: UInt32(word(32) >> 32))
+        counts.add(bytes: Int(word(40)))
         boot = BootID(high: word(48), low: word(56))
     }
 
@@ -52,7 +56,7 @@ struct ShardBlock: Equatable, Sendable {
         store(highest, at: 8)
         store(UInt64(clamping: counts.pending), at: 16)
         store(UInt64(clamping: counts.ready), at: 24)
-        store(UInt64(clamping: counts.temporaries), at: 32)
+        store(UInt64(UInt32(clamping: counts.temporaries)) | UInt64(mark.number) << 32, at: 32)
         store(UInt64(clamping: counts.bytes), at: 40)
         store(boot.high, at: 48)
         store(boot.low, at: 56)
@@ -74,13 +78,50 @@ struct ShardCounts: Equatable, Sendable {
     var pending = 0
     var ready = 0
     var temporaries = 0
-    /// Sizes of the READY records' files.
-    var bytes = 0
+    /// Sizes of the READY records' files; the greatest number where the sum is beyond it.
+    ///
+    /// Sparse files may have any size.
+    private(set) var bytes = 0
+
+    init(pending: Int = 0, ready: Int = 0, temporaries: Int = 0, bytes: Int = 0) {
+        (self.pending, self.ready, self.temporaries) = (pending, ready, temporaries)
+        self.bytes = bytes
+    }
+
+    /// Whether the sum of the sizes is known to be right.
+    var isSumKnown: Bool { bytes >= 0 && UInt64(bytes) <= ShardBlock.mostCount }
+
+    mutating func add(bytes more: Int) { bytes = clampedSum(bytes, more) }
+    mutating func subtract(bytes less: Int) { bytes = clampedDifference(bytes, less) }
 
     mutating func add(_ other: ShardCounts) {
-        pending += other.pending
-        ready += other.ready
-        temporaries += other.temporaries
-        bytes += other.bytes
+        pending = clampedSum(pending, other.pending)
+        ready = clampedSum(ready, other.ready)
+        temporaries = clampedSum(temporaries, other.temporaries)
+        bytes = clampedSum(bytes, other.bytes)
+    }
+}
+
+/// What tells a shard's directory from the same with other names in it: whoever adds or removes a file beside
+/// this program changes it.
+///
+/// CRC-32C of the directory's inode and of the time at which it was last changed, which nobody can set. What
+/// comes and goes within one tick of the kernel's clock, 10 ms at most, may go unseen.
+struct DirectoryMark: Equatable, Sendable {
+    let number: UInt32
+
+    /// The counts are not known to be those of the directory.
+    static let unknown = DirectoryMark(number: 0)
+    /// There was no directory.
+    static let absent = DirectoryMark(number: 1)
+
+    init(number: UInt32) { self.number = number }
+
+    init(_ status: FileStatus) {
+        var checksum = Checksum()
+        withUnsafeBytes(
+            of: (status.inode.littleEndian, UInt64(bitPattern: status.changed).littleEndian)
+        ) { checksum.update($0) }
+        number = max(2, checksum.value)
     }
 }

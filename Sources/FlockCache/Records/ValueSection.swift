@@ -12,6 +12,17 @@ struct ValueSection: Equatable, Sendable {
 
     static let largestPayload = 1 << 30
 
+    /// Whether a value published at that time is older than a greatest age.
+    ///
+    /// One from the future was published while a clock was ahead: how old it is nobody knows, and it would be
+    /// fresh until that time has come and the age has passed. So it is older than any, but for a second (or the
+    /// age, if that is less) by which the clocks of two machines may differ, or one was set back a little.
+    static func isOld(_ finalized: Int64, than greatest: Duration) -> Bool {
+        let greatest = greatest.clampedMicroseconds
+        let age = clampedDifference(WallClock.microseconds, finalized)
+        return age > greatest || age < -min(max(0, greatest), 1_000_000)
+    }
+
     /// `finalized: ` 16 digits, `length: ` 10 digits, `value-check: ` 8 digits, and a line's end each.
     static let headLength = 11 + 16 + 1 + 8 + 10 + 1 + 13 + 8 + 1
 

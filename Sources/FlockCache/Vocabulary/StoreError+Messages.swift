@@ -13,11 +13,17 @@ extension StoreError {
 
     private static func meaning(of errno: Errno) -> (Code, advice: String?) {
         switch errno {
-        case .noPermission, .notPermitted:
+        case .noPermission:
             (
                 .permissionDenied,
                 "compare its owner, group and mode (ls -ld) with those of this process (id); where they "
                     + "allow it, a sandbox or a security module forbids it"
+            )
+        case .notPermitted:
+            (
+                .permissionDenied,
+                "it is immutable (lsattr tells), another user's, or a sandbox or a security module "
+                    + "forbids it"
             )
         case .readOnly: (.readOnly, "only reading works here")
         case .noSpace, .overQuota:

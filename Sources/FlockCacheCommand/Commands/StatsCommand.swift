@@ -10,7 +10,8 @@ extension Verb {
         name: "stats", summary: "Print how many entries there are.", operands: [],
         options: [.prometheus],
         detail: """
-            Three lines: pending N, ready N, bytes N (the sizes of the values' files).
+            Three lines: pending N, ready N, bytes N (the sizes of the values' files). With --json and
+            --prometheus also the damaged records that are kept, and whether all is exact.
             """,
         example: "flock-cache stats",
         run: runStats)
@@ -21,12 +22,14 @@ extension Verb {
         throw .usage("--json and --prometheus exclude each other")
     }
     let store = try invocation.openStore()
-    let counts = try failing { () throws(StoreError) in try store.counts() }
+    let pass = store.session.newPass()
+    let counts = try failing { () throws(StoreError) in try store.session.counts(pass) }
     var results = Results(invocation.environment)
     if invocation.has(.json) {
         let members: [JSON.Member] = [
             .init("pending", .number(counts.pending)), .init("ready", .number(counts.ready)),
-            .init("bytes", .number(counts.bytes)), .init("exact", .truth(counts.isExact)),
+            .init("bytes", .number(counts.bytes)), .init("damaged", .number(counts.damaged)),
+            .init("exact", .truth(counts.isExact)),
         ]
         try results.line(JSON.line(members))
     } else if invocation.has(.prometheus) {
@@ -36,10 +39,17 @@ extension Verb {
         try results.line("ready \(counts.ready)")
         try results.line("bytes \(counts.bytes)")
         if !counts.isExact {
-            Words(invocation).say("approximate: somebody is in the middle of a change")
+            Words(invocation).say(
+                "approximate: a process is in the middle of a change, or something cannot be read")
+        }
+        if counts.damaged > 0 {
+            Words(invocation).say(
+                "damaged records kept for inspection: \(counts.damaged); see flock-cache list "
+                    + "--damaged; reap --max-age removes them")
         }
     }
     try results.flush()
+    try failing { () throws(StoreError) in try pass.finish() }
     return .yes
 }
 
@@ -63,6 +73,9 @@ private func metrics(_ counts: Store.Counts, of store: [UInt8]) -> String {
         # HELP flock_cache_ready_bytes Sizes of the files of a store's values, heads included.
         # TYPE flock_cache_ready_bytes gauge
         flock_cache_ready_bytes{\(store)} \(counts.bytes)
+        # HELP flock_cache_damaged Damaged records of a store that are kept for inspection.
+        # TYPE flock_cache_damaged gauge
+        flock_cache_damaged{\(store)} \(counts.damaged)
         # HELP flock_cache_counts_exact Whether a store's counts are exact: 0 behind a change that is stuck.
         # TYPE flock_cache_counts_exact gauge
         flock_cache_counts_exact{\(store)} \(counts.isExact ? 1 : 0)

@@ -5,6 +5,8 @@ extension Option {
     fileprivate static let pendingToo = Option(name: "pending", help: "remove claims too")
     fileprivate static let onlyPending = Option(name: "pending", help: "claims only")
     fileprivate static let onlyReady = Option(name: "ready", help: "values only")
+    fileprivate static let onlyDamaged = Option(
+        name: "damaged", help: "damaged records that are kept for inspection")
     fileprivate static let prefix = Option(
         name: "prefix", value: .bytes, help: "only keys that begin with TEXT")
     fileprivate static let mode = Option(
@@ -15,7 +17,7 @@ extension Option {
         name: "assume-dead-after", value: .duration,
         help: "also claims of unknown holders older than D")
     fileprivate static let reapMaxAge = Option(
-        name: "max-age", value: .duration, help: "also values older than D")
+        name: "max-age", value: .duration, help: "also values and damaged records older than D")
     fileprivate static let maxEntries = Option(
         name: "max-entries", value: .count, help: "keep the N most recently used values")
     fileprivate static let maxBytes = Option(
@@ -46,11 +48,12 @@ extension Verb {
 
     static let list = Verb(
         name: "list", summary: "List the entries.", operands: [],
-        options: [.onlyPending, .onlyReady, .prefix, .nulEnded],
+        options: [.onlyPending, .onlyReady, .onlyDamaged, .prefix, .nulEnded],
         detail: """
             A line an entry: STATE KEY GENERATION AGE-SECONDS SIZE-OR-HOLDER, parted by tabs.
             STATE is pending or ready; keys are percent-encoded as on disk. A value that is being
-            computed anew stands there as both.
+            computed anew stands there as both. --damaged: what was set aside, STATE damaged, and no
+            entry; its key may be cut. What cannot be read is named, and the exit code tells.
             """,
         example: "flock-cache list --ready -0 | xargs -0 flock-cache remove --",
         run: runList)
@@ -60,7 +63,8 @@ extension Verb {
         options: [.assumeDeadAfter, .reapMaxAge, .maxEntries, .maxBytes, .dryRun],
         detail: """
             A line per removed entry: KEY REASON, parted by a tab; nothing when nothing was.
-            Reasons: dead-process dead-session rebooted expired torn too-old evicted.
+            Reasons: dead-process dead-session rebooted expired assumed-dead torn too-old evicted.
+            What cannot be removed is named, the rest done, and the exit code tells.
             Safe at any time, also twice at once: put it into a crontab.
             """,
         example: "flock-cache reap --max-age 30d --max-bytes 2G",
@@ -118,6 +122,7 @@ extension Verb {
 }
 
 @Sendable private func runList(_ invocation: Invocation) throws(Failure) -> ExitCode {
+    if invocation.has(.onlyDamaged) { return try runListDamaged(invocation) }
     let store = try invocation.openStore()
     let filter: Store.Filter =
         switch (invocation.has(.onlyPending), invocation.has(.onlyReady)) {
@@ -149,6 +154,29 @@ extension Verb {
         } else {
             try results.line(line(of: entry))
         }
+    }
+    try results.flush()
+    return .yes
+}
+
+private func runListDamaged(_ invocation: Invocation) throws(Failure) -> ExitCode {
+    guard !invocation.has(.onlyPending), !invocation.has(.onlyReady), !invocation.has(.nulEnded)
+    else { throw .usage("--damaged goes with neither --pending nor --ready nor -0") }
+    let store = try invocation.openStore()
+    let records = try failing { () throws(StoreError) in try store.session.damagedRecords() }
+    let prefix = invocation.raw(.prefix) ?? []
+    var results = Results(invocation.environment)
+    for (record, size, generation) in records where record.key.bytes.starts(with: prefix) {
+        let members: [JSON.Member] = [
+            .init("state", .text("damaged")), .init("key", .text(record.key.description)),
+            .init("generation", .generation(generation)), .init("age", .seconds(record.age)),
+            .init("size", .number(size)),
+        ]
+        let age = record.age.components.seconds
+        try results.line(
+            invocation.has(.json)
+                ? JSON.line(members)
+                : "damaged\t\(record.key)\t\(generation)\t\(age)\t\(size)")
     }
     try results.flush()
     return .yes
@@ -212,6 +240,7 @@ private func name(of reason: Store.Reaped.Reason) -> String {
     case .deadSession: "dead-session"
     case .rebooted: "rebooted"
     case .expired: "expired"
+    case .assumedDead: "assumed-dead"
     case .torn: "torn"
     case .tooOld: "too-old"
     case .evicted: "evicted"

@@ -25,13 +25,16 @@ extension Verb {
 
 @Sendable private func runWho(_ invocation: Invocation) throws(Failure) -> ExitCode {
     let store = try invocation.openStore()
+    let pass = store.session.newPass()
     while true {
         let holdings = try failing { () throws(StoreError) in
             invocation.operands.isEmpty
-                ? try store.session.holdings() : try store.session.holdings(of: invocation.key())
+                ? try store.session.holdings(pass)
+                : try store.session.holdings(of: invocation.key())
         }
         try show(holdings, invocation)
         guard invocation.has(.watch) else {
+            try failing { () throws(StoreError) in try pass.finish() }
             return holdings.isEmpty && !invocation.operands.isEmpty ? .no : .yes
         }
         sleep(nanoseconds: 1_000_000_000)
