@@ -128,6 +128,8 @@ private struct Computation {
             giveUp()
             if let signal = finished.endingSignal { return interrupted(by: signal) }
             finished.output.passOnRest()
+            // What could not be kept would not have been published anyway.
+            if let failure = finished.output.failure { throw Failure(failure) }
             throw Failure(.ownFailure, incomplete(writers))
         case .interrupted(let signal):
             value.discard()
