@@ -146,14 +146,16 @@ struct CallingProgram {
         do throws(Errno) {
             return try body()
         } catch {
-            throw shortage(error)
+            throw unread(error)
         }
     }
 
-    /// Who called may well be told, but not with what this process has left.
-    private static func shortage(_ error: Errno) -> Failure {
+    /// That the processes could not be read says nothing of them; no owner that is named would help.
+    private static func unread(_ error: Errno) -> Failure {
         let advice = error == .tooManyFiles ? "; " + StoreError.descriptorAdvice : ""
-        return Failure(.system, "cannot tell whose claim it is: \(error.message)\(advice)")
+        return Failure(
+            error.isShortage ? .system : .inputOutput,
+            "cannot tell whose claim it is: reading /proc: \(error.message)\(advice)")
     }
 
     private static func isShell(_ status: ProcessStatus) throws(Failure) -> Bool {
@@ -182,7 +184,7 @@ struct CallingProgram {
         do throws(Errno) {
             return try ProcessIdentity(of: process)
         } catch {
-            if error.isShortage { throw shortage(error) }
+            if error.isShortage { throw unread(error) }
             throw unknown("pid \(process): \(error.message)")
         }
     }

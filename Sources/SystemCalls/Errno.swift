@@ -33,6 +33,11 @@ package struct Errno: Error, Hashable, Sendable {
     package static let wouldBlock = Errno(code: EAGAIN)
     package static let inputOutput = Errno(code: EIO)
 
+    /// Whether there is nothing of that name, or no longer.
+    var meansNothingThere: Bool {
+        self == .noEntry || self == .notADirectory || self == .noSuchProcess
+    }
+
     /// Whether the system, or this process by its limits, is out of descriptors, memory or locks: what was asked
     /// for may be there all the same.
     package var isShortage: Bool {

@@ -13,13 +13,13 @@ struct Place: Equatable, Sendable {
     /// A process stays where it is; only a child that is forked may find itself in other
     /// namespaces.
     ///
-    /// - Throws: a shortage of descriptors.
+    /// - Throws: any other reason for which it cannot be told, such as a shortage of descriptors.
     static func current() throws(Errno) -> Place? {
         if atStart.epoch == ForkEpoch.current, let place = atStart.place { return place }
         return try find()
     }
 
-    // What a shortage prevented is tried again by whoever asks next.
+    // What failed is tried again by whoever asks next.
     private static let atStart = (epoch: ForkEpoch.current, place: (try? find()) ?? nil)
 
     private static func find() throws(Errno) -> Place? {
@@ -27,10 +27,10 @@ struct Place: Equatable, Sendable {
             let text = try Process.contentsIfThere(
                 of: "/proc/sys/kernel/random/boot_id", upTo: 64),
             let boot = BootID(text.prefix(36)),
-            let processNamespace = Process.namespace("/proc/self/ns/pid")
+            let processNamespace = try Process.namespaceIfThere("/proc/self/ns/pid")
         else { return nil }
         // Kernels before 5.6 have no time namespaces: everybody is in one.
-        let timeNamespace = Process.namespace("/proc/self/ns/time") ?? 0
+        let timeNamespace = try Process.namespaceIfThere("/proc/self/ns/time") ?? 0
         return Place(boot: boot, processNamespace: processNamespace, timeNamespace: timeNamespace)
     }
 }

@@ -99,9 +99,21 @@ package struct ProcessStatus: Sendable {
         self = status
     }
 
-    /// The same; a shortage, in which it cannot be read, is thrown.
+    /// The same; what says nothing of the process, such as a shortage of descriptors, is thrown.
     package static func find(_ process: Int32) throws(Errno) -> ProcessStatus? {
-        try Process.contentsIfThere(of: procFile("stat", of: process)).flatMap { ProcessStatus($0) }
+        try contents("stat", of: process).flatMap { ProcessStatus($0) }
+    }
+
+    private static func contents(
+        _ name: StaticString, of process: Int32
+    ) throws(Errno) -> [UInt8]? {
+        do throws(Errno) {
+            return try Process.contentsIfThere(of: procFile(name, of: process))
+        } catch {
+            // Another user's, and hidden.
+            if error == .noPermission || error == .notPermitted { return nil }
+            throw error
+        }
     }
 
     /// Field 1 is the number, 2 the name in parentheses (which it may itself contain), 4 the parent,
@@ -133,7 +145,7 @@ package struct ProcessStatus: Sendable {
 
     /// The arguments it was started with, each ended by NUL; the first 4096 bytes of them.
     package static func commandLine(of process: Int32) throws(Errno) -> [UInt8]? {
-        try Process.contentsIfThere(of: procFile("cmdline", of: process))
+        try contents("cmdline", of: process)
     }
 }
 

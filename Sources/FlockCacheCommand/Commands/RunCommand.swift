@@ -11,7 +11,7 @@ extension Option {
 extension Option {
     fileprivate static let outputWait = Option(
         name: "output-wait", value: .wait,
-        help: "wait at most D after COMMAND for its output's end (10s)")
+        help: "wait D for the end of COMMAND's output (10s)")
 }
 
 extension Verb {
@@ -24,9 +24,9 @@ extension Verb {
             is the value and is passed on as it comes; the others wait and get it. Exit 0 with it.
             COMMAND fails: its output and exit code are passed on, nothing is published, and one of
             those who wait runs its own. If this process is killed COMMAND is killed too.
-            The value is complete when every process that can write to COMMAND's output has closed
-            it, as in $(...). If one still holds it 10 s after COMMAND's end (--output-wait), nothing
-            is published, and run exits with 125 and names that process.
+            The value is complete when every process that can write to COMMAND's output
+            has closed it, as in $(...). If one still holds it 10 s after COMMAND's end
+            (--output-wait), nothing is published, and run exits with 125 and names it.
             Exit 124 when the wait for others ended (after 300 s, what FLOCK_CACHE_WAIT says, or -w),
             75 with -n, 126 and 127 when COMMAND cannot be run, 125 for failures of its own.
             """,
@@ -128,6 +128,8 @@ private struct Computation {
             giveUp()
             if let signal = finished.endingSignal { return interrupted(by: signal) }
             finished.output.passOnRest()
+            // What could not be kept would not have been published anyway.
+            if let failure = finished.output.failure { throw Failure(failure) }
             throw Failure(.ownFailure, incomplete(writers))
         case .interrupted(let signal):
             value.discard()
