@@ -42,8 +42,9 @@ extension Verb {
             Words(invocation).say(
                 "approximate: a process is in the middle of a change, or something cannot be read")
         }
-        if counts.damaged > 0 {
-            Words(invocation).say(
+        let words = Words(invocation)
+        if counts.damaged > 0 && words.isVerbose {
+            words.say(
                 "damaged records kept for inspection: \(counts.damaged); see flock-cache list "
                     + "--damaged; reap --max-age removes them")
         }
