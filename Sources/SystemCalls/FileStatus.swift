@@ -26,5 +26,6 @@ package struct FileStatus: Sendable {
         links = status.links
     }
 
+    package var isDirectory: Bool { mode & UInt32(S_IFMT) == UInt32(S_IFDIR) }
     package var isRegular: Bool { mode & UInt32(S_IFMT) == UInt32(S_IFREG) }
 }

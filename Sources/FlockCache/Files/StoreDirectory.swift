@@ -70,10 +70,12 @@ extension OpenStore {
     }
 
     /// Reads the marker, or makes it in an empty directory; nil when there is none to be made.
+    ///
+    /// A marker that a power cut has torn is written anew on the way; see `mendMarker`.
     static func readMarker(
         _ root: Directory, _ path: String, making new: Marker?
     ) throws(StoreError) -> Marker? {
-        if let marker = try readMarkerFile(root, path) { return marker }
+        if let marker = try marker(root, path, making: new) { return marker }
         let isEmpty = try attempt("open the store", path) { () throws(Errno) in
             var isEmpty = true
             try root.forEachName { name in
@@ -83,54 +85,83 @@ extension OpenStore {
             return isEmpty
         }
         // What was found may be the store that somebody has made since the first look.
-        if let marker = try readMarkerFile(root, path) { return marker }
+        if let marker = try marker(root, path, making: new) { return marker }
         guard isEmpty else {
             throw .notAStore(path, "the directory is not empty and has no file flock-cache")
         }
         guard let new else { return nil }
-        try attempt("make the store", path) { () throws(Errno) in try writeMarker(new, root) }
-        return try readMarkerFile(root, path)
+        try attempt("make the store", path) { () throws(Errno) in
+            try writeMarker(new, root, replacing: false)
+        }
+        return try marker(root, path, making: new)
     }
 
-    private static func readMarkerFile(
-        _ root: Directory, _ path: String
+    private static func marker(
+        _ root: Directory, _ path: String, making new: Marker?
     ) throws(StoreError) -> Marker? {
+        switch try readMarkerFile(root, path) {
+        case .none: nil
+        case .whole(let marker): marker
+        case .torn: try mendMarker(root, path, making: new)
+        }
+    }
+
+    /// What stands in the marker's place.
+    enum MarkerFile { case none, whole(Marker), torn }
+
+    static func readMarkerFile(_ root: Directory, _ path: String) throws(StoreError) -> MarkerFile {
         let text: [UInt8]
         do throws(Errno) {
             let file = try root.open(Layout.marker, .read)
-            text = try file.contentsOnce(upTo: 4096)
+            guard try file.status().isRegular else { throw Errno.notADirectory }
+            text = try file.contentsOnce(upTo: Marker.mostBytes + 1)
         } catch {
-            if error == .noEntry { return nil }
+            if error == .noEntry { return .none }
             throw StoreError(error, "open the store", path: path)
         }
         switch Marker.read(text) {
-        case .marker(let marker): return marker
+        case .marker(let marker): return .whole(marker)
         case .newer(let version): throw .newerFormat(path, version)
+        case .torn: return .torn
         case .notAMarker: throw .notAStore(path, "its file flock-cache is not of this program")
         }
     }
 
-    /// Makes the marker under a private name and links it: it is seen whole or not at all, and of two
-    /// makers one wins.
-    private static func writeMarker(_ marker: Marker, _ root: Directory) throws(Errno) {
+    /// Makes the marker under a private name and gives it its own: it is seen whole or not at all.
+    ///
+    /// By a link, which of two makers one wins; or by a rename over a torn marker, for who has that one's
+    /// lock. In every store the file is on the device before it has the name, and the name before this
+    /// returns: without the first a power cut left an empty marker, and with it a store that was refused
+    /// for ever. Killed before the name, this leaves a private file, which `reap` removes; killed after it,
+    /// a store.
+    static func writeMarker(_ marker: Marker, _ root: Directory, replacing: Bool) throws(Errno) {
         if marker.isShared { try root.changeMode(to: marker.directoryMode) }
         let name = FileName(Layout.markerPrefix + hexadecimal(try randomBits(), digits: 16))
         let file = try root.open(name, .createNew(mode: marker.fileMode))
         do throws(Errno) {
             if marker.isShared { try file.changeMode(to: marker.fileMode) }
             try file.write(marker.text)
-            if marker.isDurable { try file.sync() }
-            do throws(Errno) {
-                try root.link(name, as: Layout.marker)
-            } catch {
-                if error != .exists { throw error }
+            try file.sync()
+            if replacing {
+                try root.rename(name, to: Layout.marker)
+            } else {
+                do throws(Errno) {
+                    try root.link(name, as: Layout.marker)
+                } catch {
+                    if error != .exists { throw error }
+                }
             }
-            if marker.isDurable { try root.sync() }
+            do throws(Errno) {
+                try root.sync()
+            } catch {
+                // Some file systems cannot synchronise a directory; only a durable store has promised it.
+                if error != .invalid || marker.isDurable { throw error }
+            }
         } catch {
             _ = try? root.unlink(name)
             throw error
         }
-        try root.unlink(name)
+        if !replacing { try root.unlink(name) }
     }
 
     /// Whoever can rename or replace the store's directories can make us write elsewhere.

@@ -30,6 +30,9 @@ struct HeldShard: ~Copyable {
         let boot = try mutex.store.place().boot
         let found = try mutex.file.read(mutex.shard)
         if let found, found.changer == 0, found.boot == boot { return found }
+        if found?.boot != boot, mutex.store.isLocal, mutex.file.isWritable {
+            try mutex.store.mendTornLeases(mutex.shard)
+        }
         var block = ShardBlock()
         block.highest = found?.highest ?? 0
         block.boot = boot

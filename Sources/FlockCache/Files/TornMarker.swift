@@ -1,0 +1,105 @@
+internal import SystemCalls
+
+// A marker that a power cut has left empty or torn, as earlier versions could, which did not synchronise
+// it, and as a device can that says "written" too early.
+
+extension OpenStore {
+    /// Writes a torn marker anew, and returns the store's settings.
+    ///
+    /// Promises: a directory with anything that is not a store's own is refused and not touched; of rivals one
+    /// writes, under a lock on the torn file, and all others read what it wrote; whoever has a whole marker
+    /// before him never sees it replaced. Killed at any call this leaves the torn marker or the whole one, and
+    /// at most a private file. Behind a rival that is stopped whoever is to write waits ten seconds and is told;
+    /// whoever reads does not wait.
+    ///
+    /// The lost settings: the permissions are those that the directory of the locks has, which never give more
+    /// than the marker did; where there is none there is nothing to be given, and the opener's count. Durable
+    /// is what the opener asks for: the marker of a durable store has always been synchronised, so that a torn
+    /// one was of a store that was not.
+    ///
+    /// Where it cannot be written (no permission, read-only, full) the settings found are used as they are, so
+    /// that reading and what needs no room go on.
+    static func mendMarker(
+        _ root: Directory, _ path: String, making new: Marker?
+    ) throws(StoreError) -> Marker? {
+        let isOurs = try attempt("open the store", path) { () throws(Errno) in
+            try hasOnlyOwnNames(root)
+        }
+        guard isOurs else {
+            throw .notAStore(
+                path, "its file flock-cache is torn, and there is more than a store's own files")
+        }
+        let kept = try attempt("open the store", path) { () throws(Errno) in try keptMode(root) }
+        let found = Marker(mode: kept ?? Marker().mode, isDurable: false)
+        try checkOwner(root, path, found)
+        do throws(Errno) {
+            let torn = try root.openLockFile(Layout.marker, .readWrite)
+            let deadline = BootTime.now.advanced(by: new == nil ? .zero : ShardMutex.patience)
+            guard try lock(torn, until: deadline) else {
+                if new == nil { return found }
+                throw Errno.wouldBlock
+            }
+            // Only who has the lock replaces it. The name decides, not the number of links: a copied
+            // store may have a hard link to the same file.
+            if try isNamed(torn, root) {
+                var whole = found
+                if let new { whole = Marker(mode: kept ?? new.mode, isDurable: new.isDurable) }
+                try writeMarker(whole, root, replacing: true)
+            }
+        } catch {
+            switch error {
+            case .noEntry: return nil
+            case .readOnly, .noPermission, .notPermitted, .noSpace, .overQuota: return found
+            case .wouldBlock: throw .stuck(path, behind: nil, after: ShardMutex.patience)
+            default: throw StoreError(error, "write the torn marker anew of", path: path)
+            }
+        }
+        guard case .whole(let marker) = try readMarkerFile(root, path) else { return nil }
+        return marker
+    }
+
+    /// Takes the lock on a torn marker by trying; false when the time is over.
+    private static func lock(
+        _ torn: borrowing LockFile, until deadline: BootTime
+    ) throws(Errno) -> Bool {
+        while try !torn.tryLock(.exclusive, at: 0) {
+            if BootTime.now >= deadline { return false }
+            sleep(nanoseconds: 1_000_000)
+        }
+        return true
+    }
+
+    /// Whether a file is the one that has the marker's name.
+    private static func isNamed(
+        _ file: borrowing LockFile, _ root: Directory
+    ) throws(Errno) -> Bool {
+        let (mine, named) = (try file.status(), try root.status(of: Layout.marker))
+        return named?.device == mine.device && named?.inode == mine.inode
+    }
+
+    /// Whether all names in a directory are of a store, and of the kinds that a store has.
+    private static func hasOnlyOwnNames(_ root: Directory) throws(Errno) -> Bool {
+        var hasOnlyOwn = true
+        try root.forEachName { (name) throws(Errno) in
+            let name = FileName(name)
+            // Gone since it was read: it belongs to whoever removed it.
+            guard let status = try root.status(of: name) else { return true }
+            hasOnlyOwn =
+                switch name {
+                case Layout.marker, Layout.board: status.isRegular
+                case Layout.entries, Layout.locks, Layout.leases, Layout.damaged: status.isDirectory
+                default: name.bytes.starts(with: Layout.markerPrefix) && status.isRegular
+                }
+            return hasOnlyOwn
+        }
+        return hasOnlyOwn
+    }
+
+    /// The permissions that a store's directories were made with; nil where it has none yet.
+    private static func keptMode(_ root: Directory) throws(Errno) -> UInt32? {
+        guard let status = try root.status(of: Layout.locks) else { return nil }
+        // The set-group-ID bit alone proves nothing: directories inherit it.
+        let mode = status.mode & 0o770
+        return status.mode & 0o2000 != 0 && Marker.isAcceptable(mode: mode) ? mode : 0o700
+    }
+}
