@@ -75,7 +75,11 @@ extension OpenStore {
     static func readMarker(
         _ root: Directory, _ path: String, making new: Marker?
     ) throws(StoreError) -> Marker? {
-        if let marker = try marker(root, path, making: new) { return marker }
+        switch try usableMarker(root, path, making: new) {
+        case .whole(let marker): return marker
+        case .torn: return nil
+        case .none: break
+        }
         let isEmpty = try attempt("open the store", path) { () throws(Errno) in
             var isEmpty = true
             try root.forEachName { name in
@@ -85,7 +89,7 @@ extension OpenStore {
             return isEmpty
         }
         // What was found may be the store that somebody has made since the first look.
-        if let marker = try marker(root, path, making: new) { return marker }
+        if case .whole(let marker) = try usableMarker(root, path, making: new) { return marker }
         guard isEmpty else {
             throw .notAStore(path, "the directory is not empty and has no file flock-cache")
         }
@@ -93,17 +97,18 @@ extension OpenStore {
         try attempt("make the store", path) { () throws(Errno) in
             try writeMarker(new, root, replacing: false)
         }
-        return try marker(root, path, making: new)
+        guard case .whole(let marker) = try usableMarker(root, path, making: new) else {
+            return nil
+        }
+        return marker
     }
 
-    private static func marker(
+    private static func usableMarker(
         _ root: Directory, _ path: String, making new: Marker?
-    ) throws(StoreError) -> Marker? {
-        switch try readMarkerFile(root, path) {
-        case .none: nil
-        case .whole(let marker): marker
-        case .torn: try mendMarker(root, path, making: new)
-        }
+    ) throws(StoreError) -> MarkerFile {
+        let found = try readMarkerFile(root, path)
+        if case .torn = found { return try mendMarker(root, path, making: new) }
+        return found
     }
 
     /// What stands in the marker's place.

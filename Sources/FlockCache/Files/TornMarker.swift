@@ -4,7 +4,7 @@ internal import SystemCalls
 // it, and as a device can that says "written" too early.
 
 extension OpenStore {
-    /// Writes a torn marker anew, and returns the store's settings.
+    /// Writes a torn marker anew, and returns what counts from now on; torn where there is no store yet.
     ///
     /// Promises: a directory with anything that is not a store's own is refused and not touched; of rivals one
     /// writes, under a lock on the torn file, and all others read what it wrote; whoever has a whole marker
@@ -13,15 +13,15 @@ extension OpenStore {
     /// whoever reads does not wait.
     ///
     /// The lost settings: the permissions are those that the directory of the locks has, which never give more
-    /// than the marker did; where there is none there is nothing to be given, and the opener's count. Durable
-    /// is what the opener asks for: the marker of a durable store has always been synchronised, so that a torn
-    /// one was of a store that was not.
+    /// than the marker did, and the store is not durable: the marker of a durable one has always been
+    /// synchronised, so that a torn one was of a store that was not. Where there is no more than the marker,
+    /// the store is made as asked for, and who only reads finds none.
     ///
     /// Where it cannot be written (no permission, read-only, full) the settings found are used as they are, so
     /// that reading and what needs no room go on.
     static func mendMarker(
         _ root: Directory, _ path: String, making new: Marker?
-    ) throws(StoreError) -> Marker? {
+    ) throws(StoreError) -> MarkerFile {
         let isOurs = try attempt("open the store", path) { () throws(Errno) in
             try hasOnlyOwnNames(root)
         }
@@ -29,33 +29,33 @@ extension OpenStore {
             throw .notAStore(
                 path, "its file flock-cache is torn, and there is more than a store's own files")
         }
-        let kept = try attempt("open the store", path) { () throws(Errno) in try keptMode(root) }
-        let found = Marker(mode: kept ?? Marker().mode, isDurable: false)
+        let kept = try attempt("open the store", path) { () throws(Errno) in
+            try keptSettings(root)
+        }
+        guard let found = kept ?? new else { return .torn }
         try checkOwner(root, path, found)
         do throws(Errno) {
             let torn = try root.openLockFile(Layout.marker, .readWrite)
             let deadline = BootTime.now.advanced(by: new == nil ? .zero : ShardMutex.patience)
             guard try lock(torn, until: deadline) else {
-                if new == nil { return found }
+                if new == nil { return .whole(found) }
                 throw Errno.wouldBlock
             }
             // Only who has the lock replaces it. The name decides, not the number of links: a copied
             // store may have a hard link to the same file.
             if try isNamed(torn, root) {
-                var whole = found
-                if let new { whole = Marker(mode: kept ?? new.mode, isDurable: new.isDurable) }
-                try writeMarker(whole, root, replacing: true)
+                try writeMarker(found, root, replacing: true)
             }
         } catch {
             switch error {
-            case .noEntry: return nil
-            case .readOnly, .noPermission, .notPermitted, .noSpace, .overQuota: return found
+            case .noEntry: return .none
+            case .readOnly, .noPermission, .notPermitted, .noSpace, .overQuota:
+                return .whole(found)
             case .wouldBlock: throw .stuck(path, behind: nil, after: ShardMutex.patience)
             default: throw StoreError(error, "write the torn marker anew of", path: path)
             }
         }
-        guard case .whole(let marker) = try readMarkerFile(root, path) else { return nil }
-        return marker
+        return try readMarkerFile(root, path)
     }
 
     /// Takes the lock on a torn marker by trying; false when the time is over.
@@ -95,11 +95,15 @@ extension OpenStore {
         return hasOnlyOwn
     }
 
-    /// The permissions that a store's directories were made with; nil where it has none yet.
-    private static func keptMode(_ root: Directory) throws(Errno) -> UInt32? {
-        guard let status = try root.status(of: Layout.locks) else { return nil }
+    /// The settings of a store as its directories tell them; nil where it has none yet.
+    private static func keptSettings(_ root: Directory) throws(Errno) -> Marker? {
+        var status = try root.status(of: Layout.locks)
+        // Nobody makes new locks; what can be done without works.
+        if status == nil { status = try root.status(of: Layout.entries) }
+        guard let status else { return nil }
         // The set-group-ID bit alone proves nothing: directories inherit it.
         let mode = status.mode & 0o770
-        return status.mode & 0o2000 != 0 && Marker.isAcceptable(mode: mode) ? mode : 0o700
+        let isShared = status.mode & 0o2000 != 0 && Marker.isAcceptable(mode: mode)
+        return Marker(mode: isShared ? mode : 0o700, isDurable: false)
     }
 }
