@@ -41,9 +41,12 @@ extension OpenStore {
                 if new == nil { return .whole(found) }
                 throw Errno.wouldBlock
             }
-            // Only who has the lock replaces it. The name decides, not the number of links: a copied
-            // store may have a hard link to the same file.
-            if try isNamed(torn, root) {
+            // Only who has the lock on the torn file replaces it, and a rival may have before this one
+            // opened it, or after. The name decides, not the number of links: a copied store may have a
+            // hard link to the same file.
+            let text = try torn.contents(upTo: Marker.mostBytes + 1)
+            let isNamed = try isNamed(torn, root)
+            if isNamed && Marker.read(text) == .torn {
                 try writeMarker(found, root, replacing: true)
             }
         } catch {
