@@ -1,3 +1,4 @@
+import Glibc
 import TestSupport
 import Testing
 
@@ -80,6 +81,40 @@ import Testing
             for outcome in outcomes where outcome.code == 73 {
                 #expect(outcome.error.contains("other settings"), "\(outcome)")
             }
+        }
+    }
+
+    /// A marker that a power cut has torn is written by one, and all others find what it wrote.
+    @Test func ofRivalsThatFindATornMarkerOneWritesItAnew() {
+        for round in 0..<(wantsLongTests ? 50 : 8) {
+            let stage = Stage()
+            // With other directories, and with the marker alone.
+            if round % 2 == 0 {
+                stage.publish("k", "v")
+            } else {
+                mkdir(stage.store, 0o700)
+            }
+            write([], to: stage.store + "/flock-cache")
+            let lines = ["init", "init --durable", "get k", "claim k", "list", "stats"]
+            let commands = (0..<36).map { lines[$0 % (round % 4 < 2 ? 2 : lines.count)] }
+            let outcomes = atOnce(stage, commands)
+            let text = String(
+                decoding: contents(of: stage.store + "/flock-cache") ?? [], as: UTF8.self)
+            let isDurable = text.hasSuffix("durable: yes\n")
+            #expect(
+                text.hasPrefix("flock-cache 1\nmode: 0700\ndurable: "), "round \(round): \(text)")
+            for (command, outcome) in zip(commands, outcomes) {
+                let allowed: [Int32] =
+                    switch command {
+                    case "init": [isDurable ? 73 : 0]
+                    case "init --durable": [isDurable ? 0 : 73]
+                    case "get k": round % 2 == 0 ? [0] : [1, 75]
+                    case "claim k": round % 2 == 0 ? [1] : [0, 75]
+                    default: [0]
+                    }
+                #expect(allowed.contains(outcome.code), "round \(round), \(command): \(outcome)")
+            }
+            #expect(leftovers(in: stage.store).filter { $0.hasPrefix(".flock-cache-") }.isEmpty)
         }
     }
 }

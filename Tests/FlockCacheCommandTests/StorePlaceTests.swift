@@ -104,10 +104,11 @@ import Testing
         }
     }
 
+    // One that is torn is another matter: see `TornMarkerTests`.
     @Test(arguments: [
-        "", "flock-cache", "flock-cache 0\n", "flock-cache 1", "flock-cache -1\n",
-        "flock-cache x\n",
-        "flock-cache 1\nmode: 0777\n", "flock-cache 1\nmode 0700\n", "\0\0\0\0",
+        "flock-cache 0\n", "flock-cache -1\n", "flock-cache x\n", "flock-cache 2",
+        "flock-cache 1\nmode: 0777\n", "flock-cache 1\nmode 0700\n", "\n", "\0flock-cache 1\n",
+        "flock-cache 1\nmode: 07x", String(repeating: "\0", count: 5000),
     ])
     func aDamagedMarkerIsNoMarker(text: String) {
         let stage = Stage()

@@ -207,6 +207,59 @@ import Testing
         try lease.release()
     }
 
+    /// The first cell has no other beside it.
+    ///
+    /// Torn, it is of an earlier boot where nobody has changed the shard
+    /// in this one, and blanked; found later it is nobody's doing.
+    @Test(arguments: [0, 1, 100, 250])
+    func aTornFirstCellIsNobodysAfterARestart(length: Int) throws {
+        let store = try Store(at: path)
+        let lease = KeptLease(try store.acquireLease("key", timeToLive: .seconds(3600)))
+        let slots = try #require(try store.lease("slots", .seconds(3600), slots: 3))
+        let opened = try store.session.forWriting()
+        let paths = (
+            opened.leasePath(try EntryName("key")), opened.leasePath(try EntryName("slots"))
+        )
+        let whole = try #require(contents(of: paths.0))
+        let torn = whole[..<length] + [UInt8](repeating: 1, count: 512 - length)
+        write(torn, to: paths.0)
+        // Of the slots one is torn, and the other whole.
+        write(torn + [UInt8](repeating: 0, count: 512) + whole, to: paths.1)
+        #expect(storeError { _ = try store.tryLease("key") }?.code == .inputOutput)
+        #expect(contents(of: paths.0) == Array(torn))
+        for key in ["key", "slots"] as [Store.Key] {
+            var held = try HeldShard(opened, try EntryName(key).shard)
+            held.block.boot = BootID(high: 1, low: 2)
+            held.commit()
+        }
+        let next = try #require(try Store(at: path).tryLease("key"))
+        #expect(next.generation > lease.generation)
+        // The whole slot, of this very boot, is held still, and the two others are free.
+        let more = try [0, 1, 2].map { _ in try store.lease("slots", .seconds(3600), slots: 3) }
+        #expect(more.map { $0?.slot } == [0, 2, nil] && slots.slot == 0)
+        #expect(storeError { try lease.renew() }?.code == .leaseLost)
+    }
+
+    /// What was killed or cut before a sighting was written is written over.
+    @Test func anEmptySightingIsWrittenOver() throws {
+        let variables = ["FLOCK_CACHE_FILE_SYSTEM": "26985"]
+        let peer = PeerProcess(path, environment: variables)
+        #expect(peer.ask("lease 400 0 key").hasPrefix("granted "))
+        try replaceLease(of: "key", in: path) { cell in
+            cell.place = Place(
+                boot: BootID(high: 1, low: 2), processNamespace: 1, timeNamespace: 1)
+            cell.deadline = LeaseTime(Stamp(wall: 1, boot: 1))
+        }
+        #expect(PeerProcess(path, environment: variables).ask("lease 400 0 key") == "busy")
+        let shard = path + "/leases/" + names(in: path + "/leases")[0]
+        let sighting = try #require(names(in: shard).first { $0.hasPrefix(".seen-") })
+        write([], to: shard + "/" + sighting)
+        let watcher = PeerProcess(path, environment: variables)
+        #expect(watcher.ask("lease 400 0 key") == "busy")
+        #expect(size(of: shard + "/" + sighting) == 256)
+        #expect(watcher.ask("lease 400 30000 key").hasPrefix("granted "))
+    }
+
     @Test func cellsAreReadAsTheyAreWritten() throws {
         let request = LeaseRequest(
             timeToLive: .seconds(5),

@@ -24,7 +24,7 @@ import TestSupport
     }
 
     private static func place(_ random: inout Seeded) throws -> Place {
-        if Bool.random(using: &random) { return try #require(Place.current()) }
+        if Bool.random(using: &random) { return try #require(try Place.current()) }
         return Place(
             boot: BootID(high: number(&random), low: number(&random)),
             processNamespace: number(&random), timeNamespace: number(&random))
@@ -111,7 +111,7 @@ import TestSupport
         defer { close(file) }
         for shard in 0..<Layout.shardCount {
             var block = ShardBlock()
-            block.boot = try #require(Place.current()).boot
+            block.boot = try #require(try Place.current()).boot
             block.highest = number(&random)
             block.mark = DirectoryMark(number: UInt32(truncatingIfNeeded: number(&random)))
             block.changer = Int32(truncatingIfNeeded: number(&random))

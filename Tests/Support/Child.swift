@@ -184,6 +184,7 @@ package struct Outcome: Sendable, CustomStringConvertible {
 }
 
 /// Runs a program to its end.
+@discardableResult
 package func run(
     _ path: String, _ arguments: [String], environment: [String: String] = [:],
     input: String? = nil

@@ -24,7 +24,7 @@ SOURCES = "Sources/FlockCache"
 
 Mutant = namedtuple("Mutant", "name file old new attacks")
 
-# An attack is a script and the scenarios it is to run.
+# An attack is a script, the scenarios it is to run, and its other options.
 MUTANTS = [
     Mutant(
         "the shard's mutex is tried but not waited for", "Mutexes/ShardMutex.swift",
@@ -106,6 +106,16 @@ MUTANTS = [
         "guard isDurable else { return }",
         "guard isDurable && key.bytes.isEmpty else { return }",
         ["power.py ^finalize$"]),
+    Mutant(
+        "the marker is not synchronised before it has its name", "Files/StoreDirectory.swift",
+        "try file.sync()",
+        "_ = file.number",
+        ["power.py ^history-plain$ --quick"]),
+    Mutant(
+        "a lease is not synchronised before it is acknowledged", "Leases/LeaseFile.swift",
+        "if durably { try file.sync() }",
+        "",
+        ["power.py ^history-durable$ --quick"]),
 ]
 
 
@@ -121,10 +131,10 @@ def build(tree, scratch):
 
 def run_attack(rig, attack, command):
     """Whether an attack went well; None when it could not be carried out."""
-    script, scenarios = attack.split()
+    script, scenarios, *options = attack.split()
     done = subprocess.run(
         [sys.executable, os.path.join(HERE, script), command, "--only", scenarios, "--seed",
-         str(rig.options.seed), "--jobs", str(rig.options.jobs)],
+         str(rig.options.seed), "--jobs", str(rig.options.jobs), *options],
         capture_output=True, text=True, check=False)
     counted = re.search(r"^(\d+) passed, (\d+) failed$", done.stdout, re.MULTILINE)
     if not counted:

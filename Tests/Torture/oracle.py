@@ -190,6 +190,29 @@ def _contents(path):
         return file.read()
 
 
+# -- Leases -----------------------------------------------------------------------------------------
+
+
+def lease(path, name):
+    """What the cell that counts says of a lease's first slot: its generation, state and sequence; None
+    where nobody ever had it, or no cell is whole.
+    """
+    file = os.path.join(path, "leases", f"{shard_of(name):02x}", urllib.parse.quote(name))
+    data = _contents(file)[:1024] if os.path.exists(file) else b""
+    cells = [cell for cell in (_lease_cell(data[:512]), _lease_cell(data[512:])) if cell]
+    return max(cells, key=lambda cell: cell[2]) if cells else None
+
+
+def _lease_cell(data):
+    end = data.find(b"\ncheck: ")
+    if not data.startswith(b"flock-cache-lease 1\n") or end < 0:
+        return None
+    if b"%08x\n" % crc32c(data[: end + 1]) != data[end + 8 : end + 17]:
+        return None
+    fields = dict(line.split(": ", 1) for line in data[:end].decode().split("\n")[1:] if ": " in line)
+    return int(fields["generation"]), fields["state"], int(fields["sequence"])
+
+
 # -- Shard blocks -----------------------------------------------------------------------------------
 
 

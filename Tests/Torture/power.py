@@ -1,8 +1,9 @@
-"""Cuts the power at every system call of claim, finalize, abandon and remove, on ext4 and XFS, as root.
+"""Cuts the power, on ext4 and XFS, as root, in two ways.
 
-A store made with `--durable` lies on a loop-mounted image. The command is killed at a call, and the
-file system shut down by its own ioctl, which drops what was not written: with flag 2 also the journal
-in memory, with flag 1 only data. After mounting again, and with another boot id, as after a restart:
+**At every system call** of claim, finalize, abandon and remove, by the file system's own ioctl. A store
+made with `--durable` lies on a loop-mounted image. The command is killed at a call, and the file system
+shut down, which drops what was not written: with flag 2 also the journal in memory, with flag 1 only
+data. After mounting again, and with another boot id, as after a restart:
 - what was acknowledged (a generation printed, exit 0) is there, byte for byte;
 - every key is in its old or its new state, and the neighbours are as they were;
 - nothing torn is ever returned; `stats` says what the files say; the next claim gets the right answer.
@@ -10,20 +11,35 @@ in memory, with flag 1 only data. After mounting again, and with another boot id
 Negative control: the same with a store that is not durable must lose what was acknowledged, and even
 so must never return a wrong byte.
 
+**Between any two writes to the disk**, of histories of commands (leases among them) on stores that are
+durable and on stores that are not. The disk is one that remembers (disk.py), and is made anew as the cut
+may leave it: what was not flushed is lost, written, written without what came before, or torn at its
+sectors. After mounting, and with another boot id:
+- the marker is whole, in every store;
+- a durable store has everything that was acknowledged, leases and their generations too;
+- every command works: none refuses the store, none returns what nobody published, a lease is free and
+  its generation rises, `stats` says what the files say.
+
+Negative control: of what stores that are not durable acknowledged, some must be lost.
+
 With --quick only the calls that change something: before any other the disk is as before the next of
-these.
+these; of many calls in a row the first and the last; and two short histories a file system and kind.
+With --only PATTERN the histories are the scenarios "history-durable" and "history-plain".
 """
 
 import fcntl
 import os
+import re
 import shutil
 import struct
 import subprocess
 import sys
 import uuid
 
+import disk as recording
 import rig as torture
 import scenarios
+from history import History
 from rig import KEY, Wrong, check
 
 FILE_SYSTEMS = {"ext4": (["mkfs.ext4", "-qF", "-m", "0"], "64M"), "xfs": (["mkfs.xfs", "-qf"], "320M")}
@@ -130,7 +146,8 @@ def run_on(rig, name, boot):
         for scenario in rig.prepared(scenarios.everything(), attacked):
             points = torture.from_store(scenario.points)
             if rig.quick:
-                points = [p for p in points if torture.CHANGES.search(p.line)]
+                points = torture.first_and_last(
+                    [p for p in points if torture.CHANGES.search(p.line)])
             for flag, what in FLAGS.items():
                 cases = [
                     (f"{p.name} {p.number}, {p.line[:90]}" if p else "after the end",
@@ -141,12 +158,74 @@ def run_on(rig, name, boot):
                 else:
                     losses += rig.each(f"{title}, not durable", cases, attack)
             shutil.rmtree(scenario.model.path)
-        if not settings:
+        if losses:
             rig.attempt(f"{name}: a store that is not durable loses something", check, any(losses),
                         "nothing was lost: this test cannot fail")
             print(f"{name}, not durable: {sum(map(bool, losses))} of {len(losses)} lost something")
     rig.stores = rig.home
+    rig.settings = ()
     disk.detach()
+
+
+# -- Between any two writes -------------------------------------------------------------------------
+
+HISTORIES, CUTS = 25, 40  # of each file system and kind of store
+
+
+def record_on(rig, name, boot):
+    make, size = FILE_SYSTEMS[name]
+    image = rig.path(f"{name}-base")
+    must("truncate", "-s", size, image)
+    must(*make, image)
+    count, cuts, length = (2, 12, 8) if rig.quick else (HISTORIES, CUTS, 16)
+    for kind, is_durable in (("durable", True), ("plain", False)):
+        title = f"history-{kind}"
+        if not re.search(rig.options.only, title):
+            continue
+        disk = recording.Disk(rig.home, f"{name}-{kind}", image)
+        results = []
+        for number in range(count):
+            # A seed of its own: the same history whatever comes before it.
+            random = torture.random.Random(f"{rig.options.seed} {name} {kind} {number}")
+            label = f"power {name} {title} {number}"
+            disk.stable = dict(base_of(disk))
+            boot.restart()
+            history = rig.attempt(label, History, rig, random, disk, is_durable, length)
+            if history:
+                results += cut_history(rig, label, history, random, cuts, boot)
+        if not is_durable and results:
+            lost = sum(bool(result) for result in results)
+            rig.attempt(f"{name}: histories that are not durable lose something", check, lost,
+                        "nothing was lost: this test cannot fail")
+            print(f"{name}, not durable: {lost} of {len(results)} lost something")
+        disk.close()
+
+
+def base_of(disk):
+    if not hasattr(disk, "base"):
+        disk.base = disk.stable
+    return disk.base
+
+
+def cut_history(rig, label, history, random, count, boot):
+    disk, log = history.disk, history.log
+    positions = [random.randrange(len(log) + 1) for _ in range(count)]
+    cuts = [recording.Cut(random, log, position) for position in positions]
+
+    def attack(cut):
+        disk.attach()
+        try:
+            boot.restart()
+            return history.check(cut)
+        finally:
+            disk.detach()
+
+    results, start, failed = [], torture.time.monotonic(), rig.failed
+    for cut in recording.replay(disk, log, cuts):
+        results.append(rig.attempt(f"{label}, {cut.name}", attack, cut))
+    print(f"{label}: {len(cuts)} cuts of {len(log)} writes, {rig.failed - failed} failed, "
+          f"{torture.time.monotonic() - start:.1f} s", flush=True)
+    return results
 
 
 def main():
@@ -162,6 +241,7 @@ def main():
     for name, (make, _) in FILE_SYSTEMS.items():
         if shutil.which(make[0]):
             run_on(rig, name, boot)
+            record_on(rig, name, boot)
         else:
             rig.attempt(name, check, False, f"{make[0]} is missing: install it to test {name}")
     must("umount", BOOT_ID)

@@ -72,10 +72,16 @@ extension OpenStore {
     }
 
     /// Reads the marker, or makes it in an empty directory; nil when there is none to be made.
+    ///
+    /// A marker that a power cut has torn is written anew on the way; see `mendMarker`.
     static func readMarker(
         _ root: Directory, _ path: String, making new: Marker?
     ) throws(StoreError) -> Marker? {
-        if let marker = try readMarkerFile(root, path) { return marker }
+        switch try usableMarker(root, path, making: new) {
+        case .whole(let marker): return marker
+        case .torn: return nil
+        case .none: break
+        }
         let isEmpty = try attempt("open the store", path) { () throws(Errno) in
             var isEmpty = true
             try root.forEachName { name in
@@ -85,7 +91,7 @@ extension OpenStore {
             return isEmpty
         }
         // What was found may be the store that somebody has made since the first look.
-        if let marker = try readMarkerFile(root, path) { return marker }
+        if case .whole(let marker) = try usableMarker(root, path, making: new) { return marker }
         guard isEmpty else {
             throw .notAStore(path, "the directory is not empty and has no file flock-cache")
         }
@@ -93,50 +99,83 @@ extension OpenStore {
         // Refused before anything is made.
         try checkOwner(root, path, new)
         try checkHome(root, path)
-        try attempt("make the store", path) { () throws(Errno) in try writeMarker(new, root) }
-        return try readMarkerFile(root, path)
+        try attempt("make the store", path) { () throws(Errno) in
+            try writeMarker(new, root, replacing: false)
+        }
+        guard case .whole(let marker) = try usableMarker(root, path, making: new) else {
+            return nil
+        }
+        return marker
     }
 
-    private static func readMarkerFile(
-        _ root: Directory, _ path: String
-    ) throws(StoreError) -> Marker? {
+    private static func usableMarker(
+        _ root: Directory, _ path: String, making new: Marker?
+    ) throws(StoreError) -> MarkerFile {
+        let found = try readMarkerFile(root, path)
+        if case .torn = found { return try mendMarker(root, path, making: new) }
+        return found
+    }
+
+    /// What stands in the marker's place.
+    enum MarkerFile { case none, whole(Marker), torn }
+
+    static func readMarkerFile(_ root: Directory, _ path: String) throws(StoreError) -> MarkerFile {
         let text: [UInt8]
+        let status: FileStatus
         do throws(Errno) {
             let file = try root.open(Layout.marker, .read)
-            text = try file.contentsOnce(upTo: 4096)
-            root.renewStore(try file.status())
+            status = try file.status()
+            guard status.isRegular else { throw Errno.notADirectory }
+            text = try file.contentsOnce(upTo: Marker.mostBytes + 1)
         } catch {
-            if error == .noEntry { return nil }
+            if error == .noEntry { return .none }
             throw StoreError(error, "open the store", path: path)
         }
         switch Marker.read(text) {
-        case .marker(let marker): return marker
+        case .marker(let marker):
+            root.renewStore(status)
+            return .whole(marker)
         case .newer(let version): throw .newerFormat(path, version)
+        case .torn: return .torn
         case .notAMarker: throw .notAStore(path, "its file flock-cache is not of this program")
         }
     }
 
-    /// Makes the marker under a private name and links it: it is seen whole or not at all, and of two
-    /// makers one wins.
-    private static func writeMarker(_ marker: Marker, _ root: Directory) throws(Errno) {
+    /// Makes the marker under a private name and gives it its own: it is seen whole or not at all.
+    ///
+    /// By a link, which of two makers one wins; or by a rename over a torn marker, for who has that one's
+    /// lock. In every store the file is on the device before it has the name, and the name before this
+    /// returns: without the first a power cut left an empty marker, and with it a store that was refused
+    /// for ever. Killed before the name, this leaves a private file, which `reap` removes; killed after it,
+    /// a store.
+    static func writeMarker(_ marker: Marker, _ root: Directory, replacing: Bool) throws(Errno) {
         if marker.isShared { try marker.setMode(of: root) }
         let name = FileName(Layout.markerPrefix + hexadecimal(try randomBits(), digits: 16))
         let file = try root.open(name, .createNew(mode: marker.fileMode))
         do throws(Errno) {
             if marker.isShared { try file.changeMode(to: marker.fileMode) }
             try file.write(marker.text)
-            if marker.isDurable { try file.sync() }
-            do throws(Errno) {
-                try root.link(name, as: Layout.marker)
-            } catch {
-                if error != .exists { throw error }
+            try file.sync()
+            if replacing {
+                try root.rename(name, to: Layout.marker)
+            } else {
+                do throws(Errno) {
+                    try root.link(name, as: Layout.marker)
+                } catch {
+                    if error != .exists { throw error }
+                }
             }
-            if marker.isDurable { try root.sync() }
+            do throws(Errno) {
+                try root.sync()
+            } catch {
+                // Some file systems cannot synchronise a directory; only a durable store has promised it.
+                if error != .invalid || marker.isDurable { throw error }
+            }
         } catch {
             _ = try? root.unlink(name)
             throw error
         }
-        try root.unlink(name)
+        if !replacing { try root.unlink(name) }
     }
 
     /// Whoever can rename or replace the store's directories can make us write elsewhere.

@@ -88,12 +88,14 @@ struct Sighting {
         guard noting else { return timeToLive }
         let bytes = now.bytes
         try attempt("note the sighting of", path) { () throws(Errno) in
-            if text.isEmpty {
+            do throws(Errno) {
+                // An empty one is what a kill or a power cut left.
+                try directory.open(file, .readWrite).write(bytes, at: 0)
+            } catch {
+                guard error == .noEntry else { throw error }
                 let made = try directory.open(file, .createNew(mode: store.marker.fileMode))
                 if store.marker.isShared { try made.changeMode(to: store.marker.fileMode) }
                 try made.write(bytes, at: 0)
-            } else {
-                try directory.open(file, .readWrite).write(bytes, at: 0)
             }
         }
         return timeToLive

@@ -49,6 +49,9 @@ struct HeldShard: ~Copyable {
             return (found, nil)
         }
         guard let boot else { return try counted(mutex, found) }
+        if found?.boot != boot, store.isLocal, mutex.file.isWritable {
+            try store.mendTornLeases(shard)
+        }
         return try countAnew(mutex, highest: found?.highest ?? 0, boot)
     }
 

@@ -9,6 +9,15 @@ package struct Marker: Equatable, Sendable {
 
     package init() {}
 
+    init(mode: UInt32, isDurable: Bool) {
+        self.mode = mode
+        self.isDurable = isDurable
+    }
+
+    /// How long the file is at most.
+    static let mostBytes = 4096
+    private static let modes: [UInt32] = [0o700, 0o750, 0o770]
+
     /// Of the format that this program reads and writes.
     package static let version = 1
 
@@ -29,10 +38,38 @@ package struct Marker: Equatable, Sendable {
     }
 
     /// What a marker file can be.
-    enum Reading: Equatable { case marker(Marker), newer(Int), notAMarker }
+    enum Reading: Equatable {
+        case marker(Marker)
+        case newer(Int)
+        /// Begun as this version begins one, and not gone on with: what a power cut leaves of a marker
+        /// that was not on the device.
+        case torn
+        case notAMarker
+    }
 
     /// Names of settings that this version does not know are passed over.
     static func read(_ text: [UInt8]) -> Reading {
+        let reading = readWhole(text)
+        return reading == .notAMarker && isTorn(text) ? .torn : reading
+    }
+
+    /// Whether it is the beginning of a marker of this version, as short as nothing, and behind it nothing
+    /// but NULs: a file system may keep a file's size and lose its bytes.
+    ///
+    /// A newer program's marker is on the device before it has its name, so that no part of one is found.
+    private static func isTorn(_ text: [UInt8]) -> Bool {
+        let end = text.lastIndex { $0 != 0 }.map { $0 + 1 } ?? 0
+        let begun = text[..<end]
+        return modes.contains { mode in
+            [false, true].contains { isDurable in
+                let whole = Marker(mode: mode, isDurable: isDurable).text
+                return text.count <= mostBytes && begun.count < whole.count
+                    && whole.starts(with: begun)
+            }
+        }
+    }
+
+    private static func readWhole(_ text: [UInt8]) -> Reading {
         text.withUnsafeBytes { bytes in
             var lines = RecordLines(bytes)
             guard let first = lines.next(named: "flock-cache", separator: UInt8(ascii: " ")),
@@ -58,7 +95,7 @@ package struct Marker: Equatable, Sendable {
 
     /// The owner has everything, others nothing, the group nothing, reading or everything.
     package static func isAcceptable(mode: UInt32) -> Bool {
-        mode == 0o700 || mode == 0o750 || mode == 0o770
+        modes.contains(mode)
     }
 }
 
