@@ -59,8 +59,7 @@ MUTANTS = [
     Mutant(
         "NAME is unlinked before NAME.pending", "Claims/Removing.swift",
         "if hasPending {\n",
-        "if status != nil { try directory.unlink(name.ready) }\n"
-        "                if hasPending {\n",
+        "if hasReady { try directory.unlink(name.ready) }\n            if hasPending {\n",
         ["kill.py ^remove-both$"]),
     Mutant(
         "what an earlier finalize left is not cut off", "Claims/Finalizing.swift",

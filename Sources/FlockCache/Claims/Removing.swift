@@ -95,21 +95,9 @@ extension OpenStore {
         case .whole(let claim): isCounted = claim.generation > generation ?? 0
         }
         try held.begin()
+        let hasPending = if case .none = pending { false } else { true }
         try attempt("remove", file(name.ready, in: name.shard)) { () throws(Errno) in
-            let hasPending = if case .none = pending { false } else { true }
-            var isWhole = true
-            do throws(Errno) {
-                if hasPending {
-                    try directory.unlink(name.pending)
-                    isWhole = false
-                }
-                // Not where there is none: failing at that, a removal that happened would be an error.
-                if status != nil { try directory.unlink(name.ready) }
-            } catch {
-                // Refused before anything was done: nothing is to be counted anew.
-                if isWhole && error == .notPermitted { held.commit() }
-                throw error
-            }
+            try unlinkFiles(of: name, hasPending, hasReady: status != nil, &held, in: directory)
         }
         if isCounted { held.block.counts.pending -= 1 }
         if let status, status.isRegular {
@@ -120,5 +108,24 @@ extension OpenStore {
         }
         held.commit(ending: name)
         return true
+    }
+
+    private func unlinkFiles(
+        of name: EntryName, _ hasPending: Bool, hasReady: Bool, _ held: inout HeldShard,
+        in directory: Directory
+    ) throws(Errno) {
+        var isWhole = true
+        do throws(Errno) {
+            if hasPending {
+                try directory.unlink(name.pending)
+                isWhole = false
+            }
+            // Not where there is none: failing at that, a removal that happened would be an error.
+            if hasReady { try directory.unlink(name.ready) }
+        } catch {
+            // Refused before anything was done: nothing is to be counted anew.
+            if isWhole && error == .notPermitted { held.commit() }
+            throw error
+        }
     }
 }
