@@ -41,30 +41,39 @@ extension OpenStore {
         guard let found = kept ?? new else { return .torn }
         try checkOwner(root, path, found)
         do throws(Errno) {
-            let torn = try root.openLockFile(Layout.marker, .readWrite)
             let deadline = BootTime.now.advanced(by: new == nil ? .zero : ShardMutex.patience)
-            guard try lock(torn, until: deadline) else {
-                if new == nil { return .whole(found) }
+            if try !replace(root, with: found, until: deadline), new != nil {
                 throw Errno.wouldBlock
-            }
-            // Another process may have replaced it before this one opened the file (then the contents are
-            // complete) or afterwards (then the name belongs to another file). The number of links proves
-            // nothing: a copied store may have a hard link to the same file.
-            let text = try torn.contents(upTo: Marker.mostBytes + 1)
-            let isNamed = try isNamed(torn, root)
-            if isNamed && Marker.read(text) == .torn {
-                try writeMarker(found, root, replacing: true)
             }
         } catch {
             switch error {
-            case .noEntry: return .none
-            case .readOnly, .noPermission, .notPermitted, .noSpace, .overQuota:
-                return .whole(found)
+            case .noEntry, .readOnly, .noPermission, .notPermitted, .noSpace, .overQuota: break
             case .wouldBlock: throw .stuck(path, behind: nil, after: ShardMutex.patience)
             default: throw StoreError(error, "replace the incomplete marker of", path: path)
             }
         }
-        return try readMarkerFile(root, path)
+        // It may also have been replaced by another process, with other settings.
+        let now = try readMarkerFile(root, path)
+        if case .torn = now { return .whole(found) }
+        return now
+    }
+
+    /// Replaces the marker if it is incomplete; false if another process holds its lock at the deadline.
+    private static func replace(
+        _ root: Directory, with marker: Marker, until deadline: BootTime
+    ) throws(Errno) -> Bool {
+        let torn = try root.openLockFile(Layout.marker, .readWrite)
+        guard try lock(torn, until: deadline) else { return false }
+        // Also keeps the file open until then: it could be closed, and unlocked, after its last use.
+        defer { torn.unlock(at: 0) }
+        // Another process may have replaced it before this one opened the file (then the contents are
+        // complete) or afterwards (then the name belongs to another file). The number of links proves
+        // nothing: a copied store may have a hard link to the same file.
+        let text = try torn.contents(upTo: Marker.mostBytes + 1)
+        if try isNamed(torn, root), Marker.read(text) == .torn {
+            try writeMarker(marker, root, replacing: true)
+        }
+        return true
     }
 
     /// Locks an incomplete marker; false if the deadline passes first.
