@@ -76,7 +76,11 @@ import Testing
         let outcome = stage.script(
             """
             trap 'kill $(cat $WORK/sleeper)' EXIT
-            flock-cache run \(option) k -- sh -c 'sleep 1000 & echo $! >$WORK/sleeper; echo value'
+            # Before it executes, the child is another sh.
+            flock-cache run \(option) k -- sh -c '
+                sleep 1000 & echo $! >$WORK/sleeper
+                until grep -q sleep /proc/$!/comm; do :; done
+                echo value'
             """)
         let sleeper = try number("sleeper", stage)
         #expect(outcome.code == 125, "\(outcome)")

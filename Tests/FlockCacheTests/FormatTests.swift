@@ -80,7 +80,7 @@ import TestSupport
     }
 
     @Test(arguments: [
-        "", "\n", "flock-cache", "flock-cache 1", "flock-cache\n", "flock-cache x\n",
+        "\n", "flock-cache\n", "flock-cache x\n", "flock-cache 2", "\0flock-cache 1\n",
         "flock-cache 0\n", "flock-cache -1\n", "flock-cache 1 2\n", "other 1\n",
         "flock-cache 1\nmode 0700\n", "flock-cache 1\nmode: 0777\n", "flock-cache 1\nmode: 9\n",
         "flock-cache 99999999999999999999\n",
@@ -91,6 +91,21 @@ import TestSupport
         write(text.utf8, to: directory("flock-cache"))
         #expect(storeError { _ = try Store(at: directory.path) }?.code == .notAStore)
         #expect(names(in: directory.path) == ["flock-cache"], "it was not touched")
+    }
+
+    /// Every part of a marker is incomplete, also with NULs behind it, unless it ends with a line.
+    @Test func partsOfAMarkerAreIncomplete() {
+        for mode: UInt32 in [0o700, 0o750, 0o770] {
+            let text = Marker(mode: mode, isDurable: true).text
+            for length in 0..<text.count {
+                let part = Array(text[..<length])
+                let endsLine = part.last == UInt8(ascii: "\n")
+                #expect((Marker.read(part) == .torn) == !endsLine, "\(length)")
+                #expect(Marker.read(part + [0, 0, 0]) == .torn, "\(length)")
+                #expect(Marker.read(part + [0, 0, 1]) == .notAMarker, "\(length)")
+                #expect(Marker.read(part + Array("?".utf8)) != .torn, "\(length)")
+            }
+        }
     }
 
     @Test func aDirectoryWithSomethingElseIsNotTouched() throws {

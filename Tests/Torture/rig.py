@@ -138,8 +138,13 @@ class Store:
         shutil.rmtree(self.path, ignore_errors=True)
 
     def is_locked(self):
-        """Whether somebody holds the mutex of any shard, or the header's, as the kernel says."""
-        path = os.path.join(self.path, "locks", "shards")
+        """Whether somebody holds the mutex of any shard, the header's, or a torn marker's, as the
+        kernel says.
+        """
+        return any(map(self._is_locked, (os.path.join("locks", "shards"), "flock-cache")))
+
+    def _is_locked(self, name):
+        path = os.path.join(self.path, name)
         if not os.path.exists(path):
             return False
         with open(path, "r+b") as file:

@@ -89,6 +89,14 @@ def _build_claim(store, scenario):
     _base(store)
 
 
+def _build_torn_marker(store, scenario):
+    """A marker as a power cut may leave it: whoever comes next writes it anew."""
+    _base(store)
+    store.must("stats")
+    with open(os.path.join(store.path, "flock-cache"), "wb"):
+        pass
+
+
 def _build_takeover(store, scenario):
     _base(store)
     _claimed(store, scenario)
@@ -179,6 +187,7 @@ def everything():
         Scenario("claim-no-store", lambda store, scenario: None, _claim),
         Scenario("claim-first", lambda store, scenario: _empty(store), _claim),
         Scenario("claim", _build_claim, _claim),
+        Scenario("claim-torn-marker", _build_torn_marker, _claim, settled=False),
         Scenario("take-over", _build_takeover, _claim),
         Scenario("recompute", _build_ready, lambda s: _claim(s, *anew), anew),
         Scenario("finalize", _build_claimed, _finalize),

@@ -73,7 +73,7 @@ extension OpenStore {
 
     /// Reads the marker, or makes it in an empty directory; nil when there is none to be made.
     ///
-    /// A marker that a power cut has torn is written anew on the way; see `mendMarker`.
+    /// An incomplete marker is replaced; see `mendMarker`.
     static func readMarker(
         _ root: Directory, _ path: String, making new: Marker?
     ) throws(StoreError) -> Marker? {
@@ -141,13 +141,13 @@ extension OpenStore {
         }
     }
 
-    /// Makes the marker under a private name and gives it its own: it is seen whole or not at all.
+    /// Writes the marker under a private name, then gives it its own, so that no process sees a part of it.
     ///
-    /// By a link, which of two makers one wins; or by a rename over a torn marker, for who has that one's
-    /// lock. In every store the file is on the device before it has the name, and the name before this
-    /// returns: without the first a power cut left an empty marker, and with it a store that was refused
-    /// for ever. Killed before the name, this leaves a private file, which `reap` removes; killed after it,
-    /// a store.
+    /// The name is given by a link, which one of several makers wins, or by a rename over an incomplete marker
+    /// whose lock the caller holds. In every store, durable or not, the file is synchronised before it gets
+    /// the name, and the directory before this returns. Without that a power cut seconds later left an empty
+    /// marker. A process killed before the name is given leaves a private file, which `reap` removes; killed
+    /// afterwards, a store.
     static func writeMarker(_ marker: Marker, _ root: Directory, replacing: Bool) throws(Errno) {
         if marker.isShared { try marker.setMode(of: root) }
         let name = FileName(Layout.markerPrefix + hexadecimal(try randomBits(), digits: 16))
@@ -168,7 +168,7 @@ extension OpenStore {
             do throws(Errno) {
                 try root.sync()
             } catch {
-                // Some file systems cannot synchronise a directory; only a durable store has promised it.
+                // Some file systems cannot synchronise directories; only a durable store depends on it.
                 if error != .invalid || marker.isDurable { throw error }
             }
         } catch {

@@ -1,17 +1,18 @@
 internal import SystemCalls
 
 extension OpenStore {
-    /// Blanks the slots of leases that a power cut has torn, so that they can be granted again.
+    /// Blanks lease slots without a valid cell, so that they can be granted again.
     ///
-    /// A lease's first cell is written where there is no other, so that a cut can leave a slot without a
-    /// whole one. Such a slot is nobody's, as every lease of an earlier boot is on a file system of this
-    /// machine alone; its generation is lost with it, and the next is above the clock's. Found later in the
-    /// same boot such a slot is damage by other means, and no answer to who has the lease.
+    /// A slot's first cell is written while the other is empty, so a power cut can leave the slot without a
+    /// valid cell. Like every lease of an earlier boot on a local file system, such a lease has ended. Its
+    /// generation is lost with it; the next one is above the wall clock.
     ///
-    /// For who has the shard's mutex and is the first to have it since the machine started: nobody can have
-    /// been granted a lease of it in this boot. Killed half-way it is done again, because the shard's block
-    /// is not written yet. A file that cannot be opened or written stays as it is, and whoever asks for that
-    /// lease is told.
+    /// Call it while holding the shard's mutex, for the first time since the machine started: no lease of the
+    /// shard has been granted in this boot. A process killed half-way leaves the shard's block of the earlier
+    /// boot, so the next one repeats the work. The same bytes found later in a boot are damage of another
+    /// kind, and do not say who has the lease; acquiring it fails.
+    ///
+    /// A file that cannot be opened or written stays as it is; acquiring that lease fails with its name.
     func mendTornLeases(_ shard: Int) throws(StoreError) {
         let directory: Directory
         do throws(Errno) {
@@ -28,7 +29,7 @@ extension OpenStore {
             }
         }
         for name in names {
-            // Said above: one file stops neither the others nor the shard.
+            // One file must not block the others or the shard; acquiring this lease reports it.
             try? Self.mendTornLease(name, in: directory)
         }
     }
@@ -42,7 +43,7 @@ extension OpenStore {
         for start in stride(from: 0, to: bytes.count, by: LeaseCell.bytesPerSlot) {
             let slot = bytes[start..<min(bytes.count, start + LeaseCell.bytesPerSlot)]
             guard slot.contains(where: { $0 != 0 }), !hasWholeCell(slot) else { continue }
-            // No longer than the file is: it needs no new blocks.
+            // Not beyond the end of the file, so it needs no new blocks.
             try file.write([UInt8](repeating: 0, count: slot.count), at: start)
         }
     }

@@ -1,67 +1,82 @@
 internal import SystemCalls
 
-// A marker that a power cut has left empty or torn, as earlier versions could, which did not synchronise
-// it, and as a device can that says "written" too early.
+// Replacing an incomplete marker. Earlier versions did not synchronise the marker of a store that is not
+// durable, so a power cut seconds after the first use left it empty; a device that reports writes as done too
+// early still can.
 
 extension OpenStore {
-    /// Writes a torn marker anew, and returns what counts from now on; torn where there is no store yet.
+    /// Replaces an incomplete marker; returns the marker that is valid afterwards.
     ///
-    /// Promises: a directory with anything that is not a store's own is refused and not touched; of rivals one
-    /// writes, under a lock on the torn file, and all others read what it wrote; whoever has a whole marker
-    /// before him never sees it replaced. Killed at any call this leaves the torn marker or the whole one, and
-    /// at most a private file. Behind a rival that is stopped whoever is to write waits ten seconds and is told;
-    /// whoever reads does not wait.
+    /// `.torn` is returned where the directory holds nothing but the incomplete marker and the store is only
+    /// read: there is no store yet.
     ///
-    /// The lost settings: the permissions are those that the directory of the locks has, which never give more
-    /// than the marker did, and the store is not durable: the marker of a durable one has always been
-    /// synchronised, so that a torn one was of a store that was not. Where there is no more than the marker,
-    /// the store is made as asked for, and who only reads finds none.
+    /// Guarantees:
+    /// - A directory that holds anything but a store's own files is refused and not changed.
+    /// - Exactly one of several processes replaces the marker, under a lock on the incomplete file. The others
+    ///   read the new one. A complete marker is never replaced.
+    /// - A process killed at any call leaves the incomplete marker or the complete one, and at most a file with
+    ///   a private name, which `reap` removes.
+    /// - A writer waits ten seconds for a stopped process that holds the lock, then fails. A reader does not
+    ///   wait.
     ///
-    /// Where it cannot be written (no permission, read-only, full) the settings found are used as they are, so
-    /// that reading and what needs no room go on.
+    /// Settings: the permissions are those of the directory `locks`, which never grant more than the lost
+    /// marker did. The store is not durable: the marker of a durable store has always been synchronised, so an
+    /// incomplete one belonged to a store that was not. Where there are no directories yet, the store gets the
+    /// settings it is opened with.
+    ///
+    /// Where the marker cannot be written (permissions, read-only or full file system), the settings found are
+    /// used without it, so that reading and operations that need no space continue to work.
     static func mendMarker(
         _ root: Directory, _ path: String, making new: Marker?
     ) throws(StoreError) -> MarkerFile {
-        let isOurs = try attempt("open the store", path) { () throws(Errno) in
-            try hasOnlyOwnNames(root)
+        let (isOurs, kept) = try attempt("open the store", path) { () throws(Errno) in
+            (try hasOnlyOwnNames(root), try keptSettings(root))
         }
         guard isOurs else {
             throw .notAStore(
-                path, "its file flock-cache is torn, and there is more than a store's own files")
-        }
-        let kept = try attempt("open the store", path) { () throws(Errno) in
-            try keptSettings(root)
+                path,
+                "its file flock-cache is incomplete, and the directory holds files of other programs"
+            )
         }
         guard let found = kept ?? new else { return .torn }
         try checkOwner(root, path, found)
         do throws(Errno) {
-            let torn = try root.openLockFile(Layout.marker, .readWrite)
             let deadline = BootTime.now.advanced(by: new == nil ? .zero : ShardMutex.patience)
-            guard try lock(torn, until: deadline) else {
-                if new == nil { return .whole(found) }
+            if try !replace(root, with: found, until: deadline), new != nil {
                 throw Errno.wouldBlock
-            }
-            // Only who has the lock on the torn file replaces it, and a rival may have before this one
-            // opened it, or after. The name decides, not the number of links: a copied store may have a
-            // hard link to the same file.
-            let text = try torn.contents(upTo: Marker.mostBytes + 1)
-            let isNamed = try isNamed(torn, root)
-            if isNamed && Marker.read(text) == .torn {
-                try writeMarker(found, root, replacing: true)
             }
         } catch {
             switch error {
-            case .noEntry: return .none
-            case .readOnly, .noPermission, .notPermitted, .noSpace, .overQuota:
-                return .whole(found)
+            case .noEntry, .readOnly, .noPermission, .notPermitted, .noSpace, .overQuota: break
             case .wouldBlock: throw .stuck(path, behind: nil, after: ShardMutex.patience)
-            default: throw StoreError(error, "write the torn marker anew of", path: path)
+            default: throw StoreError(error, "replace the incomplete marker of", path: path)
             }
         }
-        return try readMarkerFile(root, path)
+        // It may also have been replaced by another process, with other settings.
+        let now = try readMarkerFile(root, path)
+        if case .torn = now { return .whole(found) }
+        return now
     }
 
-    /// Takes the lock on a torn marker by trying; false when the time is over.
+    /// Replaces the marker if it is incomplete; false if another process holds its lock at the deadline.
+    private static func replace(
+        _ root: Directory, with marker: Marker, until deadline: BootTime
+    ) throws(Errno) -> Bool {
+        let torn = try root.openLockFile(Layout.marker, .readWrite)
+        guard try lock(torn, until: deadline) else { return false }
+        // Also keeps the file open until then: it could be closed, and unlocked, after its last use.
+        defer { torn.unlock(at: 0) }
+        // Another process may have replaced it before this one opened the file (then the contents are
+        // complete) or afterwards (then the name belongs to another file). The number of links proves
+        // nothing: a copied store may have a hard link to the same file.
+        let text = try torn.contents(upTo: Marker.mostBytes + 1)
+        if try isNamed(torn, root), Marker.read(text) == .torn {
+            try writeMarker(marker, root, replacing: true)
+        }
+        return true
+    }
+
+    /// Locks an incomplete marker; false if the deadline passes first.
     private static func lock(
         _ torn: borrowing LockFile, until deadline: BootTime
     ) throws(Errno) -> Bool {
@@ -72,7 +87,7 @@ extension OpenStore {
         return true
     }
 
-    /// Whether a file is the one that has the marker's name.
+    /// Whether the marker's name refers to this file.
     private static func isNamed(
         _ file: borrowing LockFile, _ root: Directory
     ) throws(Errno) -> Bool {
@@ -80,12 +95,12 @@ extension OpenStore {
         return named?.device == mine.device && named?.inode == mine.inode
     }
 
-    /// Whether all names in a directory are of a store, and of the kinds that a store has.
+    /// Whether a directory holds only names that a store uses, each of the right file type.
     private static func hasOnlyOwnNames(_ root: Directory) throws(Errno) -> Bool {
         var hasOnlyOwn = true
         try root.forEachName { (name) throws(Errno) in
             let name = FileName(name)
-            // Gone since it was read: it belongs to whoever removed it.
+            // Removed since the directory was read.
             guard let status = try root.status(of: name) else { return true }
             hasOnlyOwn =
                 switch name {
@@ -98,13 +113,13 @@ extension OpenStore {
         return hasOnlyOwn
     }
 
-    /// The settings of a store as its directories tell them; nil where it has none yet.
+    /// The settings that the store's directories imply; nil if there are none yet.
     private static func keptSettings(_ root: Directory) throws(Errno) -> Marker? {
         var status = try root.status(of: Layout.locks)
-        // Nobody makes new locks; what can be done without works.
+        // A store without `locks` stays refused, except for reads, which need none.
         if status == nil { status = try root.status(of: Layout.entries) }
         guard let status else { return nil }
-        // The set-group-ID bit alone proves nothing: directories inherit it.
+        // The set-group-ID bit alone proves nothing, because directories inherit it.
         let mode = status.mode & 0o770
         let isShared = status.mode & 0o2000 != 0 && Marker.isAcceptable(mode: mode)
         return Marker(mode: isShared ? mode : 0o700, isDurable: false)

@@ -13,8 +13,8 @@ struct LeaseFile: ~Copyable {
         /// Nobody has ever had it.
         case never
         case cell(LeaseCell, isSecond: Bool)
-        /// Neither can be relied on. No process that is killed leaves that; what the loss of power leaves of
-        /// a first cell is blanked by the next to change the shard, see `mendTornLeases`.
+        /// Neither cell is valid. A killed process does not cause that. A power cut can, and the first change
+        /// of the shard after the restart then blanks the slot, see `mendTornLeases`.
         case damaged
 
         var cell: LeaseCell? { if case .cell(let cell, _) = self { cell } else { nil } }

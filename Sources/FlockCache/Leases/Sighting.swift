@@ -89,7 +89,7 @@ struct Sighting {
         let bytes = now.bytes
         try attempt("note the sighting of", path) { () throws(Errno) in
             do throws(Errno) {
-                // An empty one is what a kill or a power cut left.
+                // The file may be empty, after a kill or a power cut.
                 try directory.open(file, .readWrite).write(bytes, at: 0)
             } catch {
                 guard error == .noEntry else { throw error }

@@ -41,8 +41,7 @@ package struct Marker: Equatable, Sendable {
     enum Reading: Equatable {
         case marker(Marker)
         case newer(Int)
-        /// Begun as this version begins one, and not gone on with: what a power cut leaves of a marker
-        /// that was not on the device.
+        /// Incomplete: what a power cut leaves of a marker that was not synchronised.
         case torn
         case notAMarker
     }
@@ -53,10 +52,10 @@ package struct Marker: Equatable, Sendable {
         return reading == .notAMarker && isTorn(text) ? .torn : reading
     }
 
-    /// Whether it is the beginning of a marker of this version, as short as nothing, and behind it nothing
-    /// but NULs: a file system may keep a file's size and lose its bytes.
+    /// Whether the text is the beginning of a marker of this version, or empty, followed by NULs or nothing.
     ///
-    /// A newer program's marker is on the device before it has its name, so that no part of one is found.
+    /// File systems may keep the size of a file and lose its contents. Newer programs synchronise the marker,
+    /// so an incomplete one is never theirs.
     private static func isTorn(_ text: [UInt8]) -> Bool {
         let end = text.lastIndex { $0 != 0 }.map { $0 + 1 } ?? 0
         let begun = text[..<end]
