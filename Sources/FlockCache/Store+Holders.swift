@@ -74,7 +74,7 @@ extension Session {
         if let mode, !holdings.contains(where: { $0.isOfSlot0 }) {
             holdings.insert(Holding(of: key, mode == .shared ? .shared : .exclusive), at: 0)
         }
-        if key.bytes.count <= EntryName.longestKey,
+        if key.bytes.count <= Limits.key,
             let claim = try claimHolding(of: key, in: store)
         {
             holdings.append(claim)
@@ -103,9 +103,7 @@ extension Session {
 extension OpenStore {
     /// The slots of a lease that are held.
     fileprivate func leaseHoldings(of name: EntryName) throws(StoreError) -> [Holding] {
-        guard let file = try wholeLeaseFile(name), let key = EntryName.decode(name.encoded) else {
-            return []
-        }
+        guard let file = try wholeLeaseFile(name) else { return [] }
         var holdings: [Holding] = []
         for (index, slot) in file.slots.enumerated() {
             guard let cell = slot.cell, case .held(let left) = try standing(of: cell) else {
@@ -113,7 +111,7 @@ extension OpenStore {
             }
             holdings.append(
                 Holding(
-                    kind: .lease(slot: index), key: Store.Key(key), isKeyWhole: true,
+                    kind: .lease(slot: index), key: name.key, isKeyWhole: true,
                     holder: holder(of: cell), timeLeft: left.map { .microseconds($0) }, waiters: nil
                 ))
         }

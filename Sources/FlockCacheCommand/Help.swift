@@ -97,11 +97,11 @@ let programVersion = "0.1.0"
 @Sendable private func runVersion(_ invocation: Invocation) throws(Failure) -> ExitCode {
     if invocation.has(.json) {
         let members: [JSON.Member] = [
-            .init("version", .text(programVersion)), .init("format", .number(Marker.version)),
+            .init("version", .text(programVersion)), .init("format", .number(Limits.format)),
         ]
         try print(JSON.line(members), invocation)
     } else {
-        try print("flock-cache \(programVersion) (store format \(Marker.version))", invocation)
+        try print("flock-cache \(programVersion) (store format \(Limits.format))", invocation)
     }
     return .yes
 }

@@ -25,21 +25,21 @@ struct BoardTrouble: Sendable, CustomTestStringConvertible {
             make: { board, random in
                 overwrite(
                     board,
-                    (0..<BoardFile.byteCount).map { _ in .random(in: 0...255, using: &random) })
+                    (0..<BoardLayout.byteCount).map { _ in .random(in: 0...255, using: &random) })
             }),
         BoardTrouble(
             testDescription: "random behind the header",
             make: { board, random in
                 overwrite(
                     board, at: 64,
-                    (64..<BoardFile.byteCount).map { _ in .random(in: 0...255, using: &random) })
+                    (64..<BoardLayout.byteCount).map { _ in .random(in: 0...255, using: &random) })
             }),
         BoardTrouble(
             testDescription: "stamps far ahead",
             make: { board, _ in
                 overwrite(
                     board, at: 64,
-                    (64..<BoardFile.byteCount).map { $0 % 16 == 15 ? 0x7f : $0 % 16 > 7 ? 0xff : 0 }
+                    (64..<BoardLayout.byteCount).map { $0 % 16 == 15 ? 0x7f : $0 % 16 > 7 ? 0xff : 0 }
                 )
             }),
         BoardTrouble(
@@ -60,7 +60,7 @@ struct BoardTrouble: Sendable, CustomTestStringConvertible {
             make: { board, _ in
                 let header = (contents(of: board) ?? []).prefix(64)
                 truncate(board, 0)
-                truncate(board, off_t(BoardFile.byteCount))
+                truncate(board, off_t(BoardLayout.byteCount))
                 overwrite(board, Array(header))
             }),
         BoardTrouble(
@@ -115,7 +115,7 @@ func overwrite(_ path: String, at offset: Int = 0, _ bytes: [UInt8]) {
         #expect(waiter.waitForSleep())
         try kept?.abandon()
         #expect(try waiter.result().isWon)
-        #expect(size(of: board) == BoardFile.byteCount)
+        #expect(size(of: board) == BoardLayout.byteCount)
     }
 
     /// Whether the board is there as it should be.
@@ -221,7 +221,7 @@ func overwrite(_ path: String, at offset: Int = 0, _ bytes: [UInt8]) {
             for peer in peers { peer.process.tell("value \(place) key-\(round)") }
             let lines = peers.compactMap { $0.process.id }.count
             #expect(lines == 10)
-            #expect(waitUntil { size(of: board) == BoardFile.byteCount })
+            #expect(waitUntil { size(of: board) == BoardLayout.byteCount })
             unlink(gate.path)
             gate.open()
             for peer in peers {

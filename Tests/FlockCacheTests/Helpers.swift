@@ -100,7 +100,7 @@ func keys(_ count: Int, inShard shard: Int, prefix: String = "key") -> [Store.Ke
     var number = 0
     while keys.count < count {
         let key = Store.Key("\(prefix)-\(number)")
-        if EntryName.shard(of: key.bytes) == shard { keys.append(key) }
+        if Int(PercentCode.hash(of: key.bytes) & 0xff) == shard { keys.append(key) }
         number += 1
     }
     return keys

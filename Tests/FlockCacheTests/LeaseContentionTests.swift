@@ -269,7 +269,7 @@ import Testing
             boot: BootID(high: .max, low: .max), processNamespace: .max, timeNamespace: .max)
         let since = LeaseTime(Stamp(wall: .max - 6_000_000, boot: .max - 6_000_000))
         var cell = LeaseCell(
-            generation: ClaimSection.mostGeneration, request, at: place, since: since)
+            generation: Limits.generation, request, at: place, since: since)
         cell.sequence = 1 << 62 - 1
         cell.isReleased = true
         let bytes = cell.bytes

@@ -90,7 +90,7 @@ import TestSupport
         let request = LeaseRequest(
             timeToLive: .seconds(1000), processID: 1, command: [])
         _ = try store.session.tryLease(
-            try EntryName(key), request, patience: ShardMutex.patience)
+            try EntryName(key), request, patience: Limits.patience)
         let opened = try store.session.forWriting()
         guard var cell = LeaseCell.random(of: opened, key) else { return }
         cell.generation = number(&random)
@@ -193,7 +193,7 @@ import TestSupport
         #expect(counts.ready == 6 && counts.pending == 1)
         if largest == 1 << 62 { #expect(counts.bytes == Int.max && !counts.isExact) }
         // A change of a shard whose sum is beyond the range.
-        for key in keys(3, inShard: EntryName.shard(of: Array("k1".utf8)), prefix: "beside") {
+        for key in keys(3, inShard: try EntryName("k1").shard, prefix: "beside") {
             #expect(try store.claimAndFinalize(key, []).isWon)
             #expect(try store.remove(key))
         }
@@ -230,8 +230,8 @@ import TestSupport
                 if bytes.count >= 64 { _ = ShardBlock(bytes) }
                 _ = LeaseCell(bytes)
             }
-            _ = EntryName.decode(bytes)
-            _ = EntryName.unescape(bytes)
+            _ = PercentCode.decode(bytes)
+            _ = PercentCode.unescape(bytes)
             _ = Layout.temporarySession(of: bytes)
             bytes.withUnsafeBufferPointer {
                 _ = Layout.damagedKey(of: $0)

@@ -70,7 +70,7 @@ import TestSupport
     }
 
     private func plant(_ claim: ClaimSection) throws {
-        let key = Store.Key(try #require(EntryName.decode(claim.name)))
+        let key = Store.Key(try #require(PercentCode.decode(claim.name)))
         mkdir(try neighbour("", of: key, in: path), 0o700)
         write(claim.text, to: try file(of: key, in: path) + ".pending")
     }

@@ -21,7 +21,7 @@ import TestSupport
         holders.flatMap { holder in
             [nil, Stamp(wall: 1_700_000_000_000_000, boot: 77)].map { deadline in
                 ClaimSection(
-                    name: EntryName.encode(Array("sha256:ab/ü\0.pending".utf8)),
+                    name: PercentCode.encode(Array("sha256:ab/ü\0.pending".utf8)),
                     generation: 1_700_000_000_000_001,
                     holder: holder, processID: 4711,
                     command: ClaimSection.encode(command: Array("my prog\n".utf8)), place: here,
@@ -45,8 +45,8 @@ import TestSupport
     @Test func theLongestClaimSectionFitsItsBuffer() {
         let stamp = Stamp(wall: .max, boot: .max)
         let section = ClaimSection(
-            name: EntryName.encode([UInt8](repeating: 0, count: 80)),
-            generation: ClaimSection.mostGeneration,
+            name: PercentCode.encode([UInt8](repeating: 0, count: 80)),
+            generation: Limits.generation,
             holder: .process(ProcessIdentity(id: .max, descriptorInode: .max, startTime: .max)),
             processID: .max,
             command: ClaimSection.encode(command: [UInt8](repeating: 0, count: 1000)),

@@ -32,7 +32,7 @@ extension Session {
     /// at that moment.
     package func claim(
         _ key: Store.Key, for owner: ClaimOwner, maxAge: Duration?, staleAfter: Duration?,
-        patience: Duration = ShardMutex.patience
+        patience: Duration = Limits.patience
     ) throws(StoreError) -> ClaimOutcome {
         let name = try EntryName(key)
         return try withStore(name.shard) { (store) throws(StoreError) in
@@ -204,7 +204,7 @@ private struct ClaimChange {
         case .session:
             section.holder = .session(try store.sessionID())
             section.processID = Process.id
-            section.command = ProgramName.own
+            section.command = ClaimSection.encode(command: ProgramName.plain)
         case .process(let process, let command):
             section.holder = .process(process)
             section.processID = process.id
@@ -213,16 +213,6 @@ private struct ClaimChange {
         }
         return section
     }
-}
-
-/// The name of this process's program, as `/proc/self/comm` has it, encoded for a record.
-enum ProgramName {
-    static let own: [UInt8] = ClaimSection.encode(command: plain)
-
-    /// The same as it is.
-    static let plain: [UInt8] =
-        Process.contents(of: "/proc/self/comm", upTo: 64)
-        .map { Array($0.prefix { $0 != UInt8(ascii: "\n") }) } ?? []
 }
 
 extension OpenStore {

@@ -30,7 +30,7 @@ final class LargeRecord {
     var size: Int { payloadStart + length }
 
     func append(_ bytes: UnsafeRawBufferPointer) throws(StoreError) {
-        guard length + bytes.count <= ValueSection.largestPayload else { throw .valueTooLarge(key) }
+        guard length + bytes.count <= Limits.value else { throw .valueTooLarge(key) }
         checksum.update(bytes)
         try attempt("write the value of \(key)", store.path) { () throws(Errno) in
             try file.write(bytes, at: payloadStart + length)

@@ -24,7 +24,7 @@ extension OpenStore {
         var names: [FileName] = []
         try attempt("list", file(Layout.leasePath(shard), in: nil)) { () throws(Errno) in
             try directory.forEachName { name in
-                if EntryName.decode(name) != nil { names.append(FileName(name)) }
+                if PercentCode.decode(name) != nil { names.append(FileName(name)) }
                 return true
             }
         }
@@ -38,7 +38,7 @@ extension OpenStore {
         let file = try directory.open(name, .readWrite)
         let status = try file.status()
         guard status.isRegular else { return }
-        let most = LeaseCell.bytesPerSlot * LockName.mostSlots
+        let most = LeaseCell.bytesPerSlot * Limits.slots
         let bytes = try file.contents(upTo: min(status.size, most))
         for start in stride(from: 0, to: bytes.count, by: LeaseCell.bytesPerSlot) {
             let slot = bytes[start..<min(bytes.count, start + LeaseCell.bytesPerSlot)]

@@ -41,14 +41,14 @@ extension OpenStore {
         guard let found = kept ?? new else { return .torn }
         try checkOwner(root, path, found)
         do throws(Errno) {
-            let deadline = BootTime.now.advanced(by: new == nil ? .zero : ShardMutex.patience)
+            let deadline = BootTime.now.advanced(by: new == nil ? .zero : Limits.patience)
             if try !replace(root, with: found, until: deadline), new != nil {
                 throw Errno.wouldBlock
             }
         } catch {
             switch error {
             case .noEntry, .readOnly, .noPermission, .notPermitted, .noSpace, .overQuota: break
-            case .wouldBlock: throw .stuck(path, behind: nil, after: ShardMutex.patience)
+            case .wouldBlock: throw .stuck(path, behind: nil, after: Limits.patience)
             default: throw StoreError(error, "replace the incomplete marker of", path: path)
             }
         }

@@ -127,5 +127,5 @@ extension OpenStore {
 func text(ofCommand encoded: [UInt8]) -> String? {
     if encoded.isEmpty { return nil }
     // Also where it needed no decoding: another user may have written the record.
-    return printable(String(decoding: EntryName.decode(encoded) ?? encoded, as: UTF8.self))
+    return printable(String(decoding: PercentCode.decode(encoded) ?? encoded, as: UTF8.self))
 }

@@ -49,7 +49,6 @@ extension Session {
         _ name: EntryName, _ reason: Store.Reaped.Reason, from store: OpenStore,
         _ request: ReapRequest, in directory: Directory, if holds: () throws(StoreError) -> Bool
     ) throws(StoreError) {
-        guard let key = EntryName.decode(name.encoded) else { return }
         var held = try HeldShard(store, name.shard)
         guard try holds() else { return }
         let generation = try store.readyGeneration(name, in: directory) ?? 0
@@ -59,7 +58,7 @@ extension Session {
             return
         }
         if !request.dryRun { _ = try store.removeFiles(of: name, &held, in: directory) }
-        request.report(Store.Reaped(key: Store.Key(key), reason: reason))
+        request.report(Store.Reaped(key: name.key, reason: reason))
     }
 }
 
@@ -76,8 +75,9 @@ extension OpenStore {
             guard let (names, directory) = found ?? nil else { continue }
             for name in names.planted { pass.notice(.planted(file(name, in: shard))) }
             for (encoded, files) in names.entries where files.hasReady {
+                guard let name = EntryName(shard: shard, encoded: encoded) else { continue }
                 _ = try pass.record { () throws(StoreError) in
-                    try body(EntryName(shard: shard, encoded: encoded), directory)
+                    try body(name, directory)
                 }
             }
         }

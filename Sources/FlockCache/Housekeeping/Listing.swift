@@ -1,37 +1,6 @@
 internal import SystemCalls
 
 extension Store {
-    /// What a listing passes on.
-    public enum Filter: Sendable {
-        /// Everything.
-        case all
-        /// Claims only.
-        case pending
-        /// Values only.
-        case ready
-    }
-
-    /// One line of a listing.
-    public struct Summary: Sendable {
-        /// What is known of the key.
-        public enum State: Sendable {
-            /// Claimed, by whom.
-            case pending(Holder)
-            /// Published, with a value of that many bytes.
-            case ready(size: Int)
-        }
-
-        /// The key.
-        public let key: Key
-        /// Whether it is claimed or published.
-        ///
-        /// A key being computed anew is listed as both, in a row.
-        public let state: State
-        /// The generation of the claim; 0 for one that a killed process left half-written.
-        public let generation: Generation
-        /// How long ago it was claimed, or published.
-        public let age: Duration
-    }
 
     /// A store being listed; its steps can fail, hence no `Sequence`.
     ///
@@ -110,7 +79,7 @@ extension Store {
             let names = try HeldShard(store, shard).names(in: directory)
             for name in names.planted { pass.notice(.planted(store.file(name, in: shard))) }
             return names.entries.keys.filter { name in
-                prefix.isEmpty || EntryName.decode(name)?.starts(with: prefix) == true
+                prefix.isEmpty || PercentCode.decode(name)?.starts(with: prefix) == true
             }
         }
 
@@ -119,7 +88,7 @@ extension Store {
             _ encoded: [UInt8], in store: OpenStore
         ) throws(StoreError) -> Summary? {
             guard let directory = try store.shardDirectory(shard, making: false) else { return nil }
-            let name = EntryName(shard: shard, encoded: encoded)
+            guard let name = EntryName(shard: shard, encoded: encoded) else { return nil }
             var ready = try summarizeReady(name, in: store, directory)
             let pending = try store.readPending(name, in: directory)
             if ready == nil { ready = try summarizeReady(name, in: store, directory) }
@@ -135,7 +104,7 @@ extension Store {
             _ pending: OpenStore.PendingFile, _ name: EntryName, beside ready: Summary?,
             in store: OpenStore
         ) throws(StoreError) -> Summary? {
-            let key = Key(EntryName.decode(name.encoded) ?? [])
+            let key = name.key
             switch pending {
             case .none: return nil
             case .torn:
@@ -161,11 +130,11 @@ extension Store {
             }
             guard let heads = found else { return nil }
             guard let heads else {
-                session.configuration.onDamage?(Key(EntryName.decode(name.encoded) ?? []), nil)
+                session.configuration.onDamage?(name.key, nil)
                 return nil
             }
             return Summary(
-                key: Key(EntryName.decode(name.encoded) ?? []),
+                key: name.key,
                 state: .ready(size: heads.value.payloadLength),
                 generation: heads.claim.generation,
                 age: .microseconds(

@@ -1,53 +1,5 @@
 internal import SystemCalls
 
-extension Store {
-    /// What reaping may remove beyond what is stale.
-    public struct ReapLimits: Sendable {
-        /// Claims of which it is not known whether their holder lives, when older than this.
-        public var assumeDeadAfter: Duration?
-        /// Values published longer ago than this, and damaged records that were set aside longer ago.
-        ///
-        /// Also those of a time that has not come yet: how old they are nobody knows.
-        public var maxAge: Duration?
-        /// The least recently used values beyond this number.
-        public var maxEntries: Int?
-        /// The least recently used values beyond this sum of their files' sizes; before them, values that are
-        /// beyond it by themselves.
-        public var maxBytes: Int?
-
-        /// Only what is stale.
-        public init() {}
-    }
-
-    /// An entry that was removed, or in a dry run would be.
-    public struct Reaped: Sendable {
-        /// Why an entry was removed.
-        @nonexhaustive public enum Reason: Hashable, Sendable {
-            /// The process that had the claim has ended.
-            case deadProcess
-            /// The session that had the claim has ended.
-            case deadSession
-            /// The claim is from before the machine started.
-            case rebooted
-            /// The claim's own time is over.
-            case expired
-            /// Nobody knows whether the claim's holder lives, and it is older than ``ReapLimits/assumeDeadAfter``.
-            case assumedDead
-            /// The claim was left half-written by a killed process.
-            case torn
-            /// The value was older than asked for, or so was a damaged record kept for inspection.
-            case tooOld
-            /// The value was among the least recently used beyond the number or size asked for.
-            case evicted
-        }
-
-        /// The key.
-        public let key: Key
-        /// Why.
-        public let reason: Reason
-    }
-}
-
 /// What reaping is asked to do, and whom it tells.
 package struct ReapRequest {
     var limits: Store.ReapLimits
@@ -130,12 +82,12 @@ extension Session {
         guard let directory = try store.shardDirectoryNow(shard) else { return }
         let names = try unfinished(shard, of: store, pass, in: directory)
         for (encoded, files) in names.entries where files.hasPending {
-            let name = EntryName(shard: shard, encoded: encoded)
+            guard let name = EntryName(shard: shard, encoded: encoded) else { continue }
             let reason = try pass.record { () throws(StoreError) in
                 try reapClaim(name, of: store, request, in: directory)
             }
-            if let reason = reason ?? nil, let key = EntryName.decode(encoded) {
-                request.report(Store.Reaped(key: Store.Key(key), reason: reason))
+            if let reason = reason ?? nil {
+                request.report(Store.Reaped(key: name.key, reason: reason))
             }
         }
         guard !request.dryRun else { return }
@@ -162,7 +114,7 @@ extension Session {
             .unfinished(pending: counts.pending, temporaries: counts.temporaries))
         let areClaims = try attempt("reap", store.path) { () throws(Errno) in
             for encoded in names.entries.keys {
-                let name = EntryName(shard: shard, encoded: encoded)
+                guard let name = EntryName(shard: shard, encoded: encoded) else { continue }
                 if try directory.status(of: name.ready) != nil { return false }
                 if try directory.status(of: name.pending)?.isRegular != true { return false }
             }

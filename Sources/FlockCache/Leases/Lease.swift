@@ -34,7 +34,7 @@ public struct Lease: ~Copyable, Sendable {
     ///
     /// - Throws: `.leaseLost` when somebody else has it; nothing is then changed. What the system refuses; the
     ///   lease then lasts as long as it did.
-    public func renew() throws(StoreError) { try ticket.renew(patience: ShardMutex.patience) }
+    public func renew() throws(StoreError) { try ticket.renew(patience: Limits.patience) }
 
     /// Gives the lease back: what dropping it does, with the error reported.
     ///

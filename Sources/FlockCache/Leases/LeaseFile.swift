@@ -24,7 +24,7 @@ struct LeaseFile: ~Copyable {
     init(_ file: consuming File, path: String, boot: BootID) throws(Errno) {
         let size = try file.status().size
         let bytes = try file.contents(
-            upTo: min(size, LeaseCell.bytesPerSlot * LockName.mostSlots))
+            upTo: min(size, LeaseCell.bytesPerSlot * Limits.slots))
         self.file = file
         self.path = path
         self.boot = boot
@@ -178,8 +178,7 @@ extension OpenStore {
         var planted: [EntryName] = []
         try attempt("list", leaseDirectoryPath(shard)) { () throws(Errno) in
             try directory.forEachFile { bytes, mayBeRegular in
-                if EntryName.decode(bytes) != nil {
-                    let name = EntryName(shard: shard, encoded: Array(bytes))
+                if let name = EntryName(shard: shard, encoded: Array(bytes)) {
                     if mayBeRegular { names.append(name) } else { planted.append(name) }
                 }
                 return true

@@ -22,7 +22,7 @@ extension Session {
             let board = store?.boardForWaiting()
             let seen = board?.announce(.keys(name.shard)) ?? 0
             let outcome = try tryLease(
-                name, request, patience: waiting == .zero ? ShardMutex.patience : span.patience)
+                name, request, patience: waiting == .zero ? Limits.patience : span.patience)
             guard case .busy(let holder) = outcome, !span.isOver else { return outcome }
             try whileWaiting(holder, span.elapsed)
             var isFree = false

@@ -25,7 +25,7 @@ package struct LeaseRequest: Sendable {
 
     /// Throws where it makes no sense.
     func check() throws(StoreError) {
-        guard 1...LockName.mostSlots ~= slots else { throw .badSlots(slots) }
+        guard 1...Limits.slots ~= slots else { throw .badSlots(slots) }
     }
 
     /// Who is named in messages.
@@ -171,7 +171,7 @@ extension Session {
     /// - Throws: `.leaseLost` when somebody else has it, or it was released.
     @discardableResult
     package func renewLease(
-        _ key: Store.Key, _ generation: Store.Generation, patience: Duration = ShardMutex.patience
+        _ key: Store.Key, _ generation: Store.Generation, patience: Duration = Limits.patience
     ) throws(StoreError) -> Duration? {
         guard try existing() != nil else { throw .leaseLost("renew", key, holder: nil) }
         return try changeLease(key, generation, patience) { (cell) throws(StoreError) in
@@ -191,7 +191,7 @@ extension Session {
         _ key: Store.Key, _ generation: Store.Generation
     ) throws(StoreError) {
         guard try existing() != nil else { return }
-        try changeLease(key, generation, ShardMutex.patience, wakes: true) { (cell) in
+        try changeLease(key, generation, Limits.patience, wakes: true) { (cell) in
             cell.isReleased = true
         }
     }
@@ -260,7 +260,7 @@ extension OpenStore {
         guard let file = try leaseFile(name, making: false, writing: false) else { return nil }
         guard file.isDamaged else { return file }
         // A cell that is being written looks damaged.
-        let mutex = try ShardMutex(self, name.shard, patience: ShardMutex.patience)
+        let mutex = try ShardMutex(self, name.shard, patience: Limits.patience)
         defer { withExtendedLifetime(mutex.shard) {} }
         return try leaseFile(name, making: false, writing: false)
     }
@@ -288,5 +288,21 @@ extension OpenStore {
             }
         }
         return (false, least)
+    }
+}
+
+extension LeaseCell {
+    /// What is granted by a request.
+    init(
+        generation: Store.Generation, _ request: LeaseRequest, at place: Place, since: LeaseTime
+    ) {
+        self.generation = generation
+        owner = request.owner
+        processID = request.processID
+        command = Self.encode(command: request.command)
+        self.place = place
+        self.since = since
+        timeToLive = request.timeToLive.map { max(1, $0.clampedMicroseconds) }
+        deadline = request.timeToLive.map { since.advanced(by: $0) }
     }
 }

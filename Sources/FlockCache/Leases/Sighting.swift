@@ -31,7 +31,7 @@ struct Sighting {
 
     private var bytes: [UInt8] {
         var text = RecordText()
-        text.line("flock-cache-seen", decimal: UInt64(Marker.version), separator: " ")
+        text.line("flock-cache-seen", decimal: UInt64(Limits.format), separator: " ")
         text.line("slot", decimal: UInt64(slot))
         text.line("generation", decimal: generation)
         text.line("sequence", decimal: sequence)
@@ -47,7 +47,7 @@ struct Sighting {
         var lines = RecordLines(bytes)
         guard
             lines.next(named: "flock-cache-seen", separator: UInt8(ascii: " ")).flatMap(decimal)
-                == UInt64(Marker.version),
+                == UInt64(Limits.format),
             let slot = lines.next(named: "slot").flatMap(decimal).flatMap({ Int(exactly: $0) }),
             let generation = lines.next(named: "generation").flatMap(decimal),
             let sequence = lines.next(named: "sequence").flatMap(decimal),
@@ -115,6 +115,6 @@ struct Sighting {
         let host = Process.contents(of: "/proc/sys/kernel/hostname", upTo: 256) ?? []
         let text = name.encoded + Array("/\(slot)/".utf8) + host
         return FileName(
-            Array(".seen-".utf8) + hexadecimal(EntryName.hash(of: Array(text)), digits: 16))
+            Array(".seen-".utf8) + hexadecimal(PercentCode.hash(of: Array(text)), digits: 16))
     }
 }

@@ -26,8 +26,8 @@ package enum InheritedLocks {
                 let session = sessionNumber(parts[1]),
                 let device = decimal(parts[2]), let inode = decimal(parts[3]),
                 let slot = Self.isWithoutSlots(parts[4]) ? 0 : decimal(parts[4]),
-                slot < LockName.mostSlots,
-                let key = EntryName.decode(parts[5]), let name = try? LockName(Store.Key(key))
+                slot < Limits.slots,
+                let key = PercentCode.decode(parts[5]), let name = try? LockName(Store.Key(key))
             else { return nil }
             self.session = session
             store = StoreIdentity(device: device, inode: inode)
@@ -120,7 +120,7 @@ extension HeldKeys {
             let parts: [[UInt8]] = [
                 Array("lock".utf8), session, Array(String(store.device).utf8),
                 Array(String(store.inode).utf8), lock.modeText,
-                EntryName.encode(lock.name.key.bytes),
+                PercentCode.encode(lock.name.key.bytes),
             ]
             let entry = Array(parts.joined(separator: [UInt8(ascii: "/")]))
             room -= entry.count

@@ -152,7 +152,7 @@ extension HeldLock.Mode {
     /// Throws where it makes no sense for the keys.
     func check(_ names: [LockName]) throws(StoreError) {
         guard case .slots(let count) = self else { return }
-        guard 1...LockName.mostSlots ~= count else { throw .badSlots(count) }
+        guard 1...Limits.slots ~= count else { throw .badSlots(count) }
         guard names.count < 2 else { throw .slotsOfMany(names[0].key, names[1].key) }
     }
 }

@@ -52,11 +52,11 @@ extension OpenStore {
         guard let board = boardForWaking() else { return [] }
         let locks = try locksDirectory()
         var listings: [LockListing] = []
-        for slot in 0..<BoardFile.slotCount {
+        for slot in 0..<BoardLayout.slotCount {
             guard let note = board.note(in: slot) else { continue }
             let byte = LockName.byte(of: note.hash)
             let index = if case .slot(let index) = note.kind { index } else { 0 }
-            guard index < LockName.mostSlots else { continue }
+            guard index < Limits.slots else { continue }
             let isHeld = try attempt("ask for the locks of", path) { () throws(Errno) in
                 try Self.lock(at: byte + index, of: Int(note.hash & 63), in: locks) != nil
             }
@@ -65,7 +65,7 @@ extension OpenStore {
                 LockListing(
                     hash: note.hash, key: note.key, keyStart: note.keyStart, kind: note.kind,
                     holder: holder(of: note),
-                    waiters: board.waiters(.slot(byte & (BoardFile.slotCount - 1)))))
+                    waiters: board.waiters(.slot(byte & (BoardLayout.slotCount - 1)))))
         }
         return listings
     }

@@ -23,7 +23,7 @@ struct HeldShard: ~Copyable {
     /// - Parameter verifying: whether it is also counted where files came or went beside this program: for who
     ///   needs the counts themselves. A change does without, and leaves that to them.
     init(
-        _ store: OpenStore, _ shard: Int, patience: Duration = ShardMutex.patience,
+        _ store: OpenStore, _ shard: Int, patience: Duration = Limits.patience,
         verifying: Bool = false
     ) throws(StoreError) {
         let mutex = try ShardMutex(store, shard, patience: patience)
@@ -100,7 +100,7 @@ struct HeldShard: ~Copyable {
     ) throws(StoreError) -> Store.Generation {
         let next = max(UInt64(clamping: WallClock.microseconds), block.highest + 1, found + 1)
         // Nobody could read such a claim: all would take it for torn, and win.
-        guard next <= ClaimSection.mostGeneration else { throw .noGenerationLeft(store.path) }
+        guard next <= Limits.generation else { throw .noGenerationLeft(store.path) }
         return next
     }
 

@@ -133,14 +133,14 @@ final class ShardFile: Sendable {
             return true
         }
         guard isWritable else { return false }
-        let deadline = BootTime.now.advanced(by: ShardMutex.patience)
+        let deadline = BootTime.now.advanced(by: Limits.patience)
         while try !attempt(
             "lock", path(in: storePath), { () throws(Errno) in try file.tryLock(.exclusive, at: 0) }
         ) {
             if BootTime.now > deadline {
                 throw .stuck(
                     path(in: storePath), behind: LockSearch.holder(of: 0, in: file),
-                    after: ShardMutex.patience)
+                    after: Limits.patience)
             }
             sleep(nanoseconds: 1_000_000)
         }

@@ -11,8 +11,6 @@ struct ShardMutex: ~Copyable {
     /// The key whose claim has ended under this mutex; its waiters are woken when it is free.
     var ended: EntryName?
 
-    static let patience = WaitSpan.patienceForChange
-
     init(_ store: OpenStore, _ shard: Int, patience: Duration) throws(StoreError) {
         let file = try store.shardFile()
         let deadline = BootTime.now.advanced(by: patience)

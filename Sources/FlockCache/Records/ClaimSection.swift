@@ -19,20 +19,14 @@ struct ClaimSection: Equatable, Sendable {
     /// A program's name as it stands in a record.
     ///
     /// Longer ones are cut, so that a claim section fits the buffer it is read into.
-    static func encode(command: [UInt8]) -> [UInt8] { EntryName.encode(Array(command.prefix(64))) }
+    static func encode(command: [UInt8]) -> [UInt8] { PercentCode.encode(Array(command.prefix(64))) }
     /// Longer than any claim section: 240 bytes of name, 192 of command, 13 lines.
     static let mostBytes = 1024
-
-    /// What microseconds reach in 2255.
-    ///
-    /// Nothing higher was written by this program, and counting on from there would come to no
-    /// good.
-    static let mostGeneration: Store.Generation = 1 << 53 - 1
 
     /// The text, its own check last.
     var text: [UInt8] {
         var text = RecordText()
-        text.line("flock-cache", decimal: UInt64(Marker.version), separator: " ")
+        text.line("flock-cache", decimal: UInt64(Limits.format), separator: " ")
         text.line("key", name)
         text.line("generation", decimal: generation)
         switch holder {
@@ -59,10 +53,10 @@ struct ClaimSection: Equatable, Sendable {
         var lines = RecordLines(bytes)
         guard
             lines.next(named: "flock-cache", separator: UInt8(ascii: " ")).flatMap(decimal)
-                == UInt64(Marker.version),
+                == UInt64(Limits.format),
             let name = lines.next(named: "key"),
             let generation = lines.next(named: "generation").flatMap(decimal),
-            generation <= mostGeneration
+            generation <= Limits.generation
         else { return nil }
         var holder = HolderIdentity.nobody
         if let session = lines.next(named: "session") {
@@ -111,13 +105,13 @@ struct ClaimHead {
         var lines = RecordLines(bytes)
         guard
             lines.next(named: "flock-cache", separator: UInt8(ascii: " ")).flatMap(decimal)
-                == UInt64(Marker.version)
+                == UInt64(Limits.format)
         else { return nil }
         let start = lines.offset + 5
         guard lines.next(named: "key") != nil else { return nil }
         name = start..<(lines.offset - 1)
         guard let generation = lines.next(named: "generation").flatMap(decimal),
-            generation <= ClaimSection.mostGeneration
+            generation <= Limits.generation
         else { return nil }
         self.generation = generation
         while lines.next(named: "check") == nil {

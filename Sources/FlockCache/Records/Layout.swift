@@ -74,32 +74,8 @@ enum Layout {
     ) -> (key: Store.Key, time: Int64)? {
         guard let dot = name.lastIndex(of: UInt8(ascii: ".")), dot > 0,
             let time = decimal(name[(dot + 1)...]).flatMap(Int64.init(exactly:)),
-            let key = EntryName.unescape(name[..<dot])
+            let key = PercentCode.unescape(name[..<dot])
         else { return nil }
         return (Store.Key(key), time)
-    }
-}
-
-/// The lower-case hexadecimal digits of a number.
-func hexadecimal(_ value: UInt64, digits: Int) -> [UInt8] {
-    var text = [UInt8](repeating: UInt8(ascii: "0"), count: digits)
-    var rest = value
-    for index in stride(from: digits - 1, through: 0, by: -1) {
-        let digit = UInt8(rest & 15)
-        text[index] = digit + (digit < 10 ? UInt8(ascii: "0") : UInt8(ascii: "a") - 10)
-        rest >>= 4
-    }
-    return text
-}
-
-/// The value of a lower-case hexadecimal digit.
-///
-/// Upper case is no digit here: then every changed bit of a checksum's text is seen.
-@inline(__always)
-func hexadecimalDigit(_ byte: UInt8) -> UInt8? {
-    switch byte {
-    case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
-    case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
-    default: nil
     }
 }

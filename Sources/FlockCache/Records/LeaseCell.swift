@@ -28,13 +28,13 @@ struct LeaseCell: Equatable, Sendable {
 
     /// A program's name as it stands in a cell.
     static func encode(command: [UInt8]) -> [UInt8] {
-        EntryName.encode(Array(command.prefix(longestCommand)))
+        PercentCode.encode(Array(command.prefix(longestCommand)))
     }
 
     /// The lines, the check, and spaces to the end of the cell.
     var bytes: [UInt8] {
         var text = RecordText()
-        text.line("flock-cache-lease", decimal: UInt64(Marker.version), separator: " ")
+        text.line("flock-cache-lease", decimal: UInt64(Limits.format), separator: " ")
         text.line("sequence", decimal: sequence)
         text.line("generation", decimal: generation)
         text.line("state", isReleased ? "released".utf8 : "held".utf8)
@@ -66,10 +66,10 @@ struct LeaseCell: Equatable, Sendable {
         var lines = RecordLines(bytes)
         guard
             lines.next(named: "flock-cache-lease", separator: UInt8(ascii: " ")).flatMap(decimal)
-                == UInt64(Marker.version),
+                == UInt64(Limits.format),
             let sequence = lines.next(named: "sequence").flatMap(decimal),
             let generation = lines.next(named: "generation").flatMap(decimal),
-            generation <= ClaimSection.mostGeneration, sequence < 1 << 62,
+            generation <= Limits.generation, sequence < 1 << 62,
             let state = lines.next(named: "state")
         else { return nil }
         if let process = lines.next(named: "process") {
@@ -97,80 +97,5 @@ struct LeaseCell: Equatable, Sendable {
         place = Place(
             boot: boot, processNamespace: processNamespace, timeNamespace: timeNamespace)
         self.since = LeaseTime(since)
-    }
-
-    init(
-        generation: Store.Generation, _ request: LeaseRequest, at place: Place, since: LeaseTime
-    ) {
-        self.generation = generation
-        owner = request.owner
-        processID = request.processID
-        command = Self.encode(command: request.command)
-        self.place = place
-        self.since = since
-        timeToLive = request.timeToLive.map { max(1, $0.clampedMicroseconds) }
-        deadline = request.timeToLive.map { since.advanced(by: $0) }
-    }
-}
-
-/// A moment by two clocks: the boot clock of the first time namespace, which all processes of a boot can tell
-/// whatever namespace they are in and whatever is done to the wall clock; and the wall clock, for other
-/// boots and for people.
-///
-/// Microseconds.
-struct LeaseTime: Equatable, Sendable {
-    let stamp: Stamp
-
-    init(_ stamp: Stamp) { self.stamp = stamp }
-
-    /// Now; the boot clock is 0 where its namespace's offset is not known.
-    static var now: LeaseTime {
-        let boot = TimeNamespace.offset.map { BootTime.now.nanoseconds / 1000 - $0 } ?? 0
-        return LeaseTime(Stamp(wall: WallClock.microseconds, boot: boot))
-    }
-
-    func advanced(by duration: Duration) -> LeaseTime {
-        let later = stamp.advanced(by: duration)
-        return LeaseTime(Stamp(wall: later.wall, boot: stamp.boot == 0 ? 0 : later.boot))
-    }
-
-    /// Microseconds from now until this moment of a boot, negative when it has passed.
-    func timeLeft(ofThisBoot isOfThisBoot: Bool) -> Int64 {
-        let now = Self.now.stamp
-        guard isOfThisBoot, stamp.boot != 0, now.boot != 0 else {
-            return clampedDifference(stamp.wall, now.wall)
-        }
-        return clampedDifference(stamp.boot, now.boot)
-    }
-}
-
-/// The time namespace of this process.
-enum TimeNamespace {
-    /// By how many microseconds the boot clock here is ahead of that of the first namespace; nil where that
-    /// cannot be told.
-    static var offset: Int64? {
-        atStart.epoch == ForkEpoch.current ? atStart.offset : find()
-    }
-
-    private static let atStart = (epoch: ForkEpoch.current, offset: find())
-
-    private static func find() -> Int64? {
-        // Kernels before 5.6 have no such file, and no such namespaces.
-        guard let text = Process.contents(of: "/proc/self/timens_offsets", upTo: 256) else {
-            return 0
-        }
-        // The file is about the namespace that children get, which is ours but between `unshare(2)` and the
-        // next fork.
-        let own = Process.namespace("/proc/self/ns/time")
-        guard own == Process.namespace("/proc/self/ns/time_for_children") else { return nil }
-        for line in text.split(separator: UInt8(ascii: "\n")) {
-            let words = line.split(separator: UInt8(ascii: " "))
-            guard words.count == 3, words[0].elementsEqual("boottime".utf8),
-                let seconds = Int64(String(decoding: words[1], as: UTF8.self)),
-                let nanoseconds = Int64(String(decoding: words[2], as: UTF8.self))
-            else { continue }
-            return seconds * 1_000_000 + nanoseconds / 1000
-        }
-        return nil
     }
 }

@@ -3,17 +3,12 @@ package struct LockName: Sendable {
     package let key: Store.Key
     let hash: UInt64
 
-    /// No file is named after a lock, so its key may be longer than an entry's.
-    static let longestKey = 4096
-    /// The most slots a lock may have: trying for one looks at each.
-    package static let mostSlots = 4096
-
     /// Throws `.invalidKey` for a key that is empty or too long.
     init(_ key: Store.Key) throws(StoreError) {
         guard !key.bytes.isEmpty else { throw .emptyKey() }
-        guard key.bytes.count <= Self.longestKey else { throw .lockKeyTooLong(key) }
+        guard key.bytes.count <= Limits.lockKey else { throw .lockKeyTooLong(key) }
         self.key = key
-        hash = EntryName.hash(of: key.bytes)
+        hash = PercentCode.hash(of: key.bytes)
     }
 
     /// The file of the lock table: the low 6 bits.
@@ -25,7 +20,7 @@ package struct LockName: Sendable {
     var turnstile: Int { 1 << 60 | byte }
 
     /// The slot of the board on which the holder of one of the lock's slots is noted.
-    func slot(_ index: Int) -> Int { (byte + index) & (BoardFile.slotCount - 1) }
+    func slot(_ index: Int) -> Int { (byte + index) & (BoardLayout.slotCount - 1) }
 
     // Wakes go to one kind of waiter, and to few of another key that has the same slot: of 32 bits, one
     // for the turnstile, one for the lock.

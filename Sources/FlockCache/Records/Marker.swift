@@ -18,9 +18,6 @@ package struct Marker: Equatable, Sendable {
     static let mostBytes = 4096
     private static let modes: [UInt32] = [0o700, 0o750, 0o770]
 
-    /// Of the format that this program reads and writes.
-    package static let version = 1
-
     /// Whether others than the owner may use the store: then permissions are set whatever the umask.
     var isShared: Bool { mode & 0o070 != 0 }
     var fileMode: UInt32 { mode & 0o666 }
@@ -30,7 +27,7 @@ package struct Marker: Equatable, Sendable {
     var text: [UInt8] {
         Array(
             """
-            flock-cache \(Self.version)
+            flock-cache \(Limits.format)
             mode: 0\(String(mode, radix: 8))
             durable: \(isDurable ? "yes" : "no")
 
@@ -74,7 +71,7 @@ package struct Marker: Equatable, Sendable {
             guard let first = lines.next(named: "flock-cache", separator: UInt8(ascii: " ")),
                 let version = decimal(first).flatMap(Int.init(exactly:)), version >= 1
             else { return .notAMarker }
-            guard version == Self.version else { return .newer(version) }
+            guard version == Limits.format else { return .newer(version) }
             var marker = Marker()
             while lines.offset < bytes.count {
                 if let mode = lines.next(named: "mode") {
@@ -96,29 +93,4 @@ package struct Marker: Equatable, Sendable {
     package static func isAcceptable(mode: UInt32) -> Bool {
         modes.contains(mode)
     }
-}
-
-/// The number that octal digits make.
-private func octal(_ digits: UnsafeBufferPointer<UInt8>) -> UInt32? {
-    guard !digits.isEmpty, digits.count <= 8 else { return nil }
-    var value: UInt32 = 0
-    for byte in digits {
-        guard UInt8(ascii: "0")...UInt8(ascii: "7") ~= byte else { return nil }
-        value = value << 3 | UInt32(byte - UInt8(ascii: "0"))
-    }
-    return value
-}
-
-/// The number that decimal digits make; nil for anything else, and beyond 64 bits.
-func decimal(_ digits: some Collection<UInt8>) -> UInt64? {
-    guard !digits.isEmpty else { return nil }
-    var value: UInt64 = 0
-    for byte in digits {
-        guard UInt8(ascii: "0")...UInt8(ascii: "9") ~= byte else { return nil }
-        let (scaled, overflow) = value.multipliedReportingOverflow(by: 10)
-        let (sum, overflowed) = scaled.addingReportingOverflow(UInt64(byte - UInt8(ascii: "0")))
-        if overflow || overflowed { return nil }
-        value = sum
-    }
-    return value
 }

@@ -45,20 +45,6 @@ struct RecordText {
     private mutating func append(_ value: UInt64) { appendDecimal(value, to: &bytes) }
 }
 
-/// Appends the decimal digits of a number.
-func appendDecimal(_ value: UInt64, to bytes: inout [UInt8], width: Int = 1) {
-    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 20) { digits in
-        var rest = value
-        var start = 20
-        repeat {
-            start -= 1
-            digits[start] = UInt8(ascii: "0") + UInt8(rest % 10)
-            rest /= 10
-        } while rest > 0 || 20 - start < width
-        bytes.append(contentsOf: digits[start...])
-    }
-}
-
 /// Reads such lines in their order.
 struct RecordLines {
     private let bytes: UnsafeRawBufferPointer
@@ -112,17 +98,6 @@ struct RecordLines {
         checksum.update(UnsafeRawBufferPointer(rebasing: bytes[..<end]))
         return checksum.value == written
     }
-}
-
-/// The number that up to 16 lower-case hexadecimal digits make; nil for anything else.
-func hexadecimalNumber(_ digits: UnsafeBufferPointer<UInt8>) -> UInt64? {
-    guard digits.count <= 16 else { return nil }
-    var value: UInt64 = 0
-    for byte in digits {
-        guard let digit = hexadecimalDigit(byte) else { return nil }
-        value = value << 4 | UInt64(digit)
-    }
-    return value
 }
 
 /// The number that the 8 digits of a check make.

@@ -39,7 +39,7 @@ struct ShardBlock: Equatable, Sendable {
         // Nothing higher was written by this program; counting on from there would overflow, and no
         // reader takes a generation beyond.
         let most = max(max(word(16), word(24)), word(40))
-        guard highest <= ClaimSection.mostGeneration, most <= Self.mostCount else { return nil }
+        guard highest <= Limits.generation, most <= Self.mostCount else { return nil }
         counts.pending = Int(word(16))
         counts.ready = Int(word(24))
         counts.temporaries = Int(word(32) & 0xffff_ffff)

@@ -10,8 +10,6 @@ struct ValueSection: Equatable, Sendable {
     let finalized: Int64
     let payloadLength: Int
 
-    static let largestPayload = 1 << 30
-
     /// Whether a value published at that time is older than a greatest age.
     ///
     /// One from the future was published while a clock was ahead: how old it is nobody knows, and it would be
@@ -55,7 +53,7 @@ struct ValueSection: Equatable, Sendable {
             let check = lines.next(named: "value-check").flatMap(checkNumber),
             lines.offset == headLength,
             let time = decimal(finalized).flatMap(Int64.init(exactly:)),
-            let count = decimal(length).flatMap(Int.init(exactly:)), count <= largestPayload
+            let count = decimal(length).flatMap(Int.init(exactly:)), count <= Limits.value
         else { return nil }
         return (ValueSection(finalized: time, payloadLength: count), check)
     }

@@ -49,20 +49,20 @@ extension StoreError {
     static func keyTooLong(_ key: Store.Key) -> StoreError {
         StoreError(
             .invalidKey, "use a key of \(key.bytes.count) bytes",
-            reason: "a key has at most \(EntryName.longestKey) bytes, and its name on disk "
-                + "\(EntryName.longestName); hash it first")
+            reason: "a key has at most \(Limits.key) bytes, and its name on disk "
+                + "\(Limits.nameOnDisk); hash it first")
     }
 
     static func lockKeyTooLong(_ key: Store.Key) -> StoreError {
         StoreError(
             .invalidKey, "lock a key of \(key.bytes.count) bytes",
-            reason: "the key of a lock has at most \(LockName.longestKey) bytes; hash it first")
+            reason: "the key of a lock has at most \(Limits.lockKey) bytes; hash it first")
     }
 
     static func badSlots(_ count: Int) -> StoreError {
         StoreError(
             .invalidKey, "lock with \(count) slots",
-            reason: "a lock has 1 to \(LockName.mostSlots) slots")
+            reason: "a lock has 1 to \(Limits.slots) slots")
     }
 
     static func slotsOfMany(_ key: Store.Key, _ other: Store.Key) -> StoreError {
@@ -107,7 +107,7 @@ extension StoreError {
         StoreError(
             .incompatibleFormat, "open the store", path: path,
             reason:
-                "it has format \(version), this program knows \(Marker.version); use a newer one")
+                "it has format \(version), this program knows \(Limits.format); use a newer one")
     }
 
     static func unsupportedFileSystem(_ path: String, _ name: String) -> StoreError {

@@ -18,7 +18,7 @@ final class Board: Sendable {
     private let seenLinked: Atomic<Int64>
 
     init?(_ file: consuming File) {
-        guard let memory = SharedMemory(file, count: BoardFile.byteCount) else { return nil }
+        guard let memory = SharedMemory(file, count: BoardLayout.byteCount) else { return nil }
         self.memory = memory
         self.file = file
         seenLinked = Atomic(BootTime.now.nanoseconds)
@@ -44,14 +44,14 @@ final class Board: Sendable {
         let offset: Int
 
         /// A key of a shard becomes READY or absent.
-        static func keys(_ shard: Int) -> Word { Word(offset: BoardFile.shard(shard)) }
+        static func keys(_ shard: Int) -> Word { Word(offset: BoardLayout.shard(shard)) }
         /// A shard's mutex becomes free.
-        static func mutex(_ shard: Int) -> Word { Word(offset: BoardFile.shard(shard) + 16) }
+        static func mutex(_ shard: Int) -> Word { Word(offset: BoardLayout.shard(shard) + 16) }
         /// Any key becomes READY or absent, any lock or lease free: for the look-out of a session.
-        static let anything = Word(offset: BoardFile.anything)
+        static let anything = Word(offset: BoardLayout.anything)
         /// A lock becomes free, or the way to it: of all the keys that share the slot.
         static func lock(_ name: LockName) -> Word { .slot(name.slot(0)) }
-        static func slot(_ index: Int) -> Word { Word(offset: BoardFile.slot(index)) }
+        static func slot(_ index: Int) -> Word { Word(offset: BoardLayout.slot(index)) }
     }
 
     /// Renewed to that long from now by everyone about to sleep, which ends sooner: so that it stands
@@ -118,19 +118,19 @@ final class Board: Sendable {
 
     /// Writes who holds a lock.
     func put(_ note: LockNote, in slot: Int) {
-        memory.setWords(note.words, at: BoardFile.slot(slot) + LockNote.offset)
+        memory.setWords(note.words, at: BoardLayout.slot(slot) + LockNote.offset)
     }
 
     /// Who holds a lock that belongs to a slot; nil where nothing whole stands there.
     ///
     /// It may have been released since: ask whether the byte is locked.
     func note(in slot: Int) -> LockNote? {
-        LockNote(memory.words(at: BoardFile.slot(slot) + LockNote.offset))
+        LockNote(memory.words(at: BoardLayout.slot(slot) + LockNote.offset))
     }
 
     /// Takes a note away, unless another stands there by now.
     func remove(_ note: borrowing LockNote, from slot: Int) {
-        let offset = BoardFile.slot(slot) + LockNote.offset
+        let offset = BoardLayout.slot(slot) + LockNote.offset
         let found: InlineArray<1, UInt64> = memory.words(at: offset)
         let none = InlineArray<1, UInt64>(repeating: 0)
         if found[0] == note.words[0] { memory.setWords(none, at: offset) }
@@ -138,10 +138,7 @@ final class Board: Sendable {
 }
 
 extension EntryName {
-    /// The bit that those who wait for this key wait for, of 32: so that what happens to one key of a
-    /// shard wakes few who wait for another.
-    var wakeBits: UInt32 {
-        let hash = Self.hash(of: Self.decode(Array(encoded)) ?? Array(encoded))
-        return 1 << UInt32(truncatingIfNeeded: hash >> 8 & 31)
-    }
+    /// The bit that waiters for this key wait for, of 32: so that what happens to one key of a shard wakes
+    /// few waiters of another.
+    var wakeBits: UInt32 { 1 << UInt32(truncatingIfNeeded: hash >> 8 & 31) }
 }

@@ -1,19 +1,11 @@
 internal import SystemCalls
 
-/// The file of the board: its layout, and how it is made and found.
+/// The file of the board: how it is made and found.
 ///
 /// It is made whole under a private name, with all its blocks, and then linked: whoever finds it can map
 /// it without meeting a hole, whose first use on a full disk would end the process. The header names the
 /// file it was written in, because a copy has holes.
 enum BoardFile {
-    /// A page for the header, 64 bytes for each shard, and 144 for each of the slots of locks.
-    static let byteCount = slot(slotCount)
-    static func shard(_ index: Int) -> Int { 4096 + index * 64 }
-    static func slot(_ index: Int) -> Int { shard(Layout.shardCount) + index * 144 }
-    static let slotCount = 4096
-    // In the header's page.
-    static let anything = 64
-
     private static let version: UInt64 = 2
 
     /// Opens the board of a store; nil where there is none to be had, and waits poll.
@@ -61,8 +53,8 @@ enum BoardFile {
         guard status.isRegular else { return .useless }
         let text = try file.contents(upTo: 64)
         if let version = version(of: text), version > self.version { return .notForUs }
-        guard text == header(of: status), status.size == byteCount,
-            status.allocated >= byteCount
+        guard text == header(of: status), status.size == BoardLayout.byteCount,
+            status.allocated >= BoardLayout.byteCount
         else { return .useless }
         return Board(file).map { .usable($0) } ?? .notForUs
     }
@@ -74,7 +66,7 @@ enum BoardFile {
         let file = try root.open(name, .createNew(mode: store.marker.fileMode))
         do throws(Errno) {
             if store.marker.isShared { try file.changeMode(to: store.marker.fileMode) }
-            try file.allocate(byteCount)
+            try file.allocate(BoardLayout.byteCount)
             try file.write(header(of: try file.status()), at: 0)
             if replacing {
                 try root.rename(name, to: Layout.board)

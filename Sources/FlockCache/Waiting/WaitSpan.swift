@@ -15,14 +15,10 @@ struct WaitSpan {
     var elapsed: Duration { .nanoseconds(BootTime.now.nanoseconds - start.nanoseconds) }
     var isOver: Bool { BootTime.now >= deadline }
 
-    /// How long a change waits for another process's change: they take microseconds, so this long means
-    /// a stopped process.
-    static let patienceForChange = Duration.seconds(10)
-
     /// How long to wait for somebody else's change meanwhile.
     var patience: Duration {
         let left = Duration.nanoseconds(deadline.nanoseconds - BootTime.now.nanoseconds)
-        return min(Self.patienceForChange, max(.seconds(1), left))
+        return min(Limits.patience, max(.seconds(1), left))
     }
 }
 

@@ -103,8 +103,8 @@ func leaseRequest(_ invocation: Invocation) throws(Failure) -> LeaseRequest {
     }
     guard timeToLive != .zero else { throw .usage("--ttl takes a time above 0") }
     let slots = invocation.number(.leaseSlots) ?? 1
-    guard let count = Int(exactly: slots), 1...LockName.mostSlots ~= count else {
-        throw .usage("--slots takes 1 to \(LockName.mostSlots), not \(slots)")
+    guard let count = Int(exactly: slots), 1...Limits.slots ~= count else {
+        throw .usage("--slots takes 1 to \(Limits.slots), not \(slots)")
     }
     guard let ownerID else {
         // For messages only.

@@ -65,8 +65,8 @@ private func lockMode(
     }
     if invocation.has(.shared) { throw .usage("--shared and --slots exclude each other") }
     if keys.count > 1 { throw .usage("--slots takes one KEY, not \(keys.count)") }
-    guard let count = Int(exactly: slots), 1...LockName.mostSlots ~= count else {
-        throw .usage("--slots takes 1 to \(LockName.mostSlots), not \(slots)")
+    guard let count = Int(exactly: slots), 1...Limits.slots ~= count else {
+        throw .usage("--slots takes 1 to \(Limits.slots), not \(slots)")
     }
     return .slots(count)
 }

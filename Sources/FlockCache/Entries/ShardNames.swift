@@ -36,14 +36,14 @@ struct ShardNames {
     ///
     /// - Parameter mayBeRegular: false for the name of something that is no regular file for sure.
     mutating func add(_ name: UnsafeBufferPointer<UInt8>, mayBeRegular: Bool) {
-        let suffix = EntryName.pendingSuffix
+        let suffix = PercentCode.pendingSuffix
         let isPending =
             name.last == suffix.last && name.count > suffix.count
             && name.suffix(suffix.count).elementsEqual(suffix)
         if case .unfinished = wanted, !isPending, name.first != UInt8(ascii: ".") { return }
         let isTemporary = Layout.temporarySession(of: name) != nil
         let entry = [UInt8](isPending ? name.dropLast(suffix.count) : name[...])
-        guard isTemporary || EntryName.decode(entry) != nil else { return }
+        guard isTemporary || PercentCode.decode(entry) != nil else { return }
         if !mayBeRegular {
             planted.append(FileName(name))
         } else if isTemporary {

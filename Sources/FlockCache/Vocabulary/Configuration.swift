@@ -1,0 +1,52 @@
+extension Store {
+    /// How a store behaves; the defaults are those of the command.
+    public struct Configuration: Sendable {
+        /// What `.standard` means where a call may wait.
+        public var wait: Wait = .upTo(Self.standardWait)
+        /// What an acknowledged change survives.
+        ///
+        /// A store that was made durable is so for everybody.
+        public var durability: Durability = .processCrash
+        /// Called once when a wait begins, with the key and who has it.
+        ///
+        /// On the thread or task that waits; a wait that would end at once is none.
+        public var onWait: (@Sendable (Key, Holder?) -> Void)?
+        /// Called when a damaged record was found: its key, and the path at which it is kept for
+        /// inspection, nil where the store could not be written.
+        ///
+        /// The key counts as absent.
+        public var onDamage: (@Sendable (Key, String?) -> Void)?
+        /// Called for each thing that went wrong in what goes through the whole store (``Store/reap(_:dryRun:)``,
+        /// ``Store/entries(_:prefix:)``, ``Store/counts()``) and that it goes on past: a record or directory that
+        /// cannot be read or removed, and something else in the place of a record, which is no failure.
+        public var onPassedOver: (@Sendable (StoreError) -> Void)?
+        /// File systems that cannot be known to keep the promises, accepted at the caller's own risk:
+        /// names as in the error's text, such as `9p` and `fuse`.
+        public var allowedFileSystems: [String] = []
+
+        static let standardWait = Duration.seconds(300)
+
+        /// What an acknowledged change survives.
+        public enum Durability: Sendable {
+            /// The death of any process at any instruction.
+            case processCrash
+            /// Also the loss of power: everything is synchronised before it is acknowledged.
+            case powerLoss
+        }
+
+        /// The defaults.
+        public init() {}
+    }
+
+    /// How long a call may wait.
+    ///
+    /// Whatever the value, what is free is taken at once.
+    public enum Wait: Hashable, Sendable {
+        /// As long as ``Configuration/wait`` says.
+        case standard
+        /// That long at most.
+        case upTo(Duration)
+        /// Without end.
+        case forever
+    }
+}
