@@ -88,7 +88,7 @@ extension Session {
     ) throws(StoreError) -> Holding? {
         let entry = try EntryName(key)
         guard let directory = try store.shardDirectory(entry.shard, making: false),
-            case .whole(let claim) = try store.readPending(entry, in: directory)
+            case .whole(let claim) = try store.files.readPending(entry, in: directory)
         else { return nil }
         let here = try store.placeIfKnown()
         return Holding(

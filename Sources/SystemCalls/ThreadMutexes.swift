@@ -20,4 +20,11 @@ internal import CSystem
     }
 
     package func unlock(_ index: Int) { unsafe csystem_mutex_unlock(words + index) }
+
+    /// Runs a closure with one taken, waiting for it without end: for what is only bookkeeping.
+    package func locked<R: ~Copyable>(_ index: Int, _ body: () -> R) -> R {
+        _ = lock(index, until: BootTime(nanoseconds: .max))
+        defer { unlock(index) }
+        return body()
+    }
 }

@@ -24,7 +24,7 @@ struct BoardFormatTests {
     private func makeStore() throws -> Store {
         let store = try Store(at: path)
         #expect(try store.claimAndFinalize("other", [UInt8]()).isWon)
-        _ = try #require(store.session.forWriting().boardForWaiting())
+        _ = try #require(store.session.forWriting().board.forWaiting())
         return store
     }
 

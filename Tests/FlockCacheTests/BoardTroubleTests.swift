@@ -39,7 +39,9 @@ struct BoardTrouble: Sendable, CustomTestStringConvertible {
             make: { board, _ in
                 overwrite(
                     board, at: 64,
-                    (64..<BoardLayout.byteCount).map { $0 % 16 == 15 ? 0x7f : $0 % 16 > 7 ? 0xff : 0 }
+                    (64..<BoardLayout.byteCount).map {
+                        $0 % 16 == 15 ? 0x7f : $0 % 16 > 7 ? 0xff : 0
+                    }
                 )
             }),
         BoardTrouble(
@@ -120,7 +122,7 @@ func overwrite(_ path: String, at offset: Int = 0, _ bytes: [UInt8]) {
 
     /// Whether the board is there as it should be.
     private func isRight() throws -> Bool {
-        try Store(at: path).session.forWriting().boardForWaking() != nil
+        try Store(at: path).session.forWriting().board.forWaking() != nil
     }
 
     /// Finalizing, abandoning and removing by another process, and a time-out, with threads waiting.

@@ -110,11 +110,11 @@ import TestSupport
         limits.maxEntries = maxEntries
         #expect(try store.reap(limits).isEmpty)
         let opened = try store.session.forWriting()
-        let blocks = try opened.shardFile().readAll()
+        let blocks = try opened.shards.file().readAll()
         let sum = blocks.reduce(into: ShardCounts()) { $0.add($1?.counts ?? ShardCounts()) }
         let files = StoreFiles(path)
         #expect([sum.pending, sum.ready, sum.bytes] == [files.pending, files.ready, files.bytes])
-        #expect(try opened.doubtfulShards(blocks).allSatisfy { !$0 })
+        #expect(try opened.shards.doubtfulShards(blocks).allSatisfy { !$0 })
         try kept.forEach { try $0.abandon() }
     }
 

@@ -38,7 +38,7 @@ import Testing
         // We have it.
         let held = try store.lock([key])
         let excluded = start(text, "echo", "inside")
-        let table = try store.session.forWriting().lockTable()
+        let table = try store.session.forWriting().locks.open()
         let name = try LockName(key)
         let file = try table.open(for: name)
         // It waits at the turnstile, where it keeps those out who do not wait.

@@ -151,12 +151,12 @@ import Testing
         let held = KeptLock(try store.lock(["key"]))
         let first = PeerProcess(path)
         first.process.tell("lock x 30000 key")
-        let board = try #require(try store.session.forWriting().knownBoard)
+        let board = try #require(try store.session.forWriting().board.known)
         let word = Board.Word.lock(try LockName("key"))
         #expect(waitUntil { board.waiters(word) == 1 })
         // It has the turnstile.
         let turnstile = try LockName("key").turnstile
-        let file = try store.session.forWriting().lockTable().open(for: LockName("key"))
+        let file = try store.session.forWriting().locks.open().open(for: LockName("key"))
         #expect(waitUntil { (try? file.isLockedByOthers(at: turnstile)) == true })
         first.process.kill(signal)
         let second = lockInThread(store, ["key"])

@@ -252,7 +252,7 @@ import TestSupport
             }
             let file = try File.open(path: FileName(directory("record")))
             _ = try ReadyFile.readHeads(file, of: name)
-            _ = try ReadyFile.read(file, name, "key")
+            _ = try ReadyFile.read(file, name)
         }
     }
 

@@ -127,7 +127,7 @@ import TestSupport
     private func read(_ record: [UInt8], at path: String) throws -> [UInt8]? {
         write(record, to: path)
         let reading = try ReadyFile.read(
-            try File.open(path: FileName(path)), EntryName("key"), "key")
+            try File.open(path: FileName(path)), EntryName("key"))
         guard case .ready(let ready, _) = reading else { return nil }
         return try ready.entry().value.copied
     }
@@ -185,7 +185,7 @@ import TestSupport
         write(record, to: try file(of: "key", in: directory("store")) + "2")
         let other = try ReadyFile.read(
             try File.open(path: FileName(file(of: "key", in: directory("store")) + "2")),
-            EntryName("key2"), "key2")
+            EntryName("key2"))
         if case .ready = other { Issue.record("the record of another key") }
     }
 

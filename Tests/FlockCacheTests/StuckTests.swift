@@ -36,7 +36,7 @@ import Testing
                 let held = try HeldShard(store.session.forWriting(), shard)
                 var block = held.block
                 block.changer = getpid()
-                try store.session.forWriting().shardFile().write(block, of: shard)
+                try store.session.forWriting().shards.file().write(block, of: shard)
                 withExtendedLifetime(held) {}
             }
             let stopped = Child(
@@ -47,7 +47,8 @@ import Testing
             guard anyMutexIsHeld(path) else { continue }
             if try mark() != stopped.id { unmarked += 1 }
             let opened = try store.session.forWriting()
-            let error = ShardMutex.stuck(opened, shard, try opened.shardFile(), .seconds(10))
+            let error = ShardMutex.stuck(
+                opened.shards, shard, try opened.shards.file(), .seconds(10))
             let words = "pid \(stopped.id) is in the middle of a change"
             #expect(error.code == .timedOut, "call \(number)")
             #expect(error.description.contains(words), "call \(number): \(error)")
@@ -69,7 +70,7 @@ import Testing
         #expect(try store.claimAndFinalize("key", "value".utf8).isWon)
         let held = try HeldShard(store.session.forWriting(), shard)
         let opened = try Store(at: path).session.forWriting()
-        let error = ShardMutex.stuck(opened, shard, try opened.shardFile(), .seconds(10))
+        let error = ShardMutex.stuck(opened.shards, shard, try opened.shards.file(), .seconds(10))
         #expect(error.description.contains("another thread of this process"), "\(error)")
         withExtendedLifetime(held) {}
     }

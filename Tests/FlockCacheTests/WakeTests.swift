@@ -141,7 +141,7 @@ import Testing
         let store = try Store(at: path)
         #expect(try store.claimAndFinalize("key", []).isWon)
         let (mine, other) = (try store.session.forWriting(), try Store(at: path))
-        let board = try #require(mine.boardForWaiting())
+        let board = try #require(mine.board.forWaiting())
         let shard = try EntryName("key").shard
         for _ in 0..<20 {
             let held = try HeldShard(mine, shard)

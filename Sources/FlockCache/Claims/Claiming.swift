@@ -37,7 +37,7 @@ extension Session {
         let name = try EntryName(key)
         return try withStore(name.shard) { (store) throws(StoreError) in
             while true {
-                let found = try store.lookUp(name, key, maxAge: maxAge, looksAgain: false)
+                let found = try store.lookUp(name, maxAge: maxAge, looksAgain: false)
                 var seen: Store.Generation?
                 var isDamaged = false
                 var hasClaim = false
@@ -57,7 +57,7 @@ extension Session {
                 case .absent: break
                 }
                 let change = ClaimChange(
-                    store: store, session: self, name: name, key: key, owner: owner,
+                    store: store, session: self, name: name, owner: owner,
                     staleAfter: staleAfter, seenReady: seen, seenDamaged: isDamaged,
                     seenClaim: hasClaim, patience: patience)
                 var kept: String?
@@ -82,7 +82,7 @@ private struct ClaimChange {
     let store: OpenStore
     let session: Session
     let name: EntryName
-    let key: Store.Key
+    var key: Store.Key { name.key }
     let owner: ClaimOwner
     let staleAfter: Duration?
     /// The READY record that was found too old.
@@ -99,13 +99,13 @@ private struct ClaimChange {
     func make(setAside kept: inout String?) throws(StoreError) -> ClaimOutcome? {
         var held = try HeldShard(store, name.shard, patience: patience)
         let directory = try held.directory()
-        if seenDamaged { kept = try session.setAsideIfDamaged(name, key, &held, in: directory) }
-        let ready = try store.readyGeneration(name, in: directory)
+        if seenDamaged { kept = try session.setAsideIfDamaged(name, &held, in: directory) }
+        let ready = try store.files.readyGeneration(name, in: directory)
         guard ready == seenReady else { return nil }
 
         // Creating says by itself whether there is a claim; what was seen needs no trying.
         if !seenClaim, let won = try create(&held, ready: ready, in: directory) { return won }
-        switch try store.readPending(name, in: directory) {
+        switch try store.files.readPending(name, in: directory) {
         // Gone since it was seen; or somebody writes without our mutex, as where a lock server lies.
         case .none: return nil
         case .torn:
@@ -216,15 +216,6 @@ private struct ClaimChange {
 }
 
 extension OpenStore {
-    /// A name for a record being written, of this session and never used before by it.
-    func temporaryName() throws(StoreError) -> FileName {
-        let session = try sessionID()
-        let number = withLazy { lazy in
-            lazy.temporaries += 1
-            return lazy.temporaries
-        }
-        return Layout.temporary(session: session, number: number)
-    }
 
     /// Where the store is durable, puts a directory's names on the device.
     ///

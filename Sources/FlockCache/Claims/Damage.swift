@@ -7,13 +7,13 @@ extension Session {
     /// - Returns: the path at which it is kept, nil if it was not damaged (any more). To be reported
     ///   when the mutex is free again: whoever hears of it may well use the store.
     func setAsideIfDamaged(
-        _ name: EntryName, _ key: Store.Key, _ held: inout HeldShard, in directory: Directory
+        _ name: EntryName, _ held: inout HeldShard, in directory: Directory
     ) throws(StoreError) -> String? {
-        let store = held.store
+        let store = held.files
         let path = store.file(name.ready, in: name.shard)
         let isDamaged = try store.withRecord(name.ready, of: name, in: directory) {
             (file) throws(Errno) in
-            if case .damaged = try ReadyFile.read(file, name, key) { true } else { false }
+            if case .damaged = try ReadyFile.read(file, name) { true } else { false }
         }
         guard isDamaged == true else { return nil }
 
@@ -38,7 +38,7 @@ extension Session {
     }
 }
 
-extension OpenStore {
+extension StoreFiles {
     /// The directory that keeps damaged records, made if need be.
     fileprivate func damagedDirectory() throws(StoreError) -> Directory {
         try makeDirectory(Layout.damaged, in: root)

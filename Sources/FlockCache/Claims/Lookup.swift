@@ -21,24 +21,24 @@ extension OpenStore {
     ///
     /// - Parameter looksAgain: false where "absent" only means to look under the mutex.
     func lookUp(
-        _ name: EntryName, _ key: Store.Key, maxAge: Duration? = nil, looksAgain: Bool = true
+        _ name: EntryName, maxAge: Duration? = nil, looksAgain: Bool = true
     ) throws(StoreError) -> Lookup {
         guard let directory = try shardDirectory(name.shard, making: false) else { return .absent }
-        if let found = try lookAtReady(name, key, maxAge: maxAge, in: directory) { return found }
-        switch try readPending(name, in: directory) {
+        if let found = try lookAtReady(name, maxAge: maxAge, in: directory) { return found }
+        switch try files.readPending(name, in: directory) {
         case .torn: return .torn
         case .whole(let claim): return .pending(claim)
         case .none:
             guard looksAgain else { return .absent }
-            return try lookAtReady(name, key, maxAge: maxAge, in: directory) ?? .absent
+            return try lookAtReady(name, maxAge: maxAge, in: directory) ?? .absent
         }
     }
 
     private func lookAtReady(
-        _ name: EntryName, _ key: Store.Key, maxAge: Duration?, in directory: Directory
+        _ name: EntryName, maxAge: Duration?, in directory: Directory
     ) throws(StoreError) -> Lookup? {
-        let reading = try withRecord(name.ready, of: name, in: directory) {
-            (file) throws(Errno) in try ReadyFile.read(file, name, key)
+        let reading = try files.withRecord(name.ready, of: name, in: directory) {
+            (file) throws(Errno) in try ReadyFile.read(file, name)
         }
         switch reading {
         case nil: return nil
@@ -48,7 +48,7 @@ extension OpenStore {
                 recordUse(of: name, modified, in: directory)
                 return .ready(ready)
             }
-            if let claim = try standingClaim(
+            if let claim = try files.standingClaim(
                 name, besideReady: ready.generation, in: directory)
             {
                 return .readyAndPending(ready, claim)
@@ -88,7 +88,7 @@ extension Session {
         let name = try EntryName(key)
         guard var store = try existing() else { return .absent }
         while true {
-            let found = try store.lookUp(name, key, maxAge: maxAge)
+            let found = try store.lookUp(name, maxAge: maxAge)
             switch found {
             case .ready(let ready):
                 return ready.isOlder(than: maxAge) ? .absent : .ready(ready)
@@ -98,9 +98,9 @@ extension Session {
             case .torn:
                 return .pending(.unknown)
             case .damaged:
-                if try setAside(name, key, in: store) { return .damaged }
+                if try setAside(name, in: store) { return .damaged }
             case .absent:
-                if store.forgetIfRemoved(name.shard), !store.isRemoved { continue }
+                if store.files.forgetIfRemoved(name.shard), !store.isRemoved { continue }
                 guard store.isRemoved else { return .absent }
                 // Removed under us, and perhaps made anew.
                 forget(store)
@@ -119,20 +119,20 @@ extension Session {
     /// Sets a damaged record aside if that is possible; false when somebody else has changed the key
     /// since it was read, so that it has to be looked up again.
     private func setAside(
-        _ name: EntryName, _ key: Store.Key, in store: OpenStore
+        _ name: EntryName, in store: OpenStore
     ) throws(StoreError) -> Bool {
-        guard !store.isReadOnly, try store.shardFile().isWritable,
+        guard !store.isReadOnly, try store.shards.file().isWritable,
             let directory = try store.shardDirectory(name.shard, making: false)
         else {
-            configuration.onDamage?(key, nil)
+            configuration.onDamage?(name.key, nil)
             return true
         }
         let setAside = { () throws(StoreError) -> String? in
             var held = try HeldShard(store, name.shard)
-            return try self.setAsideIfDamaged(name, key, &held, in: directory)
+            return try self.setAsideIfDamaged(name, &held, in: directory)
         }
         guard let kept = try setAside() else { return false }
-        configuration.onDamage?(key, kept)
+        configuration.onDamage?(name.key, kept)
         return true
     }
 }

@@ -25,10 +25,10 @@ extension Session {
             guard try store.shardDirectory(name.shard, making: false) != nil else { return false }
             var held = try HeldShard(store, name.shard)
             let directory = try held.directory()
-            guard case .whole(let claim) = try store.readPending(name, in: directory) else {
+            guard case .whole(let claim) = try store.files.readPending(name, in: directory) else {
                 return false
             }
-            let ready = try store.readyGeneration(name, in: directory)
+            let ready = try store.files.readyGeneration(name, in: directory)
             if let ready, claim.generation <= ready { return false }
             guard right.covers(claim, at: try store.place()) else {
                 guard case .generation = right else { return false }
@@ -58,8 +58,8 @@ extension Session {
             guard try store.shardDirectory(name.shard, making: false) != nil else { return .absent }
             var held = try HeldShard(store, name.shard)
             let directory = try held.directory()
-            let ready = try store.readyGeneration(name, in: directory)
-            let pending = try store.readPending(name, in: directory)
+            let ready = try store.files.readyGeneration(name, in: directory)
+            let pending = try store.files.readPending(name, in: directory)
             if !evenPending, case .whole(let claim) = pending, claim.generation > ready ?? 0,
                 let holder = try store.liveHolder(of: claim)
             {
@@ -80,9 +80,9 @@ extension OpenStore {
     func removeFiles(
         of name: EntryName, _ held: inout HeldShard, in directory: Directory
     ) throws(StoreError) -> Bool {
-        let heads = try readyHeads(name, in: directory)
+        let heads = try files.readyHeads(name, in: directory)
         let generation = heads.map { $0?.claim.generation ?? 0 }
-        let pending = try readPending(name, in: directory)
+        let pending = try files.readPending(name, in: directory)
         let status = try attempt("read", file(name.ready, in: name.shard)) { () throws(Errno) in
             try directory.status(of: name.ready)
         }

@@ -187,6 +187,6 @@ package final class ValueWriter {
     }
 
     private func change(in store: OpenStore) -> FinalizeChange {
-        FinalizeChange(store: store, name: name, key: key, right: right)
+        FinalizeChange(store: store, name: name, right: right)
     }
 }

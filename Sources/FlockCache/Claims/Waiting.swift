@@ -21,7 +21,7 @@ struct KeyWait: ~Copyable {
     /// Says that this thread waits; look at the key after this, and then `sleep`.
     mutating func announce(_ session: Session) throws(StoreError) {
         store = try session.existing()
-        board = store?.boardForWaiting()
+        board = store?.board.forWaiting()
         if let board { seen = board.announce(.keys(name.shard)) }
     }
 

@@ -2,7 +2,7 @@ internal import SystemCalls
 
 // The two files of a key: reading them, and telling a claim from what a killed finalize left.
 
-extension OpenStore {
+extension StoreFiles {
     /// What the file of a claim holds.
     enum PendingFile {
         case none

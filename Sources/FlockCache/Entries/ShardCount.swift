@@ -14,7 +14,7 @@ struct ShardCount {
     var isSound: Bool { failure == nil && planted.isEmpty && counts.isSumKnown }
 }
 
-extension OpenStore {
+extension StoreFiles {
     /// Counts a shard from its names and `stat`, reading only records of keys that have both files.
     ///
     /// The caller has the shard's mutex.

@@ -56,7 +56,7 @@ struct ShardNames {
     }
 }
 
-extension OpenStore {
+extension StoreFiles {
     /// Reads a shard's names.
     ///
     /// Whoever needs every key once holds the mutex: without it a listing missed and repeated keys.

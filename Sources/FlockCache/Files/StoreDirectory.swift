@@ -3,7 +3,7 @@ internal import SystemCalls
 // How a directory becomes a store. The marker appears first, and whole; then the directories, which
 // every opener makes where they are missing. So any number of processes may make one store at once.
 
-extension OpenStore {
+extension StoreFiles {
     /// Opens the directory; nil when it is not there and is not to be made.
     static func openRoot(
         _ name: FileName, _ path: String, making new: Marker?, allowing allowed: [String]

@@ -3,7 +3,7 @@ internal import SystemCalls
 // Where a store may be: on which file systems, whose directory, in whose home. What is refused is refused
 // before anything is made.
 
-extension OpenStore {
+extension StoreFiles {
     /// The kind of a directory's file system, and whether it is mounted read-only.
     ///
     /// - Throws: `.unsupportedFileSystem`, also for a directory that ignores the case of letters.

@@ -1,6 +1,6 @@
 internal import SystemCalls
 
-extension OpenStore {
+extension StoreFiles {
     /// Blanks lease slots without a valid cell, so that they can be granted again.
     ///
     /// A slot's first cell is written while the other is empty, so a power cut can leave the slot without a

@@ -4,7 +4,7 @@ internal import SystemCalls
 // durable, so a power cut seconds after the first use left it empty; a device that reports writes as done too
 // early still can.
 
-extension OpenStore {
+extension StoreFiles {
     /// Replaces an incomplete marker; returns the marker that is valid afterwards.
     ///
     /// `.torn` is returned where the directory holds nothing but the incomplete marker and the store is only

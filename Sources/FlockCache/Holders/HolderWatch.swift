@@ -13,7 +13,7 @@ final class HolderWatch {
     /// alone.
     init?(of name: EntryName, in store: OpenStore) {
         guard let directory = try? store.shardDirectory(name.shard, making: false),
-            case .whole(let claim)? = try? store.readPending(name, in: directory),
+            case .whole(let claim)? = try? store.files.readPending(name, in: directory),
             claim.deadline == nil
         else { return nil }
         switch claim.holder {

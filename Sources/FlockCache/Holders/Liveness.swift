@@ -75,7 +75,7 @@ extension OpenStore {
         switch claim.holder {
         case .nobody: return .live(.unknown)
         case .session(let id):
-            if isOwnSession(id) { return .live(.alive) }
+            if session.isOwn(id) { return .live(.alive) }
             let locks = try locksDirectory()
             let finding = try attempt("ask for the session", path) { () throws(Errno) in
                 try SessionLock.find(id, claimed: claim.since.wall, in: locks)

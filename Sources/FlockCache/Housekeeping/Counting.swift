@@ -10,13 +10,13 @@ extension Session {
     package func counts(_ pass: Pass) throws(StoreError) -> Store.Counts {
         guard let store = try existingNow() else { return Store.Counts() }
         let damaged = try pass.part { () throws(StoreError) in try store.damagedRecords().count }
-        guard let file = try store.shardFileForReading() else {
+        guard let file = try store.shards.fileForReading() else {
             return Store.Counts(damaged: damaged ?? 0, isExact: damaged != nil)
         }
         var sum = ShardCounts()
         var isExact = damaged != nil
         let blocks = try file.readAll()
-        let doubtful = try store.shardsInDoubt(now: blocks)
+        let doubtful = try store.shards.shardsInDoubt(now: blocks)
         let deadline = BootTime.now.advanced(by: .milliseconds(100))
         for (shard, block) in blocks.enumerated() {
             if let block, !doubtful[shard] {
@@ -41,7 +41,7 @@ extension OpenStore {
         _ shard: Int, _ patience: Duration, _ pass: Pass
     ) throws(StoreError) -> (counts: ShardCounts, isExact: Bool)? {
         do throws(StoreError) {
-            _ = forgetIfRemoved(shard)
+            _ = files.forgetIfRemoved(shard)
             let held = try HeldShard(self, shard, patience: patience, verifying: true)
             try pass.note(held.counted, in: shard, of: self)
             return (held.block.counts, held.counted?.failure == nil)

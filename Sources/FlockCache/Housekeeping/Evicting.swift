@@ -21,7 +21,8 @@ extension Session {
     ) throws(StoreError) {
         try store.forEachReady(pass) { (name, directory) throws(StoreError) in
             let isOld = { () throws(StoreError) -> Bool in
-                try store.withRecord(name.ready, of: name, in: directory) { (file) throws(Errno) in
+                try store.files.withRecord(name.ready, of: name, in: directory) {
+                    (file) throws(Errno) in
                     try ReadyFile.readHeads(file, of: name).map {
                         ValueSection.isOld($0.value.finalized, than: maxAge)
                     } ?? false
@@ -51,8 +52,8 @@ extension Session {
     ) throws(StoreError) {
         var held = try HeldShard(store, name.shard)
         guard try holds() else { return }
-        let generation = try store.readyGeneration(name, in: directory) ?? 0
-        if let claim = try store.standingClaim(name, besideReady: generation, in: directory),
+        let generation = try store.files.readyGeneration(name, in: directory) ?? 0
+        if let claim = try store.files.standingClaim(name, besideReady: generation, in: directory),
             try store.liveHolder(of: claim) != nil
         {
             return
@@ -69,7 +70,7 @@ extension OpenStore {
     ) throws(StoreError) {
         for shard in 0..<Layout.shardCount {
             let found = try pass.part { () throws(StoreError) -> (ShardNames, Directory)? in
-                guard let directory = try shardDirectoryNow(shard) else { return nil }
+                guard let directory = try files.shardDirectoryNow(shard) else { return nil }
                 return (try HeldShard(self, shard).names(in: directory), directory)
             }
             guard let (names, directory) = found ?? nil else { continue }

@@ -74,7 +74,7 @@ extension Store {
         private static func names(
             of shard: Int, _ prefix: [UInt8], in store: OpenStore, _ pass: Pass
         ) throws(StoreError) -> [[UInt8]] {
-            guard let directory = try store.shardDirectoryNow(shard) else { return [] }
+            guard let directory = try store.files.shardDirectoryNow(shard) else { return [] }
             // Held only while the names are read.
             let names = try HeldShard(store, shard).names(in: directory)
             for name in names.planted { pass.notice(.planted(store.file(name, in: shard))) }
@@ -90,7 +90,7 @@ extension Store {
             guard let directory = try store.shardDirectory(shard, making: false) else { return nil }
             guard let name = EntryName(shard: shard, encoded: encoded) else { return nil }
             var ready = try summarizeReady(name, in: store, directory)
-            let pending = try store.readPending(name, in: directory)
+            let pending = try store.files.readPending(name, in: directory)
             if ready == nil { ready = try summarizeReady(name, in: store, directory) }
             if filter != .ready {
                 following = try summarizeClaim(pending, name, beside: ready, in: store)
@@ -101,7 +101,7 @@ extension Store {
         }
 
         private func summarizeClaim(
-            _ pending: OpenStore.PendingFile, _ name: EntryName, beside ready: Summary?,
+            _ pending: StoreFiles.PendingFile, _ name: EntryName, beside ready: Summary?,
             in store: OpenStore
         ) throws(StoreError) -> Summary? {
             let key = name.key
@@ -124,7 +124,7 @@ extension Store {
         private func summarizeReady(
             _ name: EntryName, in store: OpenStore, _ directory: Directory
         ) throws(StoreError) -> Summary? {
-            let found = try store.withRecord(name.ready, of: name, in: directory) {
+            let found = try store.files.withRecord(name.ready, of: name, in: directory) {
                 (file) throws(Errno) in
                 try file.status().isRegular ? try ReadyFile.readHeads(file, of: name) : nil
             }

@@ -28,9 +28,9 @@ extension Session {
     package func reap(_ request: ReapRequest) throws(StoreError) {
         guard let store = try existingNow() else { return }
         let pass = newPass()
-        if let file = try store.shardFileForReading() {
+        if let file = try store.shards.fileForReading() {
             let blocks = try file.readAll()
-            let doubtful = try store.doubtfulShards(blocks)
+            let doubtful = try store.shards.doubtfulShards(blocks)
             for (shard, block) in blocks.enumerated() {
                 if let counts = block?.counts, !doubtful[shard],
                     counts.pending == 0 && counts.temporaries == 0
@@ -79,7 +79,7 @@ extension Session {
     private func reapShard(
         _ shard: Int, of store: OpenStore, _ request: ReapRequest, _ pass: Pass
     ) throws(StoreError) {
-        guard let directory = try store.shardDirectoryNow(shard) else { return }
+        guard let directory = try store.files.shardDirectoryNow(shard) else { return }
         let names = try unfinished(shard, of: store, pass, in: directory)
         for (encoded, files) in names.entries where files.hasPending {
             guard let name = EntryName(shard: shard, encoded: encoded) else { continue }
@@ -128,10 +128,10 @@ extension Session {
         _ name: EntryName, of store: OpenStore, _ request: ReapRequest, in directory: Directory
     ) throws(StoreError) -> Store.Reaped.Reason? {
         var held = try HeldShard(store, name.shard)
-        let ready = try store.readyGeneration(name, in: directory)
+        let ready = try store.files.readyGeneration(name, in: directory)
         let reason: Store.Reaped.Reason?
         let isClaim: Bool
-        switch try store.readPending(name, in: directory) {
+        switch try store.files.readPending(name, in: directory) {
         case .none: return nil
         case .torn:
             isClaim = ready == nil
@@ -194,14 +194,5 @@ extension Session {
             }
         }
         held.commit()
-    }
-}
-
-extension HeldShard {
-    /// The shard's names, none missed and none twice.
-    borrowing func names(
-        in directory: Directory, _ wanted: ShardNames.Wanted = .all
-    ) throws(StoreError) -> ShardNames {
-        try store.names(in: directory, of: shard, wanted)
     }
 }

@@ -103,11 +103,11 @@ extension OpenStore {
         }
         guard making else { return nil }
         _ = try locksDirectory()
-        try makeDirectory(Layout.leases, in: root)
+        try files.makeDirectory(Layout.leases, in: root)
         let leases = try attempt("open", path) { () throws(Errno) in
             try root.openDirectory(Layout.leases)
         }
-        try makeDirectory(Layout.shard(shard), in: leases, at: Layout.leasePath(shard))
+        try files.makeDirectory(Layout.shard(shard), in: leases, at: Layout.leasePath(shard))
         return try attempt("open", path) { () throws(Errno) in
             try leases.openDirectory(Layout.shard(shard))
         }

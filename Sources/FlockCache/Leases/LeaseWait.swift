@@ -19,7 +19,7 @@ extension Session {
         while true {
             // The order that loses no wake-up: announce, look, sleep.
             let store = waiting == .zero ? nil : try existing()
-            let board = store?.boardForWaiting()
+            let board = store?.board.forWaiting()
             let seen = board?.announce(.keys(name.shard)) ?? 0
             let outcome = try tryLease(
                 name, request, patience: waiting == .zero ? Limits.patience : span.patience)

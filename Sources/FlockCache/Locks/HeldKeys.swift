@@ -150,7 +150,7 @@ extension Session {
     func checkOrder(of names: [LockName], for owner: HeldKeys.Owner) throws(StoreError) {
         guard let first = names.first?.key, InheritedLocks.areAny || HeldRegister.mayHave(owner)
         else { return }
-        let store = try forWriting().lockTable().identity
+        let store = try forWriting().locks.open().identity
         var obstacle = HeldRegister.first(of: owner) { keys in
             // The register has other threads' too, where they share a list.
             keys.isOwned(by: owner) ? keys.obstacle(to: first, in: store) : nil

@@ -47,8 +47,8 @@ final class KeyLock: @unchecked Sendable {
     init(
         _ name: LockName, _ mode: HeldLock.Mode, in store: OpenStore, at start: BootTime
     ) throws(StoreError) {
-        let table = try store.lockTable()
-        let board = store.boardForWaiting()
+        let table = try store.locks.open()
+        let board = store.board.forWaiting()
         let file = try table.take(for: name)
         let slot = try attempt("lock", table.file(of: name)) { () throws(Errno) in
             try Self.isQueueEmpty(name, file, board) ? try file.lock(name, mode) : nil

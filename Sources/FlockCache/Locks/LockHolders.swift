@@ -21,7 +21,7 @@ extension OpenStore {
     ///
     /// Of several who share it, it is the last to come.
     func lockHolder(of name: LockName, slot: Int = 0) -> Holder? {
-        guard let board = boardForWaking(), let note = board.note(in: name.slot(slot)),
+        guard let board = board.forWaking(), let note = board.note(in: name.slot(slot)),
             note.hash == name.hash, let locks = try? locksDirectory(),
             (try? Self.isLocked(name, slot: slot, in: locks)) == true
         else { return nil }
@@ -49,7 +49,7 @@ extension OpenStore {
 
     /// All locks that are held and noted on the board.
     func heldLocks() throws(StoreError) -> [LockListing] {
-        guard let board = boardForWaking() else { return [] }
+        guard let board = board.forWaking() else { return [] }
         let locks = try locksDirectory()
         var listings: [LockListing] = []
         for slot in 0..<BoardLayout.slotCount {

@@ -82,7 +82,7 @@ final class LockTickets: Watch {
         guard ticket.wait(resume) else { return }
         tickets.withLock { $0.append(ticket) }
         do throws(StoreError) {
-            try store.lookOut.add(self) { store.boardForWaiting() }
+            try store.lookOut.add(self) { store.board.forWaiting() }
         } catch {
             // The ticket has been failed with the others.
         }

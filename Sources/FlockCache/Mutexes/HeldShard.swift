@@ -15,7 +15,7 @@ struct HeldShard: ~Copyable {
     /// Whether the counts are those of the directory, and `commit` may say so.
     private var areCountsKnown: Bool
 
-    var store: OpenStore { mutex.store }
+    var files: StoreFiles { mutex.shards.files }
     var shard: Int { mutex.shard }
 
     /// Takes the mutex, waiting for it at most that long, and counts the shard anew where need be.
@@ -23,10 +23,10 @@ struct HeldShard: ~Copyable {
     /// - Parameter verifying: whether it is also counted where files came or went beside this program: for who
     ///   needs the counts themselves. A change does without, and leaves that to them.
     init(
-        _ store: OpenStore, _ shard: Int, patience: Duration = Limits.patience,
+        _ shards: Shards, _ shard: Int, patience: Duration = Limits.patience,
         verifying: Bool = false
     ) throws(StoreError) {
-        let mutex = try ShardMutex(store, shard, patience: patience)
+        let mutex = try ShardMutex(shards, shard, patience: patience)
         let (current, count) = try Self.currentBlock(mutex, verifying: verifying)
         block = current
         counted = count
@@ -38,19 +38,19 @@ struct HeldShard: ~Copyable {
     private static func currentBlock(
         _ mutex: borrowing ShardMutex, verifying: Bool
     ) throws(StoreError) -> (ShardBlock, ShardCount?) {
-        let (store, shard) = (mutex.store, mutex.shard)
-        guard try mutex.file.isLinked() else { throw .replaced(store.path) }
-        let boot = try store.placeIfKnown()?.boot
+        let (files, shard) = (mutex.shards.files, mutex.shard)
+        guard try mutex.file.isLinked() else { throw .replaced(files.path) }
+        let boot = try files.placeIfKnown()?.boot
         let found = try mutex.file.read(shard)
         if let found, found.changer == 0, found.boot == boot,
             !verifying
-                || found.mark != .unknown && found.mark == store.directoryMark(of: shard)
+                || found.mark != .unknown && found.mark == mutex.shards.directoryMark(of: shard)
         {
             return (found, nil)
         }
         guard let boot else { return try counted(mutex, found) }
-        if found?.boot != boot, store.isLocal, mutex.file.isWritable {
-            try store.mendTornLeases(shard)
+        if found?.boot != boot, files.isLocal, mutex.file.isWritable {
+            try files.mendTornLeases(shard)
         }
         return try countAnew(mutex, highest: found?.highest ?? 0, boot)
     }
@@ -61,13 +61,13 @@ struct HeldShard: ~Copyable {
     private static func countAnew(
         _ mutex: borrowing ShardMutex, highest: Store.Generation, _ boot: BootID
     ) throws(StoreError) -> (ShardBlock, ShardCount?) {
-        let store = mutex.store
-        let count = try store.count(mutex.shard, removingDebris: mutex.file.isWritable)
+        let files = mutex.shards.files
+        let count = try files.count(mutex.shard, removingDebris: mutex.file.isWritable)
         var block = ShardBlock()
         block.highest = highest
         block.boot = boot
         block.counts = count.counts
-        block.mark = count.isSound ? store.directoryMark(of: mutex.shard) : .unknown
+        block.mark = count.isSound ? mutex.shards.directoryMark(of: mutex.shard) : .unknown
         if mutex.file.isWritable { try mutex.write(block) }
         return (block, count)
     }
@@ -77,7 +77,7 @@ struct HeldShard: ~Copyable {
     private static func counted(
         _ mutex: borrowing ShardMutex, _ found: ShardBlock?
     ) throws(StoreError) -> (ShardBlock, ShardCount?) {
-        let count = try mutex.store.count(mutex.shard, removingDebris: false)
+        let count = try mutex.shards.files.count(mutex.shard, removingDebris: false)
         var block = ShardBlock()
         block.highest = found?.highest ?? 0
         block.counts = count.counts
@@ -86,8 +86,8 @@ struct HeldShard: ~Copyable {
 
     /// The directory of the shard, made if need be.
     func directory() throws(StoreError) -> Directory {
-        guard let directory = try store.shardDirectory(shard, making: true) else {
-            throw .replaced(store.path)
+        guard let directory = try files.shardDirectory(shard, making: true) else {
+            throw .replaced(files.path)
         }
         return directory
     }
@@ -100,7 +100,7 @@ struct HeldShard: ~Copyable {
     ) throws(StoreError) -> Store.Generation {
         let next = max(UInt64(clamping: WallClock.microseconds), block.highest + 1, found + 1)
         // Nobody could read such a claim: all would take it for torn, and win.
-        guard next <= Limits.generation else { throw .noGenerationLeft(store.path) }
+        guard next <= Limits.generation else { throw .noGenerationLeft(files.path) }
         return next
     }
 
@@ -108,11 +108,11 @@ struct HeldShard: ~Copyable {
     mutating func begin(generation: Store.Generation = 0) throws(StoreError) {
         guard mutex.file.isWritable else {
             throw StoreError(
-                store.isReadOnly ? .readOnly : .noPermission, "change the store", path: store.path)
+                files.isReadOnly ? .readOnly : .noPermission, "change the store", path: files.path)
         }
         // Known already, unless this process cannot know it.
-        _ = try store.place()
-        let mark = store.directoryMark(of: shard)
+        _ = try files.place()
+        let mark = mutex.shards.directoryMark(of: shard)
         if block.mark != mark {
             if block.mark == .absent {
                 // It has just been made, and this is quick; or somebody has put it there.
@@ -140,8 +140,17 @@ struct HeldShard: ~Copyable {
     /// - Parameter name: of a key whose claim the change has ended: who waits for it is to look.
     mutating func commit(ending name: EntryName? = nil) {
         mutex.ended = name
-        block.mark = areCountsKnown ? store.directoryMark(of: shard) : .unknown
+        block.mark = areCountsKnown ? mutex.shards.directoryMark(of: shard) : .unknown
         // The change itself has happened. Where this fails the mark stays, and the next counts anew.
         try? mutex.write(block)
+    }
+}
+
+extension HeldShard {
+    /// The shard's names, none missed and none twice.
+    borrowing func names(
+        in directory: Directory, _ wanted: ShardNames.Wanted = .all
+    ) throws(StoreError) -> ShardNames {
+        try files.names(in: directory, of: shard, wanted)
     }
 }

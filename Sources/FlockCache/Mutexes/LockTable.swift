@@ -17,7 +17,7 @@ final class LockTable: Sendable {
     private let mutex = ThreadMutexes(count: 1)
     private static let count = 64
 
-    init(of store: OpenStore) throws(StoreError) {
+    init(of store: StoreFiles) throws(StoreError) {
         locks = try store.locksDirectory()
         marker = store.marker
         path = store.path
@@ -70,7 +70,7 @@ final class LockTable: Sendable {
 
     /// The path of that file, for messages.
     func file(of name: LockName) -> String {
-        OpenStore.lockFile(Layout.lockTable(name.table), in: path)
+        StoreFiles.lockFile(Layout.lockTable(name.table), in: path)
     }
 }
 
@@ -79,14 +79,21 @@ struct StoreIdentity: Equatable, Sendable {
     let device, inode: UInt64
 }
 
-extension OpenStore {
-    func lockTable() throws(StoreError) -> LockTable {
-        if let known = withLazy({ $0.lockTable }) { return known }
-        let table = try LockTable(of: self)
-        return withLazy { lazy in
-            if let known = lazy.lockTable { return known }
-            lazy.lockTable = table
-            return table
+/// The lock table of a store, opened when it is first needed.
+final class LockTableAccess: Sendable {
+    private let files: StoreFiles
+    private let mutex = ThreadMutexes(count: 1)
+    private nonisolated(unsafe) var table: LockTable?
+
+    init(_ files: StoreFiles) { self.files = files }
+
+    func open() throws(StoreError) -> LockTable {
+        if let known = mutex.locked(0, { table }) { return known }
+        let fresh = try LockTable(of: files)
+        return mutex.locked(0) {
+            if let known = table { return known }
+            table = fresh
+            return fresh
         }
     }
 }

@@ -3,13 +3,15 @@ internal import SystemCalls
 // Whether what a block counts is what its shard's directory holds. Files come and go also beside this program:
 // by hand, from a backup, or in a copy by hard links, which shares its blocks with its original.
 
-extension OpenStore {
+extension Shards {
     /// The mark of a shard's directory as it is now; unknown where it cannot be looked at.
     ///
     /// Of the directory that changes are made in: where another has its name by now, they fail by themselves.
     func directoryMark(of shard: Int) -> DirectoryMark {
         do throws(StoreError) {
-            guard let directory = try shardDirectory(shard, making: false) else { return .absent }
+            guard let directory = try files.shardDirectory(shard, making: false) else {
+                return .absent
+            }
             // Where it cannot be told, the counts are not relied on by who needs them right.
             return (try? directory.status()).map { DirectoryMark($0) } ?? .unknown
         } catch {
@@ -22,7 +24,7 @@ extension OpenStore {
     ///
     /// A look at each directory, 256 system calls.
     func doubtfulShards(_ blocks: [ShardBlock?]) throws(StoreError) -> [Bool] {
-        let boot = try placeIfKnown()?.boot
+        let boot = try files.placeIfKnown()?.boot
         let entries = try entriesIfThere()
         return blocks.enumerated().map { shard, block in
             guard let block, !block.isDoubtful(boot) else { return true }
@@ -41,25 +43,25 @@ extension OpenStore {
     func shardsInDoubt(now blocks: [ShardBlock?]) throws(StoreError) -> [Bool] {
         let now = BootTime.now
         // What another store has counted is right for that one.
-        let isShared = try shardFile().isShared()
-        if isShared || withLazy({ $0.nextLookAtDirectories }) <= now {
+        let isShared = try file().isShared()
+        if isShared || nextLook <= now {
             let doubtful = try doubtfulShards(blocks)
             // Until nothing is in doubt each looks again.
             if !doubtful.contains(true) {
-                withLazy { $0.nextLookAtDirectories = now.advanced(by: .milliseconds(10)) }
+                nextLook = now.advanced(by: .milliseconds(10))
             }
             return doubtful
         }
-        let boot = try placeIfKnown()?.boot
+        let boot = try files.placeIfKnown()?.boot
         return blocks.map { $0?.isDoubtful(boot) ?? true }
     }
 
     private func entriesIfThere() throws(StoreError) -> Directory? {
         do throws(Errno) {
-            return try root.openDirectory(Layout.entries)
+            return try files.root.openDirectory(Layout.entries)
         } catch {
             if error == .noEntry { return nil }
-            throw StoreError(error, "open", path: file(Layout.entries, in: nil))
+            throw StoreError(error, "open", path: files.file(Layout.entries, in: nil))
         }
     }
 }

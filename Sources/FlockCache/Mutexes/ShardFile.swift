@@ -17,7 +17,7 @@ final class ShardFile: Sendable {
     static let byteCount = 64 + Layout.shardCount * ShardBlock.byteCount
 
     /// Opens the file, making it if need be, and sees to it that its blocks are of this very file.
-    init(of store: OpenStore) throws(StoreError) {
+    init(of store: StoreFiles) throws(StoreError) {
         storePath = store.path
         let opened = try Self.open(of: store)
         isWritable = opened.isWritable
@@ -30,7 +30,7 @@ final class ShardFile: Sendable {
         let isWritable: Bool
     }
 
-    private static func open(of store: OpenStore) throws(StoreError) -> Opened {
+    private static func open(of store: StoreFiles) throws(StoreError) -> Opened {
         do throws(Errno) {
             return Opened(
                 file: try store.root.openLockFile(Layout.shardsPath, .readWrite), isWritable: true)
@@ -47,7 +47,7 @@ final class ShardFile: Sendable {
         return Opened(file: file, isWritable: false)
     }
 
-    private static func make(of store: OpenStore) throws(StoreError) -> Opened {
+    private static func make(of store: StoreFiles) throws(StoreError) -> Opened {
         let locks = try store.locksDirectory()
         let file = try attempt("make", path(in: store.path)) { () throws(Errno) in
             try openOrMake(Layout.shards, in: locks, store.marker)
@@ -122,7 +122,7 @@ final class ShardFile: Sendable {
     /// Every opener does this before it takes a mutex, so nobody is in a change of a file whose header
     /// does not match.
     private static func own(
-        _ file: borrowing LockFile, of store: OpenStore, isWritable: Bool
+        _ file: borrowing LockFile, of store: StoreFiles, isWritable: Bool
     ) throws(StoreError) -> Bool {
         let storePath = store.path
         let status = try attempt("use", path(in: storePath)) { () throws(Errno) in try file.status()
@@ -187,6 +187,6 @@ final class ShardFile: Sendable {
 
     /// For messages.
     private static func path(in store: String) -> String {
-        OpenStore.lockFile(Layout.shards, in: store)
+        StoreFiles.lockFile(Layout.shards, in: store)
     }
 }

@@ -62,9 +62,9 @@ package final class Session: Sendable {
     package func keepThroughExecution() throws(StoreError) {
         let store = try forWriting()
         try attempt("keep the session of", path) { () throws(Errno) in
-            try store.withLazy({ $0.session })?.keepThroughExecution()
+            try store.session.keepThroughExecution()
             // With it goes what keeps cleaners out of the files of locks.
-            try store.withLazy({ $0.locks })?.keepThroughExecution()
+            try store.files.keepThroughExecution()
         }
     }
 
@@ -91,9 +91,9 @@ package final class Session: Sendable {
                 // `rm -r` takes a store apart from below: what is missing may be the first sign.
                 let isMissing = error.code == .notAStore || error.systemError == Errno.noEntry.code
                 guard isMissing else { throw error }
-                if let shard, store.forgetIfRemoved(shard), !store.isRemoved { continue }
+                if let shard, store.files.forgetIfRemoved(shard), !store.isRemoved { continue }
                 guard store.isOutdated(at: name) else { throw error }
-                store.forgetDirectories()
+                store.files.forgetDirectories()
                 forget(store)
             }
         }
@@ -108,7 +108,7 @@ package final class Session: Sendable {
         // Another thread may be about to retain what it has just loaded, so the reference that
         // `current` held is not released: a store that is removed under a live session costs a few
         // descriptors.
-        if exchanged { store.forgetDirectories() }
+        if exchanged { store.files.forgetDirectories() }
     }
 
     /// No lock of this process is held meanwhile: opening makes calls that can block, as on a device that
@@ -141,75 +141,5 @@ package final class Session: Sendable {
 
     private static func reference(_ bits: UInt) -> Unmanaged<OpenStore>? {
         UnsafeRawPointer(bitPattern: bits).map { Unmanaged.fromOpaque($0) }
-    }
-}
-
-extension OpenStore {
-    /// Whether the path now leads elsewhere, or to a directory whose parts are not those open here.
-    func isOutdated(at name: FileName) -> Bool {
-        guard !isRemoved, let status = try? root.status(),
-            let now = try? Directory.open(path: name).status()
-        else { return true }
-        return now.device != status.device || now.inode != status.inode
-    }
-
-    /// The file of mutexes and blocks, opened when first needed.
-    func shardFile() throws(StoreError) -> ShardFile {
-        if let known = withLazy({ $0.shardFile }) { return known }
-        let file = try ShardFile(of: self)
-        return withLazy { lazy in
-            if let known = lazy.shardFile { return known }
-            lazy.shardFile = file
-            return file
-        }
-    }
-
-    /// The same for who only reads: nil where nothing was ever written, so that looking at an empty
-    /// store does not write to it.
-    func shardFileForReading() throws(StoreError) -> ShardFile? {
-        if let known = withLazy({ $0.shardFile }) { return known }
-        let isEmpty = try attempt("read", path) { () throws(Errno) in
-            if try root.status(of: Layout.shardsPath) != nil { return false }
-            var isEmpty = true
-            do throws(Errno) {
-                try root.openDirectory(Layout.entries).forEachName { _ in
-                    isEmpty = false
-                    return false
-                }
-            } catch {
-                if error != .noEntry { throw error }
-            }
-            return isEmpty
-        }
-        return isEmpty ? nil : try shardFile()
-    }
-
-    /// The number by which this session shows that it lives; its byte is locked from now on.
-    func sessionID() throws(StoreError) -> UInt64 {
-        if let known = withLazy({ $0.session }) {
-            if known.isLinked { return known.id }
-            // What it holds proves nothing to others any more: new claims name another.
-            withLazy { lazy in
-                guard lazy.session === known else { return }
-                lazy.formerSessions.append(known)
-                lazy.session = nil
-            }
-        }
-        let locks = try locksDirectory()
-        let session = try attempt("lock", lockFile(Layout.sessions(0))) { () throws(Errno) in
-            try SessionLock(in: locks, marker)
-        }
-        return withLazy { lazy in
-            if let known = lazy.session { return known.id }
-            lazy.session = session
-            return session.id
-        }
-    }
-
-    /// Whether a session is or was this one's.
-    func isOwnSession(_ id: UInt64) -> Bool {
-        withLazy { lazy in
-            lazy.session?.id == id || lazy.formerSessions.contains { $0.id == id }
-        }
     }
 }

@@ -31,7 +31,7 @@ extension Session {
             if began.isOver {
                 let store = try forWriting()
                 throw ShardMutex.stuck(
-                    store, try EntryName(key).shard, try store.shardFile(), began.elapsed)
+                    store.shards, try EntryName(key).shard, try store.shards.file(), began.elapsed)
             }
             return nil
         }
@@ -47,9 +47,9 @@ extension Session {
         let tickets = store.lookOut.watch { KeyTickets() }
         let moment = BootTime.now.advanced(by: .nanoseconds(WaitSpan.untilNextLook()))
         let ticket = tickets.draw(
-            subject, with: store.boardForWaiting(),
+            subject, with: store.board.forWaiting(),
             until: forChange ? deadline : min(deadline, moment), forChange: forChange)
-        try store.lookOut.add(tickets) { store.boardForWaiting() }
+        try store.lookOut.add(tickets) { store.board.forWaiting() }
         return ticket
     }
 }

@@ -19,7 +19,9 @@ struct ClaimSection: Equatable, Sendable {
     /// A program's name as it stands in a record.
     ///
     /// Longer ones are cut, so that a claim section fits the buffer it is read into.
-    static func encode(command: [UInt8]) -> [UInt8] { PercentCode.encode(Array(command.prefix(64))) }
+    static func encode(command: [UInt8]) -> [UInt8] {
+        PercentCode.encode(Array(command.prefix(64)))
+    }
     /// Longer than any claim section: 240 bytes of name, 192 of command, 13 lines.
     static let mostBytes = 1024
 

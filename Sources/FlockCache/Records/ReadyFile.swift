@@ -55,7 +55,7 @@ package struct ReadyFile: Sendable {
     ///
     /// Failures of the device are errors, not damage.
     static func read(
-        _ file: consuming File, _ name: EntryName, _ key: Store.Key
+        _ file: consuming File, _ name: EntryName
     ) throws(Errno) -> Reading {
         let status = try file.status()
         guard status.isRegular else { return .damaged }
@@ -82,7 +82,7 @@ package struct ReadyFile: Sendable {
             }
         }
         let ready = ReadyFile(
-            key: key, generation: head.generation, finalized: head.section.finalized,
+            key: name.key, generation: head.generation, finalized: head.section.finalized,
             valueLength: head.section.payloadLength, content: content)
         return .ready(ready, modified: status.modified)
     }

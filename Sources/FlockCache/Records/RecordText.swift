@@ -1,4 +1,4 @@
-internal import Glibc
+internal import SystemCalls
 internal import SystemCalls
 
 /// Builds the text of a record: lines `name: value`.
@@ -84,10 +84,7 @@ struct RecordLines {
     }
 
     private func lineEnd(from start: Int) -> Int? {
-        guard start < bytes.count, let base = bytes.baseAddress,
-            let end = memchr(base + start, Int32(UInt8(ascii: "\n")), bytes.count - start)
-        else { return nil }
-        return base.distance(to: UnsafeRawPointer(end))
+        firstIndex(of: UInt8(ascii: "\n"), in: bytes, from: start)
     }
 
     /// Whether the next line is the check of everything before it.

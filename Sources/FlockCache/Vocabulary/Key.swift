@@ -17,6 +17,8 @@ extension Store {
         public init(stringLiteral value: String) { bytes = Array(value.utf8) }
 
         /// The key percent-encoded, as its file is named; always printable ASCII.
-        public var description: String { String(decoding: PercentCode.encode(bytes), as: UTF8.self) }
+        public var description: String {
+            String(decoding: PercentCode.encode(bytes), as: UTF8.self)
+        }
     }
 }

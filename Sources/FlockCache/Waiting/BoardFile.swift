@@ -11,7 +11,7 @@ enum BoardFile {
     /// Opens the board of a store; nil where there is none to be had, and waits poll.
     ///
     /// - Parameter making: for whoever is about to wait. Where nobody ever waited nobody needs it.
-    static func open(of store: OpenStore, making: Bool) -> Board? {
+    static func open(of store: StoreFiles, making: Bool) -> Board? {
         guard store.mapsBoard, !store.isReadOnly else { return nil }
         // Twice more: somebody may make or replace it at the same moment.
         for _ in 0..<3 {
@@ -60,7 +60,7 @@ enum BoardFile {
     }
 
     /// Makes the board; true when there is one to be found now.
-    private static func make(in store: OpenStore, replacing: Bool) throws(Errno) -> Bool {
+    private static func make(in store: StoreFiles, replacing: Bool) throws(Errno) -> Bool {
         let root = store.root
         let name = FileName(Layout.markerPrefix + hexadecimal(try randomBits(), digits: 16))
         let file = try root.open(name, .createNew(mode: store.marker.fileMode))
@@ -100,53 +100,4 @@ enum BoardFile {
     }
 
     private static let title = Array("flock-cache board ".utf8)
-}
-
-/// What a process knows of the board.
-struct KnownBoard {
-    var mapped: Board?
-    /// Where it could not be made, when to try again.
-    var nextTry = BootTime(nanoseconds: 0)
-}
-
-extension OpenStore {
-    /// The board for who is about to wait; nil where waits poll.
-    func boardForWaiting() -> Board? { board(making: true) }
-
-    /// The board for who has something to tell; nil where nobody ever waited.
-    func boardForWaking() -> Board? { board(making: false) }
-
-    /// The board if this process has it mapped.
-    var knownBoard: Board? { withLazy { $0.board.mapped } }
-
-    /// On a nearly full device each attempt takes, for a moment, what a value may need.
-    private static let boardRetry = Duration.seconds(5)
-
-    private func board(making: Bool) -> Board? {
-        if let known = knownBoard {
-            if known.isCurrent { return known }
-            // `known` keeps it until here: it is closed when `lazy` is free again.
-            withLazy { lazy in
-                if lazy.board.mapped === known { lazy.board.mapped = nil }
-            }
-        }
-        let now = BootTime.now
-        let makes = making && withLazy { $0.board.nextTry } <= now
-        guard let fresh = BoardFile.open(of: self, making: makes) else {
-            if makes { withLazy { $0.board.nextTry = now.advanced(by: Self.boardRetry) } }
-            return nil
-        }
-        return withLazy { lazy in
-            if let known = lazy.board.mapped { return known }
-            lazy.board.mapped = fresh
-            return fresh
-        }
-    }
-
-    /// Wakes those who wait for a key; call it when the change is made and the mutex free.
-    func tellWaiters(of name: EntryName) {
-        guard let board = boardForWaking() else { return }
-        board.wake(.keys(name.shard), bits: name.wakeBits)
-        board.wake(.anything, bits: .max)
-    }
 }

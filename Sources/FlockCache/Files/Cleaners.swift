@@ -6,7 +6,7 @@ internal import SystemCalls
 //
 // On local file systems alone: NFS makes such a lock a lock on all bytes of the file, for all hosts.
 
-extension OpenStore {
+extension StoreFiles {
     /// Keeps cleaners out of the store that come from above.
     ///
     /// Where a cleaner is inside, this does not wait: it may be there for long.
