@@ -1,6 +1,12 @@
 internal import FlockCache
 internal import SystemCalls
 
+// Running: a COMMAND as a child: started, signals and output passed on, seen to its end.
+//
+// Uses Report, for failures, and the library's `ValueWriter`, which keeps what COMMAND prints. It is handed
+// words, variables and descriptors, and knows neither options nor what COMMAND is run for: claims, locks and
+// leases are the commands' business.
+
 /// A COMMAND being run for a command such as `run`: started, its output passed on, signals passed on to
 /// it, until it has ended.
 ///
@@ -9,7 +15,7 @@ struct CommandRun {
     /// COMMAND's exit code, or 128 and the signal that ended it.
     var code: Int32 = 0
     /// Its output, some of which may still have to be passed on.
-    var output: PassedOn
+    var output: OutputRelay
     /// Where its output comes from; nil when the end of that has been read, or nobody wants more.
     var reading: PipeEnd?
     /// A signal that asks a process to end, and that came before COMMAND's end was seen.
@@ -23,7 +29,7 @@ struct CommandRun {
         _ arguments: [[UInt8]], variables: [[UInt8]], signals: borrowing CaughtSignals,
         to descriptor: Int32, keepingIn value: ValueWriter
     ) throws(Failure) {
-        output = PassedOn(to: descriptor, from: value)
+        output = OutputRelay(to: descriptor, from: value)
         let child = try Self.start(arguments, variables, &reading, signals)
         code = try Self.whileRunning(child) { () throws(Errno) in
             try passOn(of: child, signals)
@@ -111,6 +117,11 @@ struct CommandRun {
     static func waitForEnd(of former: Int32?) {
         guard let former, let process = try? ProcessDescriptor(former) else { return }
         try? process.waitForExit(upTo: .milliseconds(100))
+    }
+
+    /// The last part of a program's path, for notes about who holds something.
+    static func programName(_ path: [UInt8]) -> [UInt8] {
+        Array(path.suffix(from: path.lastIndex(of: UInt8(ascii: "/")).map { $0 + 1 } ?? 0))
     }
 
     /// From now on signals are for COMMAND.

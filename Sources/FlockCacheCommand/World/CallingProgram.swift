@@ -203,6 +203,6 @@ struct CallingProgram {
         Failure(
             .configuration,
             "cannot tell whose claim it is: \(reason); name the owner with --owner PID or "
-                + "FLOCK_CACHE_OWNER, or use --owner none with --stale-after")
+                + "\(Variable.owner), or use --owner none with --stale-after")
     }
 }

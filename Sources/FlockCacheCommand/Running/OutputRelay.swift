@@ -6,7 +6,7 @@ internal import SystemCalls
 ///
 /// Passed on from what is kept, so that a slow reader of ours delays neither COMMAND nor those who wait for
 /// the value. Only what cannot be kept, because the disk is full, waits for the reader.
-struct PassedOn {
+struct OutputRelay {
     let descriptor: Int32
     private let value: ValueWriter
     /// How much of the kept bytes has been passed on.
