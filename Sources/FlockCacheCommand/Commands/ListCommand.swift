@@ -60,11 +60,12 @@ private func runListDamaged(_ invocation: Invocation) throws(Failure) -> ExitCod
     let prefix = invocation.text(.prefix) ?? []
     var results = invocation.results
     for (record, size, generation) in records where record.key.bytes.starts(with: prefix) {
-        let members: [JSON.Member] = [
-            .init("state", .text("damaged")), .init("key", .text(record.key.description)),
-            .init("generation", .generation(generation)), .init("age", .seconds(record.age)),
-            .init("size", .number(size)),
-        ]
+        let members = JSON.members(
+            "damaged", record.key,
+            [
+                .init("generation", .generation(generation)), .init("age", .seconds(record.age)),
+                .init("size", .number(size)),
+            ])
         let age = record.age.components.seconds
         try results.line(
             invocation.has(.json)
@@ -91,8 +92,10 @@ private func members(of entry: Store.Summary) -> [JSON.Member] {
         case .pending(let holder): ("pending", .init("holder", JSON.holder(holder)))
         case .ready(let size): ("ready", .init("size", .number(size)))
         }
-    return [
-        .init("state", .text(state)), .init("key", .text(entry.key.description)),
-        .init("generation", .generation(entry.generation)), .init("age", .seconds(entry.age)), last,
-    ]
+    return JSON.members(
+        state, entry.key,
+        [
+            .init("generation", .generation(entry.generation)), .init("age", .seconds(entry.age)),
+            last,
+        ])
 }
