@@ -1,7 +1,8 @@
 internal import FlockCache
 internal import SystemCalls
 
-// The command, from bottom to top; each folder uses those before it in this list, and none behind it:
+// The command, from bottom to top; each folder uses those before it in this list, and none behind
+// it:
 //
 //   Report     what is told: exit codes, failures, sentences, JSON
 //   Arguments  what was asked: options, variables, the parser, the help
@@ -9,7 +10,8 @@ internal import SystemCalls
 //   Running    a COMMAND as a child
 //   Commands   one file a command
 //
-// and here the table of all commands (`Commands.swift`), and the way from a command line to an exit code.
+// and here the table of all commands (`Commands.swift`), and the way from a command line to an exit
+// code.
 
 /// The command: from a command line to an exit code.
 package enum Command {
@@ -48,8 +50,8 @@ package enum Command {
         }
     }
 
-    /// Makes the process fit to run a command: descriptors 0 to 2 are open, and a closed pipe or a full
-    /// limit is an error rather than a death.
+    /// Makes the process fit to run a command: descriptors 0 to 2 are open, and a closed pipe or a
+    /// full limit is an error rather than a death.
     package static func prepareProcess() {
         Process.openStandardDescriptors()
         // All modes are explicit. In a shared store a file that was made under an umask, and whose

@@ -1,8 +1,8 @@
 // Arguments: what was asked for: the command line, the environment, and how both are read.
 //
-// Uses Report, for failures and for where words and results go, and nothing above. It does not know which
-// commands there are: the table of them (`Commands.swift`) is handed to it, and it hands an `Invocation` back.
-// All options are in `Options.swift`, all variables in `Environment.swift`.
+// Uses Report, for failures and for where words and results go, and nothing above. It does not know
+// which commands there are: the table of them (`Commands.swift`) is handed to it, and it hands an
+// `Invocation` back. All options are in `Options.swift`, all variables in `Environment.swift`.
 
 /// Reads a command line against the table of commands.
 ///
@@ -34,8 +34,8 @@ struct ArgumentParser {
 
     /// Settles in one pass what the options of a command line are and where its operands begin.
     ///
-    /// `--opt value`, `--opt=value`, `-w5`, `-w 5`, `-nq`, and `--` ends the options. Of a verb that runs
-    /// a COMMAND, what stands behind its operands is COMMAND's, `--` before it or not.
+    /// `--opt value`, `--opt=value`, `-w5`, `-w 5`, `-nq`, and `--` ends the options. Of a verb
+    /// that runs a COMMAND, what stands behind its operands is COMMAND's, `--` before it or not.
     static func parse(_ environment: Environment, verbs: [Verb]) throws(Failure) -> Result {
         var parser = ArgumentParser(environment, verbs)
         do throws(Failure) {

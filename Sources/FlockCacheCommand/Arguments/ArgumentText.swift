@@ -1,4 +1,5 @@
-// How values are written on a command line and in variables. Each initialiser is nil for other text.
+// How values are written on a command line and in variables. Each initialiser is nil for other
+// text.
 
 extension Duration {
     /// `250ms`, `30s`, `5m`, `2h`, `7d`, or a number of seconds; fractions are allowed.

@@ -92,8 +92,8 @@ final class Invocation {
     /// How long a command waits that waits only when told to.
     func waitIfTold() -> Wait { has(.noWait) ? .not : wait(.wait) ?? .not }
 
-    /// How long a command waits that waits unless told otherwise: what FLOCK_CACHE_WAIT says, else five
-    /// minutes.
+    /// How long a command waits that waits unless told otherwise: what FLOCK_CACHE_WAIT says, else
+    /// five minutes.
     func waitByDefault() throws(Failure) -> Wait {
         if has(.wait) || has(.noWait) { return waitIfTold() }
         guard let text = environment.setting(.wait) else { return OptionDefault.wait }
@@ -136,8 +136,8 @@ extension Invocation {
 }
 
 extension Environment {
-    /// For before the command line was understood, or where it cannot be: then what is plainly there counts,
-    /// because a program that asked for JSON reads its usage errors too.
+    /// For before the command line was understood, or where it cannot be: then what is plainly
+    /// there counts, because a program that asked for JSON reads its usage errors too.
     var words: Words {
         let options = arguments.prefix { !$0.elementsEqual("--".utf8) }
         func has(_ option: String) -> Bool { options.contains { $0.elementsEqual(option.utf8) } }

@@ -18,8 +18,8 @@ struct Option: Sendable {
     }
 }
 
-// Every option of every command. What is said of one stands here alone: its name, its letter, the kind of its
-// value, its help, and what holds where it is not given.
+// Every option of every command. What is said of one stands here alone: its name, its letter, the
+// kind of its value, its help, and what holds where it is not given.
 
 // MARK: Of every command
 

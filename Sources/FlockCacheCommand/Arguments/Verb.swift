@@ -1,4 +1,5 @@
-/// A command as data: the parser, the help and whatever else describes commands read the same table.
+/// A command as data: the parser, the help and whatever else describes commands read the same
+/// table.
 ///
 /// A class, because a copy of one is then a reference: cheap, and nothing to build at run time.
 final class Verb: Sendable {
@@ -24,8 +25,8 @@ final class Verb: Sendable {
     /// Whether the last operand stands for one or more.
     var takesMany: Bool { operands.last?.contains("…") == true }
 
-    /// Whether COMMAND begins behind so many operands, with a word that may be the end of the options or one
-    /// of them.
+    /// Whether COMMAND begins behind so many operands, with a word that may be the end of the
+    /// options or one of them.
     func beginsCommand(behind count: Int, isEnd: Bool, isOption: Bool) -> Bool {
         guard takesCommand else { return false }
         // Where any number of operands may stand only `--` parts them from COMMAND.

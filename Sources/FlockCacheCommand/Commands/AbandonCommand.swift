@@ -2,10 +2,10 @@ internal import FlockCache
 
 // Commands: one file a command: what it is called and takes, what its help says, and what it does.
 //
-// Uses all that is below: Running for a COMMAND, World for the store and whose claim it is, Arguments for what
-// was asked, Report for what is told; and the library's operations, which do the work. No command knows
-// another, nor the table of all (`../Commands.swift`): what several need stands in a file that is named after
-// it here (`ValueReport`, `LeaseRequests`), or below.
+// Uses all that is below: Running for a COMMAND, World for the store and whose claim it is,
+// Arguments for what was asked, Report for what is told; and the library's operations, which do the
+// work. No command knows another, nor the table of all (`../Commands.swift`): what several need
+// stands in a file that is named after it here (`ValueReport`, `LeaseRequests`), or below.
 
 extension Verb {
     static let abandon = Verb(

@@ -27,12 +27,12 @@ extension Verb {
         try tellWin(generation, of: key, former, in: store, invocation)
         return .yes
     case .ready(let ready):
-        try toWhoeverReads { () throws(Failure) in try invocation.report(ready, of: key) }
+        try ignoringClosedPipe { () throws(Failure) in try invocation.report(ready, of: key) }
         return .no
     case .pending(let holder):
         invocation.words.say(Phrases.pending(key, holder))
         if invocation.has(.json) {
-            try toWhoeverReads { () throws(Failure) in
+            try ignoringClosedPipe { () throws(Failure) in
                 try invocation.print(
                     JSON.members("pending", key, [.init("holder", JSON.holder(holder))]))
             }
@@ -79,10 +79,10 @@ private func tellWin(
     }
 }
 
-/// A reader that has had enough ends other commands with 0.
+/// Reports a result, and ignores that its reader has closed the pipe.
 ///
-/// Of a claim that would say "won".
-private func toWhoeverReads(_ report: () throws(Failure) -> Void) throws(Failure) {
+/// That ends other commands with 0, which of a claim would mean "won".
+private func ignoringClosedPipe(_ report: () throws(Failure) -> Void) throws(Failure) {
     do throws(Failure) {
         try report()
     } catch {

@@ -96,10 +96,11 @@ struct Computation {
         return ExitCode.yes.rawValue
     }
 
-    /// COMMAND failed: its claim is given up at once, and its output is passed on to the end, as `$(…)` does.
+    /// COMMAND failed: its claim is given up at once, and its output is passed on to the end, as
+    /// `$(…)` does.
     ///
-    /// Not beyond what is there where a signal has ended COMMAND, or came for it: a child that it leaves behind
-    /// then often sleeps on, and nothing more is to be expected of it.
+    /// Not beyond what is there where a signal has ended COMMAND, or came for it: a child that it
+    /// leaves behind then often sleeps on, and nothing more is to be expected of it.
     private func fail(
         _ finished: inout CommandRun, _ value: ValueWriter, _ signals: borrowing CaughtSignals
     ) throws(Failure) -> Int32 {

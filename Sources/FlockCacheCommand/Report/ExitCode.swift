@@ -1,11 +1,13 @@
 internal import FlockCache
 internal import SystemCalls
 
-// Report: everything that a command tells: exit codes, failures, sentences for people, JSON for programs.
+// Report: everything that a command tells: exit codes, failures, sentences for people, JSON for
+// programs.
 //
-// The bottom of the command. It knows the library's values (keys, holders, errors) and the descriptors that
-// it writes to, and nothing of options, of the environment, or of commands: what a sentence or a result needs
-// is handed to it. So each wording and each JSON field can be found, and changed, here.
+// The bottom of the command. It knows the library's values (keys, holders, errors) and the
+// descriptors that it writes to, and nothing of options, of the environment, or of commands: what a
+// sentence or a result needs is handed to it. So each wording and each JSON field can be found, and
+// changed, here.
 
 /// The exit codes, and which failure ends with which.
 ///

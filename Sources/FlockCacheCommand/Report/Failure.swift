@@ -4,7 +4,7 @@ internal import FlockCache
 struct Failure: Error {
     let code: ExitCode
     let message: String
-    /// Whoever read our output has had enough.
+    /// The reader of our output has closed the pipe.
     let isClosedPipe: Bool
 
     init(_ code: ExitCode, _ message: String, isClosedPipe: Bool = false) {
@@ -15,8 +15,8 @@ struct Failure: Error {
 
     init(_ error: StoreError) { self.init(ExitCode(error), error.description) }
 
-    /// The same as a command has it that runs a COMMAND: apart from what COMMAND may end with, as far as
-    /// that is possible.
+    /// The same failure for a command that runs a COMMAND: its codes are kept apart from those that
+    /// COMMAND may end with, as far as that is possible.
     var asOwnFailure: Failure {
         let kept: [ExitCode] = [
             .notNow, .lost, .timedOut, .ownFailure, .notExecutable, .notFound,

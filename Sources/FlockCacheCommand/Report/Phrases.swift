@@ -10,7 +10,8 @@ enum Phrases {
         "\(key) is being done by \(holder)"
     }
 
-    /// Where nobody waits for the end of a PENDING: what can be done about it, if its owner is dead.
+    /// For a command that does not wait for the end of a PENDING: tells what can be done where its
+    /// owner is dead.
     static func pendingOrDead(_ key: Store.Key, _ holder: Holder) -> String {
         holder.liveness == .dead
             ? "\(key) was claimed by \(holder): claim it to take over" : pending(key, holder)

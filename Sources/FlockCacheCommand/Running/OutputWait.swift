@@ -3,7 +3,8 @@ internal import SystemCalls
 
 /// How a wait for the end of COMMAND's output came out.
 enum OutputEnd {
-    /// Every process that could write has closed it, and all of it was read; or nobody wants more of it.
+    /// Every process that could write has closed it, and all of it was read; or nobody wants more
+    /// of it.
     case complete
     /// Some process still holds it open.
     case held(PipeWriters)
@@ -12,13 +13,13 @@ enum OutputEnd {
 }
 
 extension CommandRun {
-    /// Reads COMMAND's output to its end after COMMAND has ended, as `$(…)` does: what a process that COMMAND
-    /// left behind still writes belongs to it.
+    /// Reads COMMAND's output to its end after COMMAND has ended, as `$(…)` does: what a process
+    /// that COMMAND left behind still writes belongs to it.
     ///
-    /// Promises that `.complete` is returned only when the kernel has said that there are no more bytes and no
-    /// writers. What could break it: a writer that this process cannot see, which nevertheless keeps the pipe
-    /// open; a process that is killed here, which publishes nothing; a writer that never stops, which the limit
-    /// ends.
+    /// Promises that `.complete` is returned only when the kernel has said that there are no more
+    /// bytes and no writers. What could break it: a writer that this process cannot see, which
+    /// nevertheless keeps the pipe open; a process that is killed here, which publishes nothing; a
+    /// writer that never stops, which the limit ends.
     ///
     /// - Parameters:
     ///   - limit: nil is without end, zero takes only what is there.

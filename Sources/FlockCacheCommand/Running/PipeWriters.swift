@@ -11,8 +11,8 @@ struct PipeWriters {
 
     /// Looks for them in `/proc`, which takes some microseconds a descriptor.
     ///
-    /// Not seen are those of other users, where this process is not root, and those of PID namespaces that this
-    /// one does not contain.
+    /// Not seen are those of other users, where this process is not root, and those of PID
+    /// namespaces that this one does not contain.
     init(of pipe: PipeEnd) {
         do throws(Errno) {
             let name = Array("pipe:[\(try pipe.inode())]".utf8)
@@ -48,7 +48,8 @@ struct PipeWriters {
                 return false
             }
         } catch {
-            // It has ended meanwhile, or is another user's. Out of descriptors all would seem to be.
+            // It has ended meanwhile, or is another user's. Out of descriptors all would seem to
+            // be.
             if error.isShortage { throw error }
         }
         return isFound

@@ -1,11 +1,12 @@
 internal import FlockCache
 internal import SystemCalls
 
-// World: what a command finds around it: the store that is meant, the process on whose behalf it runs, who
-// else is at work, and what a COMMAND is to see of all this.
+// World: what a command finds around it: the store that is meant, the process on whose behalf it
+// runs, who else is at work, and what a COMMAND is to see of all this.
 //
-// Uses Arguments, which say what was asked for, and Report. It runs nothing, and no single command is known
-// here: what two of them need of the world stands here, so that they need not know one another.
+// Uses Arguments, which say what was asked for, and Report. It runs nothing, and no single command
+// is known here: what two of them need of the world stands here, so that they need not know one
+// another.
 
 extension Invocation {
     /// Where the store is: the option, else the variable, else the user's cache.
@@ -44,8 +45,8 @@ extension Invocation {
             + "path in full, or ./~ for a directory of that name; nothing was made"
     }
 
-    /// Throws where HOME is no place for a store; there it would be made wherever the command runs, or by
-    /// root where no home is meant to be.
+    /// Throws where HOME is no place for a store; there it would be made wherever the command runs,
+    /// or by root where no home is meant to be.
     private func checkHome(_ home: [UInt8]) throws(Failure) {
         let advice = "nothing was made; set HOME, or name a directory (--store, FLOCK_CACHE_DIR)"
         guard home[0] == UInt8(ascii: "/") else {

@@ -1,8 +1,8 @@
 internal import FlockCache
 internal import SystemCalls
 
-/// Says what is waited for, once: after a second on a terminal, after ten without one; and ends a wait
-/// that could never end.
+/// Says what is waited for, once: after a second on a terminal, after ten without one; and ends a
+/// wait that could never end.
 final class WaitNotice {
     private let key: Store.Key
     private let limit: Duration?
@@ -19,9 +19,10 @@ final class WaitNotice {
         ownProcess = if case .process(let identity, _) = owner { identity.id } else { nil }
     }
 
-    /// Is told of each look: who has the key, nil for nobody, and how long the wait has been going on.
+    /// Is told of each look: who has the key, nil for nobody, and how long the wait has been going
+    /// on.
     ///
-    /// - Throws: `.wouldDeadlock` where it is whoever runs this command.
+    /// - Throws: `.wouldDeadlock` where the holder is a `run` that this command is a part of.
     func look(_ holder: Holder?, _ elapsed: Duration) throws(StoreError) {
         if let holder, let session = holder.session, environment.heldSessions.contains(session) {
             throw .waitsForItself(key, holder)
