@@ -1,18 +1,30 @@
 internal import FlockCache
 internal import SystemCalls
 
+// The command, from bottom to top; each folder uses those before it in this list, and none behind
+// it:
+//
+//   Report     what is told: exit codes, failures, sentences, JSON
+//   Arguments  what was asked: options, variables, the parser, the help
+//   World      what is around: the store, the calling program, who is waited for
+//   Running    a COMMAND as a child
+//   Commands   one file a command
+//
+// and here the table of all commands (`Commands.swift`), and the way from a command line to an exit
+// code.
+
 /// The command: from a command line to an exit code.
 package enum Command {
     /// Runs a command line in a world of the caller's, without ending the process.
     package static func run(_ environment: Environment) -> Int32 {
-        var words = Words(environment)
+        var words = environment.words
         do throws(Failure) {
-            switch try ArgumentParser(verbs: Verb.all).parse(environment.arguments, environment) {
+            switch try ArgumentParser.parse(environment, verbs: Verb.all) {
             case .help(let verbs):
-                try print(Verb.help(of: verbs), Invocation(environment))
+                try Invocation(environment, Verb.all).print(Verb.help(of: verbs, among: Verb.all))
                 return ExitCode.yes.rawValue
             case .run(let verb, let invocation):
-                words = Words(invocation)
+                words = invocation.words
                 // From before a change until its result is reported, no signal may end the command.
                 Store.beforeChange = { Process.blockTermination() }
                 Store.betweenChanges = { Process.unblockTermination() }
@@ -38,8 +50,8 @@ package enum Command {
         }
     }
 
-    /// Makes the process fit to run a command: descriptors 0 to 2 are open, and a closed pipe or a full
-    /// limit is an error rather than a death.
+    /// Makes the process fit to run a command: descriptors 0 to 2 are open, and a closed pipe or a
+    /// full limit is an error rather than a death.
     package static func prepareProcess() {
         Process.openStandardDescriptors()
         // All modes are explicit. In a shared store a file that was made under an umask, and whose

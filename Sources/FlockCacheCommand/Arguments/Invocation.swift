@@ -3,115 +3,146 @@ internal import FlockCache
 /// A command line as it was understood, and the world it runs in.
 final class Invocation {
     let environment: Environment
+    /// The table of commands that it was read by, for the help.
+    let verbs: [Verb]
     var operands: [[UInt8]] = []
     /// A COMMAND to run, and its arguments.
     var command: [[UInt8]] = []
-    private var givenNames: [String] = []
-    private var givenValues: [[UInt8]] = []
+    private var given: [Given] = []
 
-    init(_ environment: Environment) { self.environment = environment }
-
-    func give(_ option: Option, _ value: [UInt8]) {
-        givenNames.append(option.name)
-        givenValues.append(value)
+    private struct Given {
+        let name: String
+        let text: [UInt8]
+        let value: OptionValue
     }
 
-    /// Whether an option stands there; where one stands twice the last one counts.
-    func has(_ option: Option) -> Bool { raw(option) != nil }
-
-    func raw(_ option: Option) -> [UInt8]? {
-        givenNames.lastIndex(of: option.name).map { givenValues[$0] }
+    init(_ environment: Environment, _ verbs: [Verb]) {
+        self.environment = environment
+        self.verbs = verbs
     }
 
-    /// The exit code where somebody else has what was asked for: that of `-E`, if it is there.
-    func conflict(_ failure: Failure) throws(Failure) -> Int32 {
-        guard let code = number(.conflictCode) else { throw failure }
-        Words(self).say(failure.message)
-        return Int32(code)
+    func give(_ option: Option, _ text: [UInt8] = [], _ value: OptionValue = .none) {
+        given.append(Given(name: option.name, text: text, value: value))
     }
 
-    // The parser has checked the values, so what cannot be read here is not given.
+    // MARK: Options
+    //
+    // Where an option stands twice the last one counts. nil: it does not stand there.
 
-    func duration(_ option: Option) -> Duration? { raw(option).flatMap(Duration.init(argument:)) }
-    func number(_ option: Option) -> UInt64? { raw(option).flatMap(UInt64.init(argument:)) }
-    func size(_ option: Option) -> Int? { raw(option).flatMap(Int.init(sizeArgument:)) }
+    func has(_ option: Option) -> Bool { last(option) != nil }
 
-    /// How long to wait: nil for not at all, which is also what a wait of 0 says.
-    func wait(_ option: Option, none: Option? = nil) -> WaitArgument? {
-        if let none, has(none) { return nil }
-        guard let raw = raw(option) else { return nil }
-        if raw.elementsEqual("forever".utf8) { return .forever }
-        return Duration(argument: raw).flatMap { $0 == .zero ? nil : .upTo($0) }
+    /// A value as it was written.
+    func text(_ option: Option) -> [UInt8]? { last(option)?.text }
+
+    func duration(_ option: Option) -> Duration? {
+        value(option) { if case .duration(let duration) = $0 { duration } else { nil } }
     }
 
-    /// The same for a command that waits unless told otherwise: what FLOCK_CACHE_WAIT says, else five
-    /// minutes.
-    func waitByDefault() throws(Failure) -> WaitArgument? {
-        if has(.wait) || has(.noWait) { return wait(.wait, none: .noWait) }
-        guard let text = environment.setting("FLOCK_CACHE_WAIT") else {
-            return .upTo(.seconds(300))
+    func size(_ option: Option) -> Int? {
+        value(option) { if case .size(let size) = $0 { size } else { nil } }
+    }
+
+    func count(_ option: Option) -> Int? {
+        value(option) { if case .count(let count) = $0 { count } else { nil } }
+    }
+
+    func number(_ option: Option) -> UInt64? {
+        value(option) { if case .number(let number) = $0 { number } else { nil } }
+    }
+
+    func mode(_ option: Option) -> UInt32? {
+        value(option) { if case .mode(let mode) = $0 { mode } else { nil } }
+    }
+
+    func owner(_ option: Option) -> NamedOwner? {
+        value(option) { if case .owner(let owner) = $0 { owner } else { nil } }
+    }
+
+    func exitCode(_ option: Option) -> Int32? {
+        value(option) { if case .exitCode(let code) = $0 { code } else { nil } }
+    }
+
+    func wait(_ option: Option) -> Wait? {
+        value(option) { if case .wait(let wait) = $0 { wait } else { nil } }
+    }
+
+    private func value<Value>(_ option: Option, _ read: (OptionValue) -> Value?) -> Value? {
+        guard let given = last(option) else { return nil }
+        guard let value = read(given.value) else {
+            preconditionFailure("--\(option.name) was asked for as a value of another kind")
         }
-        if text.elementsEqual("forever".utf8) { return .forever }
-        guard let limit = Duration(argument: text) else {
+        return value
+    }
+
+    private func last(_ option: Option) -> Given? { given.last { $0.name == option.name } }
+
+    // MARK: What commands have in common
+
+    /// The key that an operand is.
+    func key(_ index: Int = 0) -> Store.Key { Store.Key(operands[index]) }
+
+    /// A number of slots, if there can be so many.
+    func possibleSlots(_ count: Int) throws(Failure) -> Int {
+        guard 1...Limits.slots ~= count else {
+            throw .usage("--slots takes 1 to \(Limits.slots), not \(count)")
+        }
+        return count
+    }
+
+    /// How long a command waits that waits only when told to.
+    func waitIfTold() -> Wait { has(.noWait) ? .not : wait(.wait) ?? .not }
+
+    /// How long a command waits that waits unless told otherwise: what FLOCK_CACHE_WAIT says, else
+    /// five minutes.
+    func waitByDefault() throws(Failure) -> Wait {
+        if has(.wait) || has(.noWait) { return waitIfTold() }
+        guard let text = environment.setting(.wait) else { return OptionDefault.wait }
+        guard let wait = Wait(argument: text) else {
             throw Failure(
                 .configuration,
-                "FLOCK_CACHE_WAIT is neither a duration nor 'forever': \(shown(text))")
+                "\(Variable.wait) is neither a duration nor 'forever': \(shown(text))")
         }
-        return limit == .zero ? nil : .upTo(limit)
+        return wait
+    }
+
+    /// The exit code where another process has what was asked for: that of `-E`, if it is there.
+    func conflict(_ failure: Failure) throws(Failure) -> Int32 {
+        guard let code = exitCode(.conflictCode) else { throw failure }
+        words.say(failure.message)
+        return code
     }
 }
 
-enum WaitArgument {
-    case forever
-    case upTo(Duration)
+// MARK: Reporting
 
-    var limit: Duration? {
-        if case .upTo(let limit) = self { limit } else { nil }
+extension Invocation {
+    var words: Words {
+        Words(
+            to: environment.error, isQuiet: has(.quiet), isVerbose: has(.verbose),
+            isJSON: has(.json))
     }
+
+    var results: Results { Results(to: environment.output) }
+
+    /// Prints a line as the whole result.
+    func print(_ line: String) throws(Failure) {
+        var results = results
+        try results.line(line)
+        try results.flush()
+    }
+
+    /// Prints an object as the whole result.
+    func print(_ members: [JSON.Member]) throws(Failure) { try print(JSON.line(members)) }
 }
 
-extension Duration {
-    /// `250ms`, `30s`, `5m`, `2h`, `7d`, or a number of seconds; fractions are allowed.
-    init?(argument: [UInt8]) {
-        let units: [(String, Double)] = [
-            ("ms", 0.001), ("s", 1), ("m", 60), ("h", 3600), ("d", 86400), ("", 1),
-        ]
-        let digits = argument.prefix {
-            UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 || $0 == UInt8(ascii: ".")
-        }
-        let rest = argument[digits.endIndex...]
-        guard digits.contains(where: { $0 != UInt8(ascii: ".") }),
-            let unit = units.first(where: { rest.elementsEqual($0.0.utf8) }),
-            let number = Double(String(decoding: digits, as: UTF8.self))
-        else { return nil }
-        let seconds = number * unit.1
-        // A hundred years: longer ones are not meant, and would leave the range of the clocks.
-        guard seconds <= 3.2e9 else { return nil }
-        self = .nanoseconds(Int64((seconds * 1e9).rounded()))
-    }
-}
-
-extension UInt64 {
-    /// Decimal digits.
-    init?(argument: [UInt8]) {
-        guard !argument.isEmpty,
-            argument.allSatisfy({ UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 })
-        else { return nil }
-        self.init(String(decoding: argument, as: UTF8.self))
-    }
-}
-
-extension Int {
-    /// `4096`, `64K`, `10M`, `2G`.
-    init?(sizeArgument argument: [UInt8]) {
-        let factors: [UInt8: Int] = [
-            UInt8(ascii: "K"): 1 << 10, UInt8(ascii: "M"): 1 << 20, UInt8(ascii: "G"): 1 << 30,
-        ]
-        let factor = argument.last.flatMap { factors[$0] }
-        let digits = factor == nil ? argument : Array(argument.dropLast())
-        guard let number = UInt64(argument: digits).flatMap(Int.init(exactly:)) else { return nil }
-        let (product, overflow) = number.multipliedReportingOverflow(by: factor ?? 1)
-        if overflow { return nil }
-        self = product
+extension Environment {
+    /// For before the command line was understood, or where it cannot be: then what is plainly
+    /// there counts, because a program that asked for JSON reads its usage errors too.
+    var words: Words {
+        let options = arguments.prefix { !$0.elementsEqual("--".utf8) }
+        func has(_ option: String) -> Bool { options.contains { $0.elementsEqual(option.utf8) } }
+        return Words(
+            to: error, isQuiet: has("-q") || has("--quiet"), isVerbose: false,
+            isJSON: has("--json"))
     }
 }

@@ -1,19 +1,6 @@
 internal import FlockCache
 internal import SystemCalls
 
-extension Option {
-    fileprivate static let shared = Option(
-        name: "shared", short: "s", help: "share the locks with others who ask for them shared")
-    fileprivate static let slots = Option(
-        name: "slots", value: .count,
-        help: "up to N holders of one KEY; COMMAND sees FLOCK_CACHE_SLOT, 0 to N-1")
-    fileprivate static let inPlace = Option(
-        name: "no-fork", short: "F",
-        help: "execute COMMAND in place of flock-cache: the locks live as long as it")
-    fileprivate static let lockWait = Option(
-        name: "wait", short: "w", value: .wait, help: "wait at most D for the locks")
-}
-
 extension Verb {
     static let lock = Verb(
         name: "lock", summary: "Run a command while holding locks.",
@@ -40,19 +27,16 @@ extension Verb {
     let mode = try lockMode(invocation, keys)
     let store = try invocation.openStore()
     let wait = try invocation.waitByDefault()
-    let notice = WaitNotice(invocation, keys[0], limit: wait?.limit)
+    let notice = WaitNotice(invocation, keys[0], wait)
     let outcome = try failing { () throws(StoreError) in
-        try store.session.lock(keys, mode, waiting: wait.map { $0.limit } ?? .zero) { attempt in
+        try store.session.lock(keys, mode, waiting: wait.limit) { attempt in
             notice.look(attempt)
         }
     }
     switch consume outcome {
     case .busy(let key, let holder):
-        let name = (key ?? keys[0]).description
-        let failure = Failure(
-            wait == nil ? .notNow : .timedOut,
-            holder.map { "\(name) is locked by \($0)" } ?? "\(name) is locked by somebody else")
-        return try invocation.conflict(failure)
+        return try invocation.conflict(
+            Failure(wait.end, Phrases.locked(key ?? keys[0], holder)))
     case .held(let lock): return try run(invocation, store, lock)
     }
 }
@@ -60,34 +44,29 @@ extension Verb {
 private func lockMode(
     _ invocation: Invocation, _ keys: [Store.Key]
 ) throws(Failure) -> HeldLock.Mode {
-    guard let slots = invocation.number(.slots) else {
+    guard let slots = invocation.count(.slots) else {
         return invocation.has(.shared) ? .shared : .exclusive
     }
     if invocation.has(.shared) { throw .usage("--shared and --slots exclude each other") }
     if keys.count > 1 { throw .usage("--slots takes one KEY, not \(keys.count)") }
-    guard let count = Int(exactly: slots), 1...Limits.slots ~= count else {
-        throw .usage("--slots takes 1 to \(Limits.slots), not \(slots)")
-    }
-    return .slots(count)
+    return .slots(try invocation.possibleSlots(slots))
 }
 
 /// Runs COMMAND under the locks.
 private func run(
     _ invocation: Invocation, _ store: Store, _ lock: consuming HeldLock
 ) throws(Failure) -> Int32 {
-    let text = invocation.environment.setting("FLOCK_CACHE_HELD")
+    let text = invocation.environment.setting(.held)
     let held = try failing { () throws(StoreError) in
         try InheritedLocks.adding(lock, of: store.session, to: text)
     }
-    var own: [(name: String, value: [UInt8]?)] = [
-        ("FLOCK_CACHE_KEY", lock.keys.first?.bytes), ("FLOCK_CACHE_HELD", held),
+    let variables = try invocation.variables([
+        (.key, lock.keys.first?.bytes), (.held, held),
         // An outer command's are not of these locks.
-        ("FLOCK_CACHE_GENERATION", nil), ("FLOCK_CACHE_SLOT", nil),
-    ]
-    if let slot = lock.slot { own[3].value = Array(String(slot).utf8) }
-    let variables = try invocation.variables(own)
+        (.generation, nil), (.slot, lock.slot.map { Array(String($0).utf8) }),
+    ])
     for process in lock.killedHolders { CommandRun.waitForEnd(of: process) }
-    lock.note(command: programName(invocation.command[0]))
+    lock.note(command: CommandRun.programName(invocation.command[0]))
     if invocation.has(.inPlace) {
         try failing { () throws(StoreError) in
             try lock.keepThroughExecution()
@@ -101,9 +80,4 @@ private func run(
     try failing { () throws(StoreError) in try lock.checkKept() }
     lock.release()
     return code
-}
-
-/// The last part of a program's path.
-func programName(_ path: [UInt8]) -> [UInt8] {
-    Array(path.suffix(from: path.lastIndex(of: UInt8(ascii: "/")).map { $0 + 1 } ?? 0))
 }

@@ -1,18 +1,4 @@
 internal import FlockCache
-internal import SystemCalls
-
-extension Option {
-    /// For commands that run a COMMAND.
-    static let conflictCode = Option(
-        name: "conflict-exit-code", short: "E", value: .exitCode,
-        help: "exit with CODE where it would be 75 or 124")
-}
-
-extension Option {
-    fileprivate static let outputWait = Option(
-        name: "output-wait", value: .wait,
-        help: "wait D for the end of COMMAND's output (10s)")
-}
 
 extension Verb {
     static let run = Verb(
@@ -37,205 +23,27 @@ extension Verb {
 @Sendable private func runRun(_ invocation: Invocation) throws(Failure) -> Int32 {
     let store = try invocation.openStore()
     let key = invocation.key()
-    let words = Words(invocation)
     let wait = try invocation.waitByDefault()
-    let notice = WaitNotice(invocation, key, limit: wait?.limit)
+    let notice = WaitNotice(invocation, key, wait)
     let maxAge = invocation.duration(.maxAge)
     let outcome = try failing { () throws(StoreError) in
         try store.session.claim(
             key, for: .session, maxAge: maxAge, staleAfter: nil,
-            waiting: wait.map { $0.limit } ?? .zero, whilePending: notice.look)
+            waiting: wait.limit, whilePending: notice.look)
     }
     switch outcome {
     case .ready(let ready):
-        var results = Results(invocation.environment)
+        var results = invocation.results
         try results.value(ready)
         return ExitCode.yes.rawValue
     case .pending(let holder):
         return try invocation.conflict(
-            Failure(wait == nil ? .notNow : .timedOut, "\(key) is being done by \(holder)"))
+            Failure(wait.end, Phrases.pending(key, holder)))
     case .won(let generation, let former):
         if let former {
-            words.say("took \(key) over from \(former)")
+            invocation.words.say(Phrases.takenOver(key, from: former))
             CommandRun.waitForEnd(of: former.processID)
         }
         return try Computation(invocation, store, key, generation).run()
-    }
-}
-
-/// COMMAND run for a claim that was won.
-private struct Computation {
-    let invocation: Invocation
-    let store: Store
-    let key: Store.Key
-    let generation: Store.Generation
-
-    init(
-        _ invocation: Invocation, _ store: Store, _ key: Store.Key, _ generation: Store.Generation
-    ) {
-        self.invocation = invocation
-        self.store = store
-        self.key = key
-        self.generation = generation
-    }
-
-    func run() throws(Failure) -> Int32 {
-        let signals = try orGivingUp { () throws(Failure) in try CommandRun.catchSignals() }
-        let value = try orGivingUp { () throws(Failure) in
-            try failing { () throws(StoreError) in
-                try ValueWriter(for: key, by: .generation(generation), in: store.session)
-            }
-        }
-        var finished = try orGivingUp { () throws(Failure) in
-            try CommandRun(
-                invocation.command, variables: try variables(), signals: signals,
-                to: invocation.environment.output, keepingIn: value)
-        }
-        return finished.code == 0
-            ? try succeed(&finished, value, signals) : try fail(&finished, value, signals)
-    }
-
-    /// Where the closure fails, the claim is given up.
-    private func orGivingUp<R: ~Copyable>(
-        _ body: () throws(Failure) -> R
-    ) throws(Failure) -> R {
-        do throws(Failure) {
-            return try body()
-        } catch {
-            giveUp()
-            throw error
-        }
-    }
-
-    /// COMMAND exited with 0: publishes its output when that is complete.
-    private func succeed(
-        _ finished: inout CommandRun, _ value: ValueWriter, _ signals: borrowing CaughtSignals
-    ) throws(Failure) -> Int32 {
-        let end: OutputEnd
-        do throws(Failure) {
-            // A signal came for COMMAND, or too late for it: nothing is waited for.
-            let limit = finished.endingSignal == nil ? outputWait : .zero
-            end = try waitForOutput(of: &finished, upTo: limit, signals)
-        } catch {
-            value.discard()
-            giveUp()
-            throw error
-        }
-        switch end {
-        case .complete: return try publish(&finished, value)
-        case .held(let writers):
-            value.discard()
-            giveUp()
-            if let signal = finished.endingSignal { return interrupted(by: signal) }
-            finished.output.passOnRest()
-            // What could not be kept would not have been published anyway.
-            if let failure = finished.output.failure { throw Failure(failure) }
-            throw Failure(.ownFailure, incomplete(writers))
-        case .interrupted(let signal):
-            value.discard()
-            giveUp()
-            return interrupted(by: signal)
-        }
-    }
-
-    private func publish(
-        _ finished: inout CommandRun, _ value: ValueWriter
-    ) throws(Failure) -> Int32 {
-        // Published first: waiting processes are not to wait for our reader.
-        var failure = finished.output.failure
-        if failure == nil {
-            do throws(StoreError) {
-                let finalized = try value.publish()
-                if finalized.differs { words.say(keptValue(of: key, finalized.generation)) }
-            } catch {
-                failure = error
-            }
-        }
-        if let failure, failure.code != .unknownOutcome, failure.code != .claimLost { giveUp() }
-        finished.output.passOnRest()
-        if let failure { throw Failure(failure) }
-        if let failure = finished.output.writeFailure { throw failure }
-        return ExitCode.yes.rawValue
-    }
-
-    /// COMMAND failed: its claim is given up at once, and its output is passed on to the end, as `$(…)` does.
-    ///
-    /// Not beyond what is there where a signal has ended COMMAND, or came for it: a child that it leaves behind
-    /// then often sleeps on, and nothing more is to be expected of it.
-    private func fail(
-        _ finished: inout CommandRun, _ value: ValueWriter, _ signals: borrowing CaughtSignals
-    ) throws(Failure) -> Int32 {
-        value.discard()
-        giveUp()
-        let isEnded = finished.code > 128 || finished.endingSignal != nil
-        let end = try waitForOutput(
-            of: &finished, upTo: isEnded ? .zero : outputWait, signals)
-        switch end {
-        case .complete: break
-        case .held(let writers):
-            if !isEnded {
-                words.say(
-                    "COMMAND failed; more of its output may follow, because "
-                        + "\(writers.description) still holds it open")
-            }
-        case .interrupted(let signal): return interrupted(by: signal)
-        }
-        finished.output.passOnRest()
-        return finished.code
-    }
-
-    private func waitForOutput(
-        of finished: inout CommandRun, upTo limit: Duration?, _ signals: borrowing CaughtSignals
-    ) throws(Failure) -> OutputEnd {
-        let patience = WaitNotice.patience(invocation.environment)
-        let say = { (writers: PipeWriters) in
-            words.say(
-                "waiting for the end of COMMAND's output: \(writers.description) holds it open; "
-                    + (limit.map { "giving up in \(($0 - patience).spoken)" } ?? "without end"))
-        }
-        return try CommandRun.own { () throws(Errno) in
-            try finished.waitForOutput(upTo: limit, signals, overdue: (patience, say))
-        }
-    }
-
-    private func incomplete(_ writers: PipeWriters) -> String {
-        let after = outputWait.map { $0 == .zero ? "after" : "\($0.spoken) after" } ?? "after"
-        return "cannot publish '\(key)': \(writers.description) still holds COMMAND's output open "
-            + "\(after) COMMAND's end, so the value may be incomplete; let COMMAND wait for it, or "
-            + "redirect its output (>/dev/null), or allow more time with --output-wait"
-    }
-
-    private func interrupted(by signal: Int32) -> Int32 {
-        CaughtSignals.endProcess(by: signal)
-        return 128 + signal
-    }
-
-    /// How long a process that COMMAND left behind may hold its output; nil is without end.
-    private var outputWait: Duration? {
-        guard invocation.has(.outputWait) else { return .seconds(10) }
-        guard let wait = invocation.wait(.outputWait) else { return .zero }
-        return wait.limit
-    }
-
-    private var words: Words { Words(invocation) }
-
-    private func giveUp() {
-        // Where this fails the claim is stale in a moment: this process ends.
-        _ = try? store.session.abandon(key, by: .generation(generation))
-    }
-
-    /// What COMMAND sees: which store, key and claim it works for.
-    private func variables() throws(Failure) -> [[UInt8]] {
-        let held = InheritedLocks.adding(
-            claimOf: try sessionID(), to: invocation.environment.setting("FLOCK_CACHE_HELD"))
-        return try invocation.variables([
-            ("FLOCK_CACHE_KEY", key.bytes),
-            ("FLOCK_CACHE_GENERATION", Array(String(generation).utf8)),
-            ("FLOCK_CACHE_HELD", held),
-        ])
-    }
-
-    private func sessionID() throws(Failure) -> UInt64 {
-        try failing { () throws(StoreError) in try store.session.id() }
     }
 }

@@ -1,10 +1,5 @@
 internal import FlockCache
 
-extension Option {
-    fileprivate static let prometheus = Option(
-        name: "prometheus", help: "as metrics, for the node exporter's text-file collector")
-}
-
 extension Verb {
     static let stats = Verb(
         name: "stats", summary: "Print how many entries there are.", operands: [],
@@ -24,7 +19,7 @@ extension Verb {
     let store = try invocation.openStore()
     let pass = store.session.newPass()
     let counts = try failing { () throws(StoreError) in try store.session.counts(pass) }
-    var results = Results(invocation.environment)
+    var results = invocation.results
     if invocation.has(.json) {
         let members: [JSON.Member] = [
             .init("pending", .number(counts.pending)), .init("ready", .number(counts.ready)),
@@ -39,10 +34,10 @@ extension Verb {
         try results.line("ready \(counts.ready)")
         try results.line("bytes \(counts.bytes)")
         if !counts.isExact {
-            Words(invocation).say(
+            invocation.words.say(
                 "approximate: a process is in the middle of a change, or something cannot be read")
         }
-        let words = Words(invocation)
+        let words = invocation.words
         if counts.damaged > 0 && words.isVerbose {
             words.say(
                 "damaged records kept for inspection: \(counts.damaged); see flock-cache list "

@@ -1,10 +1,5 @@
 internal import FlockCache
 
-extension Option {
-    fileprivate static let alsoAbsent = Option(
-        name: "also-absent", help: "where nobody has the key, wait for somebody to begin")
-}
-
 extension Verb {
     static let wait = Verb(
         name: "wait", summary: "Wait until a key is READY, and print its value.",
@@ -22,21 +17,20 @@ extension Verb {
     let store = try invocation.openStore()
     let key = invocation.key()
     let wait = try invocation.waitByDefault()
-    let notice = WaitNotice(invocation, key, limit: wait?.limit)
+    let notice = WaitNotice(invocation, key, wait)
     let outcome = try failing { () throws(StoreError) in
         try store.session.wait(
-            for: key, waiting: wait.map { $0.limit } ?? .zero,
+            for: key, waiting: wait.limit,
             alsoAbsent: invocation.has(.alsoAbsent), whileWaiting: notice.look)
     }
     switch outcome {
     case .ready(let ready):
-        try report(ready, of: key, invocation)
+        try invocation.report(ready, of: key)
         return .yes
     case .absent: return .no
     case .damaged: return .damaged
     case .timedOut(let holder):
         throw Failure(
-            wait == nil ? .notNow : .timedOut,
-            holder.map { "\(key) is being done by \($0)" } ?? "nobody has begun \(key)")
+            wait.end, holder.map { Phrases.pending(key, $0) } ?? Phrases.notBegun(key))
     }
 }

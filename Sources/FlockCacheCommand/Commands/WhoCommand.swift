@@ -1,11 +1,6 @@
 internal import FlockCache
 internal import SystemCalls
 
-extension Option {
-    fileprivate static let watch = Option(
-        name: "watch", help: "again each second, in place on a terminal, until interrupted")
-}
-
 extension Verb {
     static let who = Verb(
         name: "who", summary: "Tell who holds what.", operands: ["[KEY]"], options: [.watch],
@@ -43,7 +38,7 @@ extension Verb {
 
 private func show(_ holdings: [Holding], _ invocation: Invocation) throws(Failure) {
     let isTerminal = Process.isTerminal(invocation.environment.output)
-    var results = Results(invocation.environment)
+    var results = invocation.results
     // Home, and clear what is below: what was there before does not flicker.
     if invocation.has(.watch) && isTerminal { try results.bytes("\u{1b}[H\u{1b}[J".utf8) }
     if invocation.has(.json) {

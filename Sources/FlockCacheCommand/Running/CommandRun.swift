@@ -1,15 +1,21 @@
 internal import FlockCache
 internal import SystemCalls
 
-/// A COMMAND being run for a command such as `run`: started, its output passed on, signals passed on to
-/// it, until it has ended.
+// Running: a COMMAND as a child: started, signals and output passed on, seen to its end.
+//
+// Uses Report, for failures, and the library's `ValueWriter`, which keeps what COMMAND prints. It
+// is handed words, variables and descriptors, and knows neither options nor what COMMAND is run
+// for: claims, locks and leases are the commands' business.
+
+/// A COMMAND being run for a command such as `run`: started, its output passed on, signals passed
+/// on to it, until it has ended.
 ///
 /// Nothing here polls: one wait for its output, its end, a signal, and room for what is passed on.
 struct CommandRun {
     /// COMMAND's exit code, or 128 and the signal that ended it.
     var code: Int32 = 0
     /// Its output, some of which may still have to be passed on.
-    var output: PassedOn
+    var output: OutputRelay
     /// Where its output comes from; nil when the end of that has been read, or nobody wants more.
     var reading: PipeEnd?
     /// A signal that asks a process to end, and that came before COMMAND's end was seen.
@@ -17,13 +23,13 @@ struct CommandRun {
 
     /// Runs COMMAND to its end, which is not yet the end of its output: see `waitForOutput`.
     ///
-    /// Call `CaughtSignals()` before what must not be ended by a signal, and hand it over: whatever came
-    /// since is passed on as soon as COMMAND is there.
+    /// Call `CaughtSignals()` before what must not be ended by a signal, and hand it over: whatever
+    /// came since is passed on as soon as COMMAND is there.
     init(
         _ arguments: [[UInt8]], variables: [[UInt8]], signals: borrowing CaughtSignals,
         to descriptor: Int32, keepingIn value: ValueWriter
     ) throws(Failure) {
-        output = PassedOn(to: descriptor, from: value)
+        output = OutputRelay(to: descriptor, from: value)
         let child = try Self.start(arguments, variables, &reading, signals)
         code = try Self.whileRunning(child) { () throws(Errno) in
             try passOn(of: child, signals)
@@ -31,7 +37,11 @@ struct CommandRun {
         }
     }
 
-    /// Starts COMMAND with a pipe; from then on only it, and whom it hands it to, can write to that.
+    /// Starts COMMAND with the write end of a pipe as its standard output, and closes our copy of
+    /// that end.
+    ///
+    /// The end of the pipe then means that COMMAND, and every process that it gave the descriptor
+    /// to, has closed it.
     private static func start(
         _ arguments: [[UInt8]], _ variables: [[UInt8]], _ reading: inout PipeEnd?,
         _ signals: borrowing CaughtSignals
@@ -67,7 +77,8 @@ struct CommandRun {
         return Failure(.ownFailure, "cannot \(operation): \(error.message)\(advice)")
     }
 
-    /// Where seeing COMMAND to its end fails, ends it: its caller gives up what it runs under.
+    /// Sees COMMAND to its end; kills it where that fails, because the caller then gives up the
+    /// claim, lock or lease that COMMAND runs under.
     private static func whileRunning(
         _ child: ChildProcess, _ body: () throws(Errno) -> Int32
     ) throws(Failure) -> Int32 {
@@ -81,11 +92,11 @@ struct CommandRun {
         }
     }
 
-    /// Runs COMMAND to its end with our own output; returns its exit code, or 128 and the signal that ended
-    /// it.
+    /// Runs COMMAND to its end with our own output; returns its exit code, or 128 and the signal
+    /// that ended it.
     ///
-    /// - Parameter watch: called from time to time: at the beginning, after signals, and when the time is over
-    ///   that it returns, which nil is not.
+    /// - Parameter watch: called at the beginning, after each signal, and when the time that it
+    ///   returned last is over; nil is no time.
     static func run(
         _ arguments: [[UInt8]], variables: [[UInt8]],
         watch: (ChildProcess) -> Duration? = { _ in nil }
@@ -103,14 +114,20 @@ struct CommandRun {
         }
     }
 
-    /// Waits for the end of a killed flock-cache whose claim or lock is free.
+    /// Waits for the end of a killed flock-cache whose claim or lock is free, so that two COMMANDs
+    /// never overlap.
     ///
-    /// That is a moment before its COMMAND is killed: the kernel closes its files first, and tells its
-    /// children of its death when it is gone. So that two COMMANDs never run at once, wait for the second. A
-    /// number that means somebody else by now costs a tenth of a second.
+    /// When a flock-cache is killed, the kernel releases its locks first, and kills its COMMAND
+    /// (PDEATHSIG) only when the process is gone. This waits for that second event, and at most 100
+    /// ms: the number may have become another process's.
     static func waitForEnd(of former: Int32?) {
         guard let former, let process = try? ProcessDescriptor(former) else { return }
         try? process.waitForExit(upTo: .milliseconds(100))
+    }
+
+    /// The last part of a program's path, for notes about who holds something.
+    static func programName(_ path: [UInt8]) -> [UInt8] {
+        Array(path.suffix(from: path.lastIndex(of: UInt8(ascii: "/")).map { $0 + 1 } ?? 0))
     }
 
     /// From now on signals are for COMMAND.
@@ -153,14 +170,15 @@ struct CommandRun {
     /// The descriptor that it is passed on to, -1 where nothing is to be passed on now.
     var writable: Int32 { output.isEmpty ? -1 : output.descriptor }
 
-    /// Reads some of the output, and writes some, where poll(2) has said that it can be done without waiting.
+    /// Reads some of the output, and writes some, where poll(2) has said that it can be done
+    /// without waiting.
     mutating func move(reading isReadable: Bool, writing isWritable: Bool) throws(Errno) {
         if isWritable { output.writeSome() }
         if isReadable { try take(.max) }
     }
 
-    /// Takes some of the output, and returns how much; lets go of it when there is no more, or when it is not
-    /// wanted: then COMMAND is to learn of that as in any pipeline, by a signal.
+    /// Takes some of the output, and returns how much; lets go of it when there is no more, or when
+    /// it is not wanted: then COMMAND is to learn of that as in any pipeline, by a signal.
     @discardableResult
     mutating func take(_ most: Int) throws(Errno) -> Int {
         guard let open = reading.take() else { return 0 }

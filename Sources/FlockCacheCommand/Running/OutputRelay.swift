@@ -1,12 +1,12 @@
 internal import FlockCache
 internal import SystemCalls
 
-/// What a COMMAND prints: kept as the value, and passed on to our own standard output as fast as that is
-/// read.
+/// What a COMMAND prints: kept as the value, and passed on to our own standard output as fast as
+/// that is read.
 ///
-/// Passed on from what is kept, so that a slow reader of ours delays neither COMMAND nor those who wait for
-/// the value. Only what cannot be kept, because the disk is full, waits for the reader.
-struct PassedOn {
+/// Passed on from what is kept, so that a slow reader of ours delays neither COMMAND nor those who
+/// wait for the value. Only what cannot be kept, because the disk is full, waits for the reader.
+struct OutputRelay {
     let descriptor: Int32
     private let value: ValueWriter
     /// How much of the kept bytes has been passed on.
@@ -32,7 +32,7 @@ struct PassedOn {
     /// Whether more may come; not while there are bytes that nothing but memory holds.
     var takesMore: Bool { error != nil || looseStart == loose.count }
 
-    /// Whether anybody wants more.
+    /// Whether more output is of use: to keep it as the value, or to pass it on.
     var isWanted: Bool { failure == nil || error == nil }
 
     mutating func add(_ bytes: UnsafeRawBufferPointer) {
@@ -80,7 +80,8 @@ struct PassedOn {
         }
     }
 
-    /// Writes what is left, waiting for the reader; nothing else is left to be done, so a signal may end it.
+    /// Writes what is left, waiting for the reader; nothing else is left to be done, so a signal
+    /// may end it.
     mutating func passOnRest() {
         CaughtSignals.release()
         while !isEmpty {

@@ -1,69 +1,34 @@
 internal import FlockCache
 internal import SystemCalls
 
-/// What a command gets from outside; tests give their own.
-package final class Environment {
-    /// Without the program's name.
-    package var arguments: [[UInt8]]
-    /// The value of an environment variable.
-    package var variable: (StaticString) -> [UInt8]?
-    package var input: Int32 = 0
-    package var output: Int32 = 1
-    package var error: Int32 = 2
-
-    package init(arguments: [[UInt8]], variable: @escaping (StaticString) -> [UInt8]?) {
-        self.arguments = arguments
-        self.variable = variable
-    }
-
-    /// The sessions of those `run` that this command is a part of.
-    var heldSessions: [UInt64] {
-        setting("FLOCK_CACHE_HELD").map { InheritedLocks.claimSessions(in: $0) } ?? []
-    }
-
-    /// The value of a variable that is set and not empty.
-    func setting(_ name: StaticString) -> [UInt8]? {
-        variable(name).flatMap { $0.isEmpty ? nil : $0 }
-    }
-}
-
-/// What a pass over the store went on past, for people: a few, and not a million.
-private final class Notices: @unchecked Sendable {
-    // A command has one thread that makes passes.
-    private let words: Words
-    private var count = 0
-    private static let most = 20
-
-    init(_ words: Words) { self.words = words }
-
-    @Sendable func passedOver(_ error: StoreError) {
-        count += 1
-        if count <= Self.most { words.say("passed over: \(error)") }
-        if count == Self.most { words.say("passed over: what else there is is not told") }
-    }
-}
+// World: what a command finds around it: the store that is meant, the process on whose behalf it
+// runs, who else is at work, and what a COMMAND is to see of all this.
+//
+// Uses Arguments, which say what was asked for, and Report. It runs nothing, and no single command
+// is known here: what two of them need of the world stands here, so that they need not know one
+// another.
 
 extension Invocation {
     /// Where the store is: the option, else the variable, else the user's cache.
     func storePath() throws(Failure) -> [UInt8] {
-        if let path = raw(.store) {
+        if let path = text(.store) {
             guard !path.isEmpty else { throw .usage("--store names no directory") }
             if let why = Self.unexpanded(path) {
                 throw .usage("--store \(shown(path)): \(why)")
             }
             return path
         }
-        if let path = environment.setting("FLOCK_CACHE_DIR") {
+        if let path = environment.setting(.store) {
             if let why = Self.unexpanded(path) {
-                throw Failure(.configuration, "FLOCK_CACHE_DIR is \(shown(path)): \(why)")
+                throw Failure(.configuration, "\(Variable.store) is \(shown(path)): \(why)")
             }
             return path
         }
         // The base directory specification: a relative path there is invalid, and ignored.
-        if let base = environment.setting("XDG_CACHE_HOME"), base[0] == UInt8(ascii: "/") {
+        if let base = environment.setting(.cacheHome), base[0] == UInt8(ascii: "/") {
             return base + Array("/flock-cache".utf8)
         }
-        guard let home = environment.setting("HOME") else {
+        guard let home = environment.setting(.home) else {
             throw Failure(
                 .configuration,
                 "which store? Name one with --store or FLOCK_CACHE_DIR; HOME is not set either")
@@ -80,8 +45,8 @@ extension Invocation {
             + "path in full, or ./~ for a directory of that name; nothing was made"
     }
 
-    /// Throws where HOME is no place for a store; there it would be made wherever the command runs, or by
-    /// root where no home is meant to be.
+    /// Throws where HOME is no place for a store; there it would be made wherever the command runs,
+    /// or by root where no home is meant to be.
     private func checkHome(_ home: [UInt8]) throws(Failure) {
         let advice = "nothing was made; set HOME, or name a directory (--store, FLOCK_CACHE_DIR)"
         guard home[0] == UInt8(ascii: "/") else {
@@ -117,11 +82,11 @@ extension Invocation {
     func openStore(durable: Bool = false) throws(Failure) -> Store {
         var configuration = Store.Configuration()
         if durable { configuration.durability = .powerLoss }
-        if let names = environment.setting("FLOCK_CACHE_ALLOW_FILE_SYSTEM") {
-            let words = String(decoding: names, as: UTF8.self).split(separator: ",")
-            configuration.allowedFileSystems = words.map(String.init)
+        if let names = environment.setting(.allowedFileSystems) {
+            let names = String(decoding: names, as: UTF8.self).split(separator: ",")
+            configuration.allowedFileSystems = names.map(String.init)
         }
-        let words = Words(self)
+        let words = words
         configuration.onDamage = { key, path in
             let fate = path.map { "it is kept at \(printable($0))" } ?? "it stays where it is"
             words.say("the value of \(key) was damaged, and counts as absent; \(fate)")
@@ -132,18 +97,20 @@ extension Invocation {
             try Store(path: path, configuration: configuration)
         }
     }
+}
 
-    /// What COMMAND sees: our own variables, but those named; nil takes one away.
-    func variables(_ own: [(name: String, value: [UInt8]?)]) throws(Failure) -> [[UInt8]] {
-        // COMMAND may change its directory.
-        let own = own + [("FLOCK_CACHE_DIR", try absoluteStorePath())]
-        let inherited = Process.environment.filter { variable in
-            !own.contains { variable.starts(with: Array("\($0.name)=".utf8)) }
-        }
-        return inherited
-            + own.compactMap { own in own.value.map { Array("\(own.name)=".utf8) + $0 } }
+/// What a pass over the store went on past, for people: a few, and not a million.
+private final class Notices: @unchecked Sendable {
+    // A command has one thread that makes passes.
+    private let words: Words
+    private var count = 0
+    private static let most = 20
+
+    init(_ words: Words) { self.words = words }
+
+    @Sendable func passedOver(_ error: StoreError) {
+        count += 1
+        if count <= Self.most { words.say("passed over: \(error)") }
+        if count == Self.most { words.say("passed over: what else there is is not told") }
     }
-
-    /// The key an operand is.
-    func key(_ index: Int = 0) -> Store.Key { Store.Key(operands[index]) }
 }

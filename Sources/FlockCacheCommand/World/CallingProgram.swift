@@ -3,10 +3,10 @@ internal import SystemCalls
 
 /// The process on whose behalf a command runs: whose claim it is.
 ///
-/// Promises that a claim made in `$(…)`, in a subshell, in a pipeline or behind `timeout` belongs to the
-/// script, outlives all of these and dies with the script. What could break it: a process of the chain
-/// that ends while it is read, and whose number somebody else gets; so the chain is read again after
-/// the owner's pidfd has told who it is, and must be the same.
+/// Promises that a claim made in `$(…)`, in a subshell, in a pipeline or behind `timeout` belongs
+/// to the script, outlives all of these and dies with the script. What could break it: a process of
+/// the chain that ends while it is read, and whose number somebody else gets; so the chain is read
+/// again after the owner's pidfd has told who it is, and must be the same.
 struct CallingProgram {
     let identity: ProcessIdentity
     let command: [UInt8]
@@ -65,8 +65,8 @@ struct CallingProgram {
     private static func isStill(
         _ chain: [ProcessStatus], from parent: Int32
     ) throws(Failure) -> Bool {
-        // A process that ends has no children from that moment on. So a parent that is still one has
-        // lived all the while, which proves more than its start time, and costs nothing.
+        // A process that ends has no children from that moment on. So a parent that is still one
+        // has lived all the while, which proves more than its start time, and costs nothing.
         if chain.count == 1 { return Process.parent == parent }
         let again = try Self.chain(from: Process.parent)
         return again.map(\.id) == chain.map(\.id)
@@ -150,7 +150,8 @@ struct CallingProgram {
         }
     }
 
-    /// That the processes could not be read says nothing of them; no owner that is named would help.
+    /// That the processes could not be read says nothing of them; no owner that is named would
+    /// help.
     private static func unread(_ error: Errno) -> Failure {
         let advice = error == .tooManyFiles ? "; " + StoreError.descriptorAdvice : ""
         return Failure(
@@ -203,6 +204,6 @@ struct CallingProgram {
         Failure(
             .configuration,
             "cannot tell whose claim it is: \(reason); name the owner with --owner PID or "
-                + "FLOCK_CACHE_OWNER, or use --owner none with --stale-after")
+                + "\(Variable.owner), or use --owner none with --stale-after")
     }
 }

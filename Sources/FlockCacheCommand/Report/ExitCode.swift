@@ -1,6 +1,14 @@
 internal import FlockCache
 internal import SystemCalls
 
+// Report: everything that a command tells: exit codes, failures, sentences for people, JSON for
+// programs.
+//
+// The bottom of the command. It knows the library's values (keys, holders, errors) and the
+// descriptors that it writes to, and nothing of options, of the environment, or of commands: what a
+// sentence or a result needs is handed to it. So each wording and each JSON field can be found, and
+// changed, here.
+
 /// The exit codes, and which failure ends with which.
 ///
 /// Scripts rely on them.
@@ -64,43 +72,5 @@ package enum ExitCode: Int32, CaseIterable, Sendable {
                 error.systemError.map { Errno(code: $0).isShortage } == true
                     ? .system : .inputOutput
             }
-    }
-}
-
-/// What ends a command early: an exit code and a sentence.
-struct Failure: Error {
-    let code: ExitCode
-    let message: String
-    /// Whoever read our output has had enough.
-    let isClosedPipe: Bool
-
-    init(_ code: ExitCode, _ message: String, isClosedPipe: Bool = false) {
-        self.code = code
-        self.message = message
-        self.isClosedPipe = isClosedPipe
-    }
-
-    init(_ error: StoreError) { self.init(ExitCode(error), error.description) }
-
-    /// The same as a command has it that runs a COMMAND: apart from what COMMAND may end with, as far as
-    /// that is possible.
-    var asOwnFailure: Failure {
-        let kept: [ExitCode] = [
-            .notNow, .lost, .timedOut, .ownFailure, .notExecutable, .notFound,
-        ]
-        return Failure(
-            kept.contains(code) ? code : .ownFailure, message, isClosedPipe: isClosedPipe)
-    }
-
-    static func usage(_ message: String) -> Failure { Failure(.usage, message) }
-}
-
-/// Runs what throws `StoreError` where a command throws `Failure`.
-@inline(__always)
-func failing<R: ~Copyable>(_ body: () throws(StoreError) -> R) throws(Failure) -> R {
-    do throws(StoreError) {
-        return try body()
-    } catch {
-        throw Failure(error)
     }
 }

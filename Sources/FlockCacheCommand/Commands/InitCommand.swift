@@ -1,0 +1,41 @@
+internal import FlockCache
+
+extension Verb {
+    static let initialize = Verb(
+        name: "init", summary: "Create a store with settings of its own.", operands: [],
+        options: [.mode, .durable],
+        detail: """
+            Needed only for settings: a store is otherwise created by its first use.
+            Exit 0 when it is there with these settings, 73 when it has others.
+            """,
+        example: "flock-cache --store /var/cache/builds init --mode 0770",
+        run: runInit)
+}
+
+@Sendable private func runInit(_ invocation: Invocation) throws(Failure) -> ExitCode {
+    var marker = Marker()
+    if let mode = invocation.mode(.mode) {
+        guard Marker.isAcceptable(mode: mode) else {
+            let text = shown(invocation.text(.mode) ?? [])
+            throw .usage("--mode takes \(OptionKind.mode.expectation), not '\(text)'")
+        }
+        marker.mode = mode
+    }
+    marker.isDurable = invocation.has(.durable)
+    let store = try invocation.openStore()
+    let wanted = marker
+    let found = try failing { () throws(StoreError) in try store.session.make(wanted) }
+    guard found == wanted else {
+        throw Failure(
+            .cannotCreate,
+            "the store at \(shown(try invocation.storePath())) exists with other settings "
+                + "(\(found.summary)); settings cannot be changed")
+    }
+    return .yes
+}
+
+extension Marker {
+    fileprivate var summary: String {
+        "mode 0\(String(mode, radix: 8)), \(isDurable ? "durable" : "not durable")"
+    }
+}

@@ -1,0 +1,101 @@
+internal import FlockCache
+
+extension Verb {
+    static let list = Verb(
+        name: "list", summary: "List the entries.", operands: [],
+        options: [.onlyPending, .onlyReady, .onlyDamaged, .prefix, .nulEnded],
+        detail: """
+            A line an entry: STATE KEY GENERATION AGE-SECONDS SIZE-OR-HOLDER, parted by tabs.
+            STATE is pending or ready; keys are percent-encoded as on disk. A value that is being
+            computed anew stands there as both. --damaged: what was set aside, STATE damaged, and no
+            entry; its key may be cut. What cannot be read is named, and the exit code tells.
+            """,
+        example: "flock-cache list --ready -0 | xargs -0 flock-cache remove --",
+        run: runList)
+}
+
+@Sendable private func runList(_ invocation: Invocation) throws(Failure) -> ExitCode {
+    if invocation.has(.onlyDamaged) { return try runListDamaged(invocation) }
+    let store = try invocation.openStore()
+    let filter: Store.Filter =
+        switch (invocation.has(.onlyPending), invocation.has(.onlyReady)) {
+        case (true, false): .pending
+        case (false, true): .ready
+        default: .all
+        }
+    let prefix = invocation.text(.prefix).map { Store.Key($0) }
+    var results = invocation.results
+    var entries = try failing { () throws(StoreError) in
+        try store.entries(filter, prefix: prefix)
+    }
+    var former: Store.Key?
+    func next() throws(Failure) -> Store.Summary? {
+        do throws(StoreError) {
+            return try entries.next()
+        } catch {
+            try results.flush()  // what was found so far was found
+            throw Failure(error)
+        }
+    }
+    while let entry = try next() {
+        if invocation.has(.nulEnded) {
+            // A key that is listed as both is one key.
+            if former != entry.key { try results.bytes(entry.key.bytes + [0]) }
+            former = entry.key
+        } else if invocation.has(.json) {
+            try results.line(JSON.line(members(of: entry)))
+        } else {
+            try results.line(line(of: entry))
+        }
+    }
+    try results.flush()
+    return .yes
+}
+
+private func runListDamaged(_ invocation: Invocation) throws(Failure) -> ExitCode {
+    guard !invocation.has(.onlyPending), !invocation.has(.onlyReady), !invocation.has(.nulEnded)
+    else { throw .usage("--damaged goes with neither --pending nor --ready nor -0") }
+    let store = try invocation.openStore()
+    let records = try failing { () throws(StoreError) in try store.session.damagedRecords() }
+    let prefix = invocation.text(.prefix) ?? []
+    var results = invocation.results
+    for (record, size, generation) in records where record.key.bytes.starts(with: prefix) {
+        let members = JSON.members(
+            "damaged", record.key,
+            [
+                .init("generation", .generation(generation)), .init("age", .seconds(record.age)),
+                .init("size", .number(size)),
+            ])
+        let age = record.age.components.seconds
+        try results.line(
+            invocation.has(.json)
+                ? JSON.line(members)
+                : "damaged\t\(record.key)\t\(generation)\t\(age)\t\(size)")
+    }
+    try results.flush()
+    return .yes
+}
+
+private func line(of entry: Store.Summary) -> String {
+    let (state, last): (String, String) =
+        switch entry.state {
+        case .pending(let holder): ("pending", holder.description)
+        case .ready(let size): ("ready", String(size))
+        }
+    let age = entry.age.components.seconds
+    return "\(state)\t\(entry.key)\t\(entry.generation)\t\(age)\t\(last)"
+}
+
+private func members(of entry: Store.Summary) -> [JSON.Member] {
+    let (state, last): (String, JSON.Member) =
+        switch entry.state {
+        case .pending(let holder): ("pending", .init("holder", JSON.holder(holder)))
+        case .ready(let size): ("ready", .init("size", .number(size)))
+        }
+    return JSON.members(
+        state, entry.key,
+        [
+            .init("generation", .generation(entry.generation)), .init("age", .seconds(entry.age)),
+            last,
+        ])
+}

@@ -1,0 +1,60 @@
+internal import FlockCache
+internal import SystemCalls
+
+extension Verb {
+    static let reap = Verb(
+        name: "reap", summary: "Remove what is stale, and on request what is old.", operands: [],
+        options: [.assumeDeadAfter, .reapMaxAge, .maxEntries, .maxBytes, .dryRun],
+        detail: """
+            A line per removed entry: KEY REASON, parted by a tab; nothing when nothing was.
+            Reasons: dead-process dead-session rebooted expired assumed-dead torn too-old evicted.
+            What cannot be removed is named, the rest done, and the exit code tells.
+            Safe at any time, also twice at once: put it into a crontab.
+            """,
+        example: "flock-cache reap --max-age 30d --max-bytes 2G",
+        run: runReap)
+}
+
+@Sendable private func runReap(_ invocation: Invocation) throws(Failure) -> ExitCode {
+    let store = try invocation.openStore()
+    var limits = Store.ReapLimits()
+    limits.assumeDeadAfter = invocation.duration(.assumeDeadAfter)
+    limits.maxAge = invocation.duration(.reapMaxAge)
+    limits.maxEntries = invocation.count(.maxEntries)
+    limits.maxBytes = invocation.size(.maxBytes)
+    var results = invocation.results
+    var failure: Failure?
+    let isJSON = invocation.has(.json)
+    let request = ReapRequest(limits, dryRun: invocation.has(.dryRun)) { reaped in
+        let reason = name(of: reaped.reason)
+        let members: [JSON.Member] = [
+            .init("key", .text(reaped.key.description)), .init("reason", .text(reason)),
+        ]
+        do throws(Failure) {
+            try results.line(isJSON ? JSON.line(members) : "\(reaped.key)\t\(reason)")
+        } catch {
+            failure = failure ?? error
+        }
+        Process.unblockTermination()
+    }
+    let outcome = Result { () throws(StoreError) in try store.session.reap(request) }
+    // What was removed is said, also when something went wrong later.
+    try results.flush()
+    if let failure { throw failure }
+    try failing { () throws(StoreError) in try outcome.get() }
+    return .yes
+}
+
+private func name(of reason: Store.Reaped.Reason) -> String {
+    switch reason {
+    case .deadProcess: "dead-process"
+    case .deadSession: "dead-session"
+    case .rebooted: "rebooted"
+    case .expired: "expired"
+    case .assumedDead: "assumed-dead"
+    case .torn: "torn"
+    case .tooOld: "too-old"
+    case .evicted: "evicted"
+    @unknown default: "unknown"
+    }
+}

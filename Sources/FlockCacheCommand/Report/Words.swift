@@ -1,0 +1,48 @@
+internal import FlockCache
+internal import SystemCalls
+
+/// Words for people, on standard error.
+struct Words: Sendable {
+    private let descriptor: Int32
+    private let isQuiet: Bool
+    let isVerbose: Bool
+    let isJSON: Bool
+
+    init(to descriptor: Int32, isQuiet: Bool, isVerbose: Bool, isJSON: Bool) {
+        self.descriptor = descriptor
+        self.isQuiet = isQuiet
+        self.isVerbose = isVerbose
+        self.isJSON = isJSON
+    }
+
+    /// A line, unless words are not wanted.
+    func say(_ text: String) {
+        guard !isQuiet else { return }
+        write(isJSON ? JSON.line([.init("message", .text(text))]) : "flock-cache: \(text)")
+    }
+
+    /// A line about a failure.
+    ///
+    /// With `--json` it is an object, for programs, also when quiet.
+    func fail(_ failure: Failure) {
+        if isJSON {
+            let members: [JSON.Member] = [
+                .init("error", .text(failure.message)),
+                .init("exit", .number(Int(failure.code.rawValue))),
+            ]
+            write(JSON.line(members))
+        } else if !isQuiet {
+            write("flock-cache: \(failure.message)")
+        }
+    }
+
+    private func write(_ line: String) {
+        // Where nobody can be told anything, the exit code still tells.
+        try? writeDescriptor(descriptor, Array((line + "\n").utf8))
+    }
+}
+
+/// Bytes of the command line as text for people.
+func shown(_ bytes: some Collection<UInt8>) -> String {
+    printable(String(decoding: bytes, as: UTF8.self))
+}
