@@ -43,7 +43,9 @@ let package = Package(
             name: "SystemCalls", dependencies: ["CSystem"],
             swiftSettings: strict + [.strictMemorySafety()]),
         // The library.
-        .target(name: "FlockCache", dependencies: ["SystemCalls"], swiftSettings: strict),
+        .target(
+            name: "FlockCache", dependencies: ["SystemCalls"],
+            swiftSettings: strict + [.strictMemorySafety()]),
         // The commands, as a library so that tests call them in-process.
         .target(
             name: "FlockCacheCommand", dependencies: ["FlockCache", "SystemCalls"],

@@ -92,6 +92,22 @@ struct Times {
     mutating func add(ours time: Int64) { ours.append(time) }
     mutating func add(theirs time: Int64) { theirs.append(time) }
 
+    @inline(__always)
+    mutating func ours<R: ~Copyable>(_ body: () throws -> R) rethrows -> R {
+        let start = cfloor_now()
+        let result = try body()
+        add(ours: cfloor_now() - start)
+        return result
+    }
+
+    /// Times a call of the floor, which returns 0.
+    @inline(__always)
+    mutating func theirs(_ body: () -> Int32) {
+        let start = cfloor_now()
+        guard body() == 0 else { fatalError("the floor failed") }
+        add(theirs: cfloor_now() - start)
+    }
+
     func report(_ name: String, beside other: String) {
         let (a, b) = (quantile(ours, 0.5), quantile(theirs, 0.5))
         let ratio = a / b
@@ -123,71 +139,53 @@ struct ClaimLife {
     let directory: String
     let keys: Int
 
+    private let value = Array("file-0123456789abcdef0123456789abcdef".utf8)
+
     func run() throws {
         let store = try Store(at: directory + "/ours")
         let rival = try Store(at: directory + "/ours")
-        let value = Array("file-0123456789abcdef0123456789abcdef".utf8)
-        var floor = cfloor_store()
-        guard cfloor_open(&floor, directory + "/floor") == 0 else {
-            fatalError("cannot make the floor")
-        }
-        // Records of the size that ours have.
-        let claimText = [CChar](repeating: 120, count: 270)
-        let valueText = [CChar](repeating: 120, count: 68 + value.count)
-        let (claim, valueSection) = (copy(claimText), copy(valueText))
-        floor.claim = UnsafePointer(claim)
-        floor.claim_length = claimText.count
-        floor.value = UnsafePointer(valueSection)
-        floor.value_length = valueText.count
-
+        var floor = makeFloor()
         var (fresh, lost, finalized, got) = (Times(), Times(), Times(), Times())
         for index in 0..<keys {
             // Hashes are what keys usually are.
             let text = name(index)
             let key = Store.Key(text)
-            var start = cfloor_now()
-            let result = try store.claim(key)
-            fresh.add(ours: cfloor_now() - start)
-            guard case .won(let won) = result else { fatalError("a fresh key is won") }
+            let result = try fresh.ours { try store.claim(key) }
+            guard case .won(let won) = consume result else { fatalError("a fresh key is won") }
+            fresh.theirs { cfloor_claim(&floor, text, text + ".pending") }
 
-            start = cfloor_now()
-            guard cfloor_claim(&floor, text, text + ".pending") == 0 else { fatalError("claim") }
-            fresh.add(theirs: cfloor_now() - start)
-
-            start = cfloor_now()
-            let losing = try rival.claim(key)
-            lost.add(ours: cfloor_now() - start)
+            let losing = try lost.ours { try rival.claim(key) }
             guard case .pending = losing else { fatalError("a claimed key is pending") }
+            lost.theirs { cfloor_claim_lost(&floor, text, text + ".pending") }
 
-            start = cfloor_now()
-            guard cfloor_claim_lost(&floor, text, text + ".pending") == 0 else {
-                fatalError("lost")
-            }
-            lost.add(theirs: cfloor_now() - start)
-
-            start = cfloor_now()
+            let start = cfloor_now()
             try won.finalize(value)
             finalized.add(ours: cfloor_now() - start)
+            finalized.theirs { cfloor_finalize(&floor, text, text + ".pending") }
 
-            start = cfloor_now()
-            guard cfloor_finalize(&floor, text, text + ".pending") == 0 else {
-                fatalError("finalize")
-            }
-            finalized.add(theirs: cfloor_now() - start)
-
-            start = cfloor_now()
-            let entry = try rival.entry(for: key)
-            got.add(ours: cfloor_now() - start)
+            let entry = try got.ours { try rival.entry(for: key) }
             guard let entry, entry.value.count == value.count else { fatalError("get") }
-
-            start = cfloor_now()
-            guard cfloor_get(&floor, text) == 0 else { fatalError("get") }
-            got.add(theirs: cfloor_now() - start)
+            got.theirs { cfloor_get(&floor, text) }
         }
         fresh.report("claim, fresh", beside: "C")
         lost.report("claim, lost", beside: "C")
         finalized.report("finalize", beside: "C")
         got.report("get", beside: "C")
+    }
+
+    /// A store of the floor's, with records of the size that ours have.
+    private func makeFloor() -> cfloor_store {
+        var floor = cfloor_store()
+        guard cfloor_open(&floor, directory + "/floor") == 0 else {
+            fatalError("cannot make the floor")
+        }
+        let claimText = [CChar](repeating: 120, count: 270)
+        let valueText = [CChar](repeating: 120, count: 68 + value.count)
+        floor.claim = UnsafePointer(copy(claimText))
+        floor.claim_length = claimText.count
+        floor.value = UnsafePointer(copy(valueText))
+        floor.value_length = valueText.count
+        return floor
     }
 
     private func name(_ index: Int) -> String {

@@ -142,12 +142,7 @@ struct Contest {
         let store = try Store(at: words[0] + "/store")
         let key = Store.Key(words[8])
         let mode: HeldLock.Mode = words[4] == "s" ? .shared : .exclusive
-        let plain = open("\(words[0])/plain-\(words[3])", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-        ftruncate(plain, 4096)
-        guard let mapped = mmap(nil, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, plain, 0) else {
-            fatalError("mmap")
-        }
-        let word = mapped.assumingMemoryBound(to: UInt32.self)
+        let (plain, word) = sharedWord("\(words[0])/plain-\(words[3])")
         memory.add(1, at: 0)
         while memory.time(at: 8).nanoseconds == 0 { usleep(100) }
         let end = cfloor_now() + seconds * 1_000_000_000
@@ -175,5 +170,15 @@ struct Contest {
         memory.setTime(BootTime(nanoseconds: count), at: slot(index))
         memory.setTime(BootTime(nanoseconds: waited), at: slot(index) + 8)
         memory.setTime(BootTime(nanoseconds: worst), at: slot(index) + 16)
+    }
+
+    /// A word that the processes of a plain lock share, and the file it is in.
+    private static func sharedWord(_ path: String) -> (Int32, UnsafeMutablePointer<UInt32>) {
+        let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        ftruncate(file, 4096)
+        guard let mapped = mmap(nil, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0) else {
+            fatalError("mmap")
+        }
+        return (file, mapped.assumingMemoryBound(to: UInt32.self))
     }
 }

@@ -14,6 +14,14 @@ struct Queue {
     }
 
     func run() throws {
+        try even()
+        try readersAndWriters()
+        try overlappingReaders()
+        try keysOfOneSlotOfTheBoard()
+        try deaths()
+    }
+
+    private func even() throws {
         print("8 processes, 2 ms hold, \(seconds) s")
         let even = try contest("even", [Locker](repeating: Locker(hold: 2000), count: 8))
         report(even)
@@ -23,7 +31,9 @@ struct Queue {
         let worst = Double(even.map { $0.worst }.max() ?? 0)
         judge("most to least served \(ratio.hundredths)", ratio < 1.6, "under 1.6")
         judge("worst wait to mean \((worst / mean).hundredths)", worst < 10 * mean, "under 10")
+    }
 
+    private func readersAndWriters() throws {
         print("5 readers and 2 writers, 0.2 ms hold and think, \(seconds) s")
         let readers = [Locker](repeating: Locker(isShared: true, hold: 200, think: 200), count: 5)
         let mixed = readers + [Locker](repeating: Locker(hold: 200, think: 200), count: 2)
@@ -43,7 +53,9 @@ struct Queue {
         let longest = Double(ours.map { $0.worst }.max() ?? 0)
         judge("longest wait \(longest.microseconds) µs", longest < 40e6, "40 ms")
         judge("throughput, times waking one \(gain.hundredths)", gain >= 3, "at least 3")
+    }
 
+    private func overlappingReaders() throws {
         print("one writer, and 8 readers that overlap all the time")
         let overlapping = [Locker](repeating: Locker(isShared: true, hold: 10_000), count: 8)
         let writer = Locker(hold: 100, think: 20_000)
@@ -51,7 +63,9 @@ struct Queue {
         report(served)
         let slowest = Double(served.last?.worst ?? 0)
         judge("the writer's longest wait \(slowest.microseconds) µs", slowest < 100e6, "100 ms")
+    }
 
+    private func keysOfOneSlotOfTheBoard() throws {
         print("two keys of one slot of the board, 4 processes each, 0.2 ms hold")
         let (one, other) = Self.keysOfOneSlot()
         let single = [Locker](repeating: Locker(hold: 200, key: one), count: 4)
@@ -68,7 +82,6 @@ struct Queue {
         report(apart)
         let slowing = Double(apart.prefix(4).reduce(0) { $0 + $1.count }) / first
         judge("slower than beside another slot \(slowing.hundredths)", slowing < 2, "under 2")
-        try deaths()
     }
 
     /// One holds the lock and is killed, 64 wait; and waiters are killed while the others go on.

@@ -35,8 +35,8 @@ public struct Claim: ~Copyable, Sendable {
     public consuming func finalize(_ bytes: some Collection<UInt8>) throws(StoreError) -> Entry {
         let copy = Array(bytes)
         let finalized = try ticket.settle { (session, right) throws(StoreError) in
-            try copy.span.withUnsafeBytes { (bytes) throws(StoreError) in
-                try session.finalize(ticket.key, by: right, .bytes(bytes))
+            try unsafe copy.span.withUnsafeBytes { (bytes) throws(StoreError) in
+                try unsafe session.finalize(ticket.key, by: right, .bytes(bytes))
             }
         }
         if finalized.differs { return try ticket.published() }

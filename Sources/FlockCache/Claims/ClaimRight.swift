@@ -26,7 +26,7 @@ package enum ClaimRight: Sendable {
 }
 
 /// Where a value comes from.
-package enum ValueSource {
+@unsafe package enum ValueSource {
     case bytes(UnsafeRawBufferPointer)
     /// A descriptor that is read to its end, and remains its owner's; and how it is called in messages.
     case descriptor(Int32, String)

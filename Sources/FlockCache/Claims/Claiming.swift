@@ -152,7 +152,7 @@ private struct ClaimChange {
             if error == .exists {
                 held.commit()
                 // Nothing was changed: a wait may follow, and a signal is to end it.
-                Store.betweenChanges?()
+                unsafe Store.betweenChanges?()
                 return nil
             }
             throw StoreError(error, "claim", path: store.path, key: key)

@@ -21,7 +21,7 @@ struct FinalizeChange {
         switch try state(in: directory) {
         case .done(let generation):
             let comparison = try comparison(in: directory)
-            try compare(value, with: comparison)
+            try unsafe compare(value, with: comparison)
             return Finalized(generation: generation, differs: comparison?.differs ?? false)
         case .mine(let claim): mine = claim
         }
@@ -32,30 +32,41 @@ struct FinalizeChange {
         guard status.links <= 1 else { return nil }
         try held.begin()
         try attempt("finalize \(key)", store.path) { () throws(Errno) in
-            // An earlier attempt may have been killed half-way.
-            if status.size != mine.text.count { try mine.file.truncate(to: mine.text.count) }
-            do throws(Errno) {
-                let section = mine.valueSection(value)
-                try mine.file.write(section, at: mine.text.count)
-                if store.isDurable { try mine.file.sync() }
-                try directory.rename(name.pending, to: name.ready)
-                held.block.counts.subtract(bytes: former ?? 0)
-                held.block.counts.add(bytes: mine.text.count + section.count)
-            } catch {
-                // A network file system may report a rename that happened as failed; then the file is a
-                // value by now, and must not be cut. The mark stays.
-                if try directory.status(of: name.pending) != nil {
-                    try mine.file.truncate(to: mine.text.count)
-                    held.commit()
-                }
-                throw error
-            }
+            try unsafe publish(value, by: mine, of: status.size, over: former, &held, in: directory)
         }
         held.block.counts.pending -= 1
         held.block.counts.ready += former == nil ? 1 : 0
         held.commit(ending: name)
         try store.syncAfter("finalize", key, in: directory)
         return Finalized(generation: mine.generation)
+    }
+
+    /// Appends a value to the claim's own file and gives that the name of the value.
+    ///
+    /// - Parameters:
+    ///   - size: of the claim's file: an earlier attempt may have been killed half-way.
+    ///   - former: the size of the value that is replaced.
+    private func publish(
+        _ value: UnsafeRawBufferPointer, by mine: PendingClaim, of size: Int, over former: Int?,
+        _ held: inout HeldShard, in directory: Directory
+    ) throws(Errno) {
+        if size != mine.text.count { try mine.file.truncate(to: mine.text.count) }
+        do throws(Errno) {
+            let section = unsafe mine.valueSection(value)
+            try mine.file.write(section, at: mine.text.count)
+            if store.isDurable { try mine.file.sync() }
+            try directory.rename(name.pending, to: name.ready)
+            held.block.counts.subtract(bytes: former ?? 0)
+            held.block.counts.add(bytes: mine.text.count + section.count)
+        } catch {
+            // A network file system may report a rename that happened as failed; then the file is a
+            // value by now, and must not be cut. The mark stays.
+            if try directory.status(of: name.pending) != nil {
+                try mine.file.truncate(to: mine.text.count)
+                held.commit()
+            }
+            throw error
+        }
     }
 
     // MARK: Large values
@@ -84,7 +95,7 @@ struct FinalizeChange {
         }
         held.block.counts.temporaries += 1
         held.commit()
-        Store.betweenChanges?()
+        unsafe Store.betweenChanges?()
         return .record(
             LargeRecord(
                 store: store, key: key, name: temporary, file: file, claim: mine.text,
@@ -205,7 +216,7 @@ struct FinalizeChange {
         _ bytes: UnsafeRawBufferPointer, with comparison: ValueComparison?
     ) throws(StoreError) {
         try attempt("read", store.file(name.ready, in: name.shard)) { () throws(Errno) in
-            try comparison?.take(bytes)
+            try unsafe comparison?.take(bytes)
         }
     }
 
@@ -243,13 +254,13 @@ private final class PendingClaim {
 
     func valueSection(_ value: UnsafeRawBufferPointer) -> [UInt8] {
         var checksum = Checksum()
-        checksum.update(value)
+        unsafe checksum.update(value)
         let head = ValueSection(finalized: WallClock.microseconds, payloadLength: value.count)
             .head(behind: text, payload: checksum)
         var section = [UInt8]()
         section.reserveCapacity(head.count + value.count)
         section.append(contentsOf: head)
-        section.append(contentsOf: value)
+        unsafe section.append(contentsOf: value)
         return section
     }
 }

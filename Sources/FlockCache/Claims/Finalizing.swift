@@ -16,20 +16,20 @@ extension Session {
     package func finalize(
         _ key: Store.Key, by right: ClaimRight, _ source: ValueSource
     ) throws(StoreError) -> Finalized {
-        if case .bytes(let bytes) = source, bytes.count <= ReadyFile.largestInMemory {
+        if case .bytes(let bytes) = unsafe source, bytes.count <= ReadyFile.largestInMemory {
             let name = try EntryName(key)
             // A claim there is none to finalize makes no store.
             guard try existing() != nil else {
                 throw .claimLost("finalize", key, asked: right.generation, now: .absent)
             }
             let finalized = try withStore(name.shard) { (store) throws(StoreError) in
-                try FinalizeChange(store: store, name: name, right: right).append(bytes)
+                try unsafe FinalizeChange(store: store, name: name, right: right).append(bytes)
             }
             if let finalized { return finalized }
         }
         let writer = try ValueWriter(for: key, by: right, in: self)
-        switch source {
-        case .bytes(let bytes): try writer.append(bytes)
+        switch unsafe source {
+        case .bytes(let bytes): try unsafe writer.append(bytes)
         case .descriptor(let number, let place):
             try writer.append(readingFrom: number, place)
         }
@@ -51,6 +51,6 @@ extension Session {
             }
         }
         let file = try open()
-        return try finalize(key, by: right, .descriptor(file.number, place))
+        return try unsafe finalize(key, by: right, .descriptor(file.number, place))
     }
 }

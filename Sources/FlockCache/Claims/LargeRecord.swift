@@ -31,16 +31,16 @@ final class LargeRecord {
 
     func append(_ bytes: UnsafeRawBufferPointer) throws(StoreError) {
         guard length + bytes.count <= Limits.value else { throw .valueTooLarge(key) }
-        checksum.update(bytes)
+        unsafe checksum.update(bytes)
         try attempt("write the value of \(key)", store.path) { () throws(Errno) in
-            try file.write(bytes, at: payloadStart + length)
+            try unsafe file.write(bytes, at: payloadStart + length)
         }
         length += bytes.count
     }
 
     /// Reads what was appended, from an offset of the value on; also when the file has lost its name.
     func read(at offset: Int, into bytes: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
-        try file.read(into: bytes, at: payloadStart + offset)
+        try unsafe file.read(into: bytes, at: payloadStart + offset)
     }
 
     /// Writes the head, now that length and check are known.

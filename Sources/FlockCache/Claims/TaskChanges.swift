@@ -37,12 +37,12 @@ extension Session {
         _ key: Store.Key, _ body: @escaping @Sendable () -> R
     ) async -> R {
         guard isStuck(key) else { return body() }
-        return await withUnsafeContinuation { continuation in
+        return unsafe await withUnsafeContinuation { continuation in
             do throws(Errno) {
-                try startThread { continuation.resume(returning: body()) }
+                try startThread { unsafe continuation.resume(returning: body()) }
             } catch {
                 // Without a thread there is only this one.
-                continuation.resume(returning: body())
+                unsafe continuation.resume(returning: body())
             }
         }
     }

@@ -35,7 +35,7 @@ final class ValueComparison {
             return
         }
         let there = try file.contents(upTo: bytes.count, at: start + position)
-        isSame = there.elementsEqual(bytes)
+        isSame = unsafe there.elementsEqual(bytes)
     }
 
     /// Whether all that came is another value.

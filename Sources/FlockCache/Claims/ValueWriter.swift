@@ -45,18 +45,18 @@ package final class ValueWriter {
     package func append(_ bytes: UnsafeRawBufferPointer) throws(StoreError) {
         if case .small = state {
             guard small.count + bytes.count > ReadyFile.largestInMemory else {
-                small.append(contentsOf: bytes)
+                unsafe small.append(contentsOf: bytes)
                 length += bytes.count
                 return
             }
             try begin()
         }
         if case .done(let change, let comparison) = state {
-            try change.compare(bytes, with: comparison)
+            try unsafe change.compare(bytes, with: comparison)
         }
         guard case .large(_, let record) = state else { return }
         do throws(StoreError) {
-            try record.append(bytes)
+            try unsafe record.append(bytes)
             length += bytes.count
         } catch {
             discard()
@@ -68,31 +68,31 @@ package final class ValueWriter {
     package func read(
         at offset: Int, into bytes: UnsafeMutableRawBufferPointer
     ) throws(StoreError) -> Int {
-        let part = UnsafeMutableRawBufferPointer(
+        let part = unsafe UnsafeMutableRawBufferPointer(
             rebasing: bytes.prefix(max(0, min(bytes.count, length - offset))))
         guard let record else {
-            part.copyBytes(from: small[offset..<(offset + part.count)])
+            unsafe part.copyBytes(from: small[offset..<(offset + part.count)])
             return part.count
         }
         return try attempt("read back the value of \(key)", nil) { () throws(Errno) in
-            try record.read(at: offset, into: part)
+            try unsafe record.read(at: offset, into: part)
         }
     }
 
     /// Takes all that a descriptor yields; `place` is how messages call it.
     func append(readingFrom number: Int32, _ place: String) throws(StoreError) {
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 8)
-        defer { buffer.deallocate() }
+        defer { unsafe buffer.deallocate() }
         while true {
             let count: Int
             do throws(Errno) {
-                count = try readDescriptor(number, into: buffer)
+                count = try unsafe readDescriptor(number, into: buffer)
             } catch {
                 discard()
                 throw .unreadableValue(error, key, place)
             }
             if count == 0 { return }
-            try append(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+            try unsafe append(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
         }
     }
 
@@ -107,8 +107,8 @@ package final class ValueWriter {
         case .small:
             let value = small
             let generation = try session.withStore(name.shard) { (store) throws(StoreError) in
-                try value.span.withUnsafeBytes { (bytes) throws(StoreError) in
-                    try change(in: store).append(bytes)
+                try unsafe value.span.withUnsafeBytes { (bytes) throws(StoreError) in
+                    try unsafe change(in: store).append(bytes)
                 }
             }
             if let generation { return generation }
@@ -135,12 +135,13 @@ package final class ValueWriter {
         than other: ValueComparison, _ change: FinalizeChange
     ) throws(StoreError) -> Bool {
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 8)
-        defer { buffer.deallocate() }
+        defer { unsafe buffer.deallocate() }
         var position = 0
         while position < length {
-            let count = try read(at: position, into: buffer)
+            let count = try unsafe read(at: position, into: buffer)
             guard count > 0 else { break }
-            try change.compare(UnsafeRawBufferPointer(rebasing: buffer[..<count]), with: other)
+            try unsafe change.compare(
+                UnsafeRawBufferPointer(rebasing: buffer[..<count]), with: other)
             position += count
         }
         return other.differs
@@ -168,14 +169,14 @@ package final class ValueWriter {
         }
         if case .done(let change, let comparison) = state {
             let taken = small
-            try taken.span.withUnsafeBytes { (bytes) throws(StoreError) in
-                try change.compare(bytes, with: comparison)
+            try unsafe taken.span.withUnsafeBytes { (bytes) throws(StoreError) in
+                try unsafe change.compare(bytes, with: comparison)
             }
         }
         if case .large(_, let record) = state {
             do throws(StoreError) {
-                try small.span.withUnsafeBytes { (bytes) throws(StoreError) in
-                    try record.append(bytes)
+                try unsafe small.span.withUnsafeBytes { (bytes) throws(StoreError) in
+                    try unsafe record.append(bytes)
                 }
             } catch {
                 discard()

@@ -82,26 +82,27 @@ extension StoreFiles {
 extension ClaimSection {
     /// The claim section at the start of a file; nil if there is no whole one.
     static func read(_ file: borrowing File) throws(Errno) -> ClaimSection? {
-        try withText(of: file) { section, _ in section }
+        try unsafe withText(of: file) { section, _ in section }
     }
 
     /// The claim section at the start of a file, and its text.
     static func readText(
         _ file: borrowing File
     ) throws(Errno) -> (section: ClaimSection, text: [UInt8])? {
-        try withText(of: file) { section, text in (section, [UInt8](text)) }
+        try unsafe withText(of: file) { section, text in unsafe (section, [UInt8](text)) }
     }
 
     private static func withText<R>(
         of file: borrowing File, _ body: (ClaimSection, UnsafeRawBufferPointer) -> R
     ) throws(Errno) -> R? {
-        try withUnsafeTemporaryAllocation(byteCount: mostBytes, alignment: 8) {
+        try unsafe withUnsafeTemporaryAllocation(byteCount: mostBytes, alignment: 8) {
             (buffer) throws(Errno) in
             // Written by one call, so one read has it all; less is torn, and looked at again.
-            let count = try file.readOnce(into: buffer, at: 0)
-            let bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count])
-            guard let (section, length) = parse(bytes) else { return nil }
-            return body(section, UnsafeRawBufferPointer(rebasing: bytes[..<length]))
+            let count = try unsafe file.readOnce(into: buffer, at: 0)
+            let bytes = unsafe UnsafeRawBufferPointer(
+                rebasing: UnsafeRawBufferPointer(buffer)[..<count])
+            guard let (section, length) = unsafe parse(bytes) else { return nil }
+            return unsafe body(section, UnsafeRawBufferPointer(rebasing: bytes[..<length]))
         }
     }
 }

@@ -38,16 +38,16 @@ struct ShardNames {
     mutating func add(_ name: UnsafeBufferPointer<UInt8>, mayBeRegular: Bool) {
         let suffix = PercentCode.pendingSuffix
         let isPending =
-            name.last == suffix.last && name.count > suffix.count
+            unsafe name.last == suffix.last && name.count > suffix.count
             && name.suffix(suffix.count).elementsEqual(suffix)
-        if case .unfinished = wanted, !isPending, name.first != UInt8(ascii: ".") { return }
-        let isTemporary = Layout.temporarySession(of: name) != nil
-        let entry = [UInt8](isPending ? name.dropLast(suffix.count) : name[...])
+        if case .unfinished = wanted, !isPending, unsafe name.first != UInt8(ascii: ".") { return }
+        let isTemporary = unsafe Layout.temporarySession(of: name) != nil
+        let entry = unsafe [UInt8](isPending ? name.dropLast(suffix.count) : name[...])
         guard isTemporary || PercentCode.decode(entry) != nil else { return }
         if !mayBeRegular {
-            planted.append(FileName(name))
+            unsafe planted.append(FileName(name))
         } else if isTemporary {
-            temporaries.append(FileName(name))
+            unsafe temporaries.append(FileName(name))
         } else if isPending {
             entries[entry, default: Files()].hasPending = true
         } else {
@@ -65,8 +65,8 @@ extension StoreFiles {
     ) throws(StoreError) -> ShardNames {
         var names = ShardNames(wanted)
         try attempt("list", file(Layout.shard(shard), in: nil)) { () throws(Errno) in
-            try directory.forEachFile { name, mayBeRegular in
-                names.add(name, mayBeRegular: mayBeRegular)
+            try unsafe directory.forEachFile { name, mayBeRegular in
+                unsafe names.add(name, mayBeRegular: mayBeRegular)
                 return !names.isEnough
             }
         }

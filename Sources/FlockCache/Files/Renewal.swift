@@ -49,8 +49,8 @@ extension Directory {
         }
         // Hints for cleaners: where this fails, nothing else does.
         guard let locks = try? openDirectory(Layout.locks) else { return }
-        _ = try? locks.forEachName { name throws(Errno) in
-            _ = try? locks.touch(FileName(name))
+        _ = unsafe try? locks.forEachName { name throws(Errno) in
+            _ = unsafe try? locks.touch(FileName(name))
             return true
         }
     }

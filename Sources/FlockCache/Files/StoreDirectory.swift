@@ -84,8 +84,8 @@ extension StoreFiles {
         }
         let isEmpty = try attempt("open the store", path) { () throws(Errno) in
             var isEmpty = true
-            try root.forEachName { name in
-                isEmpty = name.starts(with: Layout.markerPrefix)
+            try unsafe root.forEachName { name in
+                isEmpty = unsafe name.starts(with: Layout.markerPrefix)
                 return isEmpty
             }
             return isEmpty

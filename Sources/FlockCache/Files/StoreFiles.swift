@@ -33,7 +33,7 @@ final class StoreFiles: Sendable {
     private nonisolated(unsafe) var state = State()
 
     private func withState<R>(_ body: (inout State) -> R) -> R {
-        mutex.locked(0) { body(&state) }
+        mutex.locked(0) { unsafe body(&state) }
     }
 
     private init(
@@ -51,8 +51,8 @@ final class StoreFiles: Sendable {
     }
 
     deinit {
-        Self.cachedShards.subtract(state.shards.forget(), ordering: .relaxed)
-        state.shards.deallocate()
+        unsafe Self.cachedShards.subtract(state.shards.forget(), ordering: .relaxed)
+        unsafe state.shards.deallocate()
     }
 
     /// Opens the store at a path; nil when it is not there and is not to be made.

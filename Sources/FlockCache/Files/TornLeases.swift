@@ -23,8 +23,8 @@ extension StoreFiles {
         }
         var names: [FileName] = []
         try attempt("list", file(Layout.leasePath(shard), in: nil)) { () throws(Errno) in
-            try directory.forEachName { name in
-                if PercentCode.decode(name) != nil { names.append(FileName(name)) }
+            try unsafe directory.forEachName { name in
+                if unsafe PercentCode.decode(name) != nil { unsafe names.append(FileName(name)) }
                 return true
             }
         }
@@ -49,9 +49,9 @@ extension StoreFiles {
     }
 
     private static func hasWholeCell(_ slot: ArraySlice<UInt8>) -> Bool {
-        slot.withUnsafeBytes { bytes in
+        unsafe slot.withUnsafeBytes { bytes in
             let middle = min(bytes.count, LeaseCell.byteCount)
-            return LeaseCell(UnsafeRawBufferPointer(rebasing: bytes[..<middle])) != nil
+            return unsafe LeaseCell(UnsafeRawBufferPointer(rebasing: bytes[..<middle])) != nil
                 || LeaseCell(UnsafeRawBufferPointer(rebasing: bytes[middle...])) != nil
         }
     }

@@ -98,8 +98,8 @@ extension StoreFiles {
     /// Whether a directory holds only names that a store uses, each of the right file type.
     private static func hasOnlyOwnNames(_ root: Directory) throws(Errno) -> Bool {
         var hasOnlyOwn = true
-        try root.forEachName { (name) throws(Errno) in
-            let name = FileName(name)
+        try unsafe root.forEachName { (name) throws(Errno) in
+            let name = unsafe FileName(name)
             // Removed since the directory was read.
             guard let status = try root.status(of: name) else { return true }
             hasOnlyOwn =

@@ -20,9 +20,9 @@ extension OpenStore {
         guard let directory = try damagedIfThere() else { return [] }
         var records: [DamagedRecord] = []
         try attempt("list", file(Layout.damaged, in: nil)) { () throws(Errno) in
-            try directory.forEachName { name in
-                if let (key, time) = Layout.damagedKey(of: name) {
-                    records.append(DamagedRecord(file: FileName(name), key: key, time: time))
+            try unsafe directory.forEachName { name in
+                if let (key, time) = unsafe Layout.damagedKey(of: name) {
+                    unsafe records.append(DamagedRecord(file: FileName(name), key: key, time: time))
                 }
                 return true
             }
@@ -68,7 +68,7 @@ extension Session {
                 let text = try? directory.open(record.file, .read)
                     .contents(upTo: ClaimSection.mostBytes)
             {
-                generation = text.withUnsafeBytes { ClaimHead($0)?.generation } ?? 0
+                generation = unsafe text.withUnsafeBytes { unsafe ClaimHead($0)?.generation } ?? 0
             }
             found.append((record, status.size, generation))
         }
@@ -87,7 +87,7 @@ extension Session {
             let isRemoved = try pass.record { () throws(StoreError) in
                 try attempt("reap", store.damagedPath(record.file)) { () throws(Errno) in
                     if request.dryRun { return true }
-                    Store.beforeChange?()
+                    unsafe Store.beforeChange?()
                     return try directory.unlink(record.file)
                 }
             }

@@ -58,8 +58,10 @@ extension Session {
     private func sweepMarkers(of store: OpenStore, _ pass: Pass) throws(StoreError) {
         var leftovers: [FileName] = []
         try attempt("reap", store.path) { () throws(Errno) in
-            try store.root.forEachName { name in
-                if name.starts(with: Layout.markerPrefix) { leftovers.append(FileName(name)) }
+            try unsafe store.root.forEachName { name in
+                if unsafe name.starts(with: Layout.markerPrefix) {
+                    unsafe leftovers.append(FileName(name))
+                }
                 return true
             }
         }

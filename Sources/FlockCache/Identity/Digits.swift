@@ -2,7 +2,9 @@
 func octal(_ digits: UnsafeBufferPointer<UInt8>) -> UInt32? {
     guard !digits.isEmpty, digits.count <= 8 else { return nil }
     var value: UInt32 = 0
-    for byte in digits {
+    // Not over the elements: the formatter takes the two words before them for one.
+    for index in digits.indices {
+        let byte = unsafe digits[index]
         guard UInt8(ascii: "0")...UInt8(ascii: "7") ~= byte else { return nil }
         value = value << 3 | UInt32(byte - UInt8(ascii: "0"))
     }
@@ -25,15 +27,15 @@ func decimal(_ digits: some Collection<UInt8>) -> UInt64? {
 
 /// Appends the decimal digits of a number.
 func appendDecimal(_ value: UInt64, to bytes: inout [UInt8], width: Int = 1) {
-    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 20) { digits in
+    unsafe withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 20) { digits in
         var rest = value
         var start = 20
         repeat {
             start -= 1
-            digits[start] = UInt8(ascii: "0") + UInt8(rest % 10)
+            unsafe digits[start] = UInt8(ascii: "0") + UInt8(rest % 10)
             rest /= 10
         } while rest > 0 || 20 - start < width
-        bytes.append(contentsOf: digits[start...])
+        unsafe bytes.append(contentsOf: digits[start...])
     }
 }
 
@@ -65,7 +67,8 @@ func hexadecimalDigit(_ byte: UInt8) -> UInt8? {
 func hexadecimalNumber(_ digits: UnsafeBufferPointer<UInt8>) -> UInt64? {
     guard digits.count <= 16 else { return nil }
     var value: UInt64 = 0
-    for byte in digits {
+    for index in digits.indices {
+        let byte = unsafe digits[index]
         guard let digit = hexadecimalDigit(byte) else { return nil }
         value = value << 4 | UInt64(digit)
     }

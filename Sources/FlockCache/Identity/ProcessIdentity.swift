@@ -154,6 +154,6 @@ package func procFile(_ name: StaticString, of process: Int32) -> FileName {
     var path = Array("/proc/".utf8)
     appendDecimal(UInt64(clamping: process), to: &path)
     path.append(UInt8(ascii: "/"))
-    name.withUTF8Buffer { path.append(contentsOf: $0) }
+    name.withUTF8Buffer { unsafe path.append(contentsOf: $0) }
     return FileName(path)
 }

@@ -32,11 +32,11 @@ struct LeaseFile: ~Copyable {
     }
 
     private static func slots(in bytes: [UInt8], _ boot: BootID) -> [Slot] {
-        bytes.withUnsafeBytes { bytes in
+        unsafe bytes.withUnsafeBytes { bytes in
             stride(from: 0, to: bytes.count, by: LeaseCell.bytesPerSlot).map { start in
                 let middle = min(bytes.count, start + LeaseCell.byteCount)
                 let end = min(bytes.count, start + LeaseCell.bytesPerSlot)
-                return slot(
+                return unsafe slot(
                     UnsafeRawBufferPointer(rebasing: bytes[start..<middle]),
                     UnsafeRawBufferPointer(rebasing: bytes[middle..<end]), boot)
             }
@@ -46,16 +46,20 @@ struct LeaseFile: ~Copyable {
     private static func slot(
         _ first: UnsafeRawBufferPointer, _ second: UnsafeRawBufferPointer, _ boot: BootID
     ) -> Slot {
-        func isBlank(_ bytes: UnsafeRawBufferPointer) -> Bool { bytes.allSatisfy { $0 == 0 } }
-        switch (LeaseCell(first), LeaseCell(second)) {
+        func isBlank(_ bytes: UnsafeRawBufferPointer) -> Bool {
+            unsafe bytes.allSatisfy { $0 == 0 }
+        }
+        switch unsafe (LeaseCell(first), LeaseCell(second)) {
         case (let a?, let b?):
             return a.sequence > b.sequence ? .cell(a, isSecond: false) : .cell(b, isSecond: true)
         case (let a?, nil):
             // The other was being written: when the power was cut, or nobody's fault.
-            return isBlank(second) || a.place.boot != boot ? .cell(a, isSecond: false) : .damaged
+            return unsafe isBlank(second) || a.place.boot != boot
+                ? .cell(a, isSecond: false) : .damaged
         case (nil, let b?):
-            return isBlank(first) || b.place.boot != boot ? .cell(b, isSecond: true) : .damaged
-        case (nil, nil): return isBlank(first) && isBlank(second) ? .never : .damaged
+            return unsafe isBlank(first) || b.place.boot != boot
+                ? .cell(b, isSecond: true) : .damaged
+        case (nil, nil): return unsafe isBlank(first) && isBlank(second) ? .never : .damaged
         }
     }
 
@@ -177,8 +181,8 @@ extension OpenStore {
         var names: [EntryName] = []
         var planted: [EntryName] = []
         try attempt("list", leaseDirectoryPath(shard)) { () throws(Errno) in
-            try directory.forEachFile { bytes, mayBeRegular in
-                if let name = EntryName(shard: shard, encoded: Array(bytes)) {
+            try unsafe directory.forEachFile { bytes, mayBeRegular in
+                if let name = unsafe EntryName(shard: shard, encoded: Array(bytes)) {
                     if mayBeRegular { names.append(name) } else { planted.append(name) }
                 }
                 return true

@@ -99,7 +99,7 @@ extension Session {
             var changed = cell
             let result = try change(&changed)
             if changed != cell {
-                Store.beforeChange?()
+                unsafe Store.beforeChange?()
                 try file.write(changed, in: index, durably: store.isDurable)
                 if wakes { mutex.ended = name }
             }

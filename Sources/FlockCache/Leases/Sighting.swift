@@ -44,15 +44,18 @@ struct Sighting {
     }
 
     private init?(_ bytes: UnsafeRawBufferPointer) {
-        var lines = RecordLines(bytes)
+        var lines = unsafe RecordLines(bytes)
         guard
-            lines.next(named: "flock-cache-seen", separator: UInt8(ascii: " ")).flatMap(decimal)
+            unsafe lines.next(named: "flock-cache-seen", separator: UInt8(ascii: " ")).flatMap(
+                decimal)
                 == UInt64(Limits.format),
-            let slot = lines.next(named: "slot").flatMap(decimal).flatMap({ Int(exactly: $0) }),
-            let generation = lines.next(named: "generation").flatMap(decimal),
-            let sequence = lines.next(named: "sequence").flatMap(decimal),
-            let boot = lines.next(named: "boot").flatMap({ BootID($0) }),
-            let since = lines.next(named: "since").flatMap(Stamp.init), lines.check()
+            let slot = unsafe lines.next(named: "slot").flatMap(decimal).flatMap({
+                Int(exactly: $0)
+            }),
+            let generation = unsafe lines.next(named: "generation").flatMap(decimal),
+            let sequence = unsafe lines.next(named: "sequence").flatMap(decimal),
+            let boot = unsafe lines.next(named: "boot").flatMap({ unsafe BootID($0) }),
+            let since = unsafe lines.next(named: "since").flatMap(Stamp.init), unsafe lines.check()
         else { return nil }
         self.slot = slot
         self.generation = generation
@@ -82,7 +85,7 @@ struct Sighting {
                 throw error
             }
         }
-        if let first = text.withUnsafeBytes({ Sighting($0) }), first.isOfSame(now) {
+        if let first = unsafe text.withUnsafeBytes({ unsafe Sighting($0) }), first.isOfSame(now) {
             return max(0, clampedSum(timeToLive, first.since.timeLeft(ofThisBoot: true)))
         }
         guard noting else { return timeToLive }

@@ -82,7 +82,9 @@ extension HeldKeys {
 
         static var current: Owner {
             #if Async
-            if let task = withUnsafeCurrentTask(body: { $0?.hashValue }) { return .task(task) }
+            if let task = unsafe withUnsafeCurrentTask(body: { unsafe $0?.hashValue }) {
+                return .task(task)
+            }
             #endif
             return .thread(threadNumber)
         }
@@ -101,15 +103,15 @@ private enum HeldRegister {
     static let count = 64
     private nonisolated(unsafe) static let lists: UnsafeMutablePointer<[HeldKeys]> = {
         let lists = UnsafeMutablePointer<[HeldKeys]>.allocate(capacity: count)
-        lists.initialize(repeating: [], count: count)
-        return lists
+        unsafe lists.initialize(repeating: [], count: count)
+        return unsafe lists
     }()
 
     /// Under the lock that forks wait for: in a child nobody is left in the middle of this.
     private static func with<R>(_ owner: HeldKeys.Owner, _ body: (inout [HeldKeys]) -> R) -> R {
         ForkEpoch.hold()
         defer { ForkEpoch.release() }
-        return body(&lists[owner.bucket])
+        return unsafe body(&lists[owner.bucket])
     }
 
     /// False where it holds nothing for sure.
@@ -121,7 +123,7 @@ private enum HeldRegister {
 
     static func add(_ keys: HeldKeys, of owner: HeldKeys.Owner) {
         with(owner) { list in
-            keys.index = list.count
+            unsafe keys.index = list.count
             list.append(keys)
         }
     }
@@ -129,8 +131,8 @@ private enum HeldRegister {
     static func remove(_ keys: HeldKeys, of owner: HeldKeys.Owner) {
         with(owner) { list in
             guard let last = list.popLast(), last !== keys else { return }
-            last.index = keys.index
-            list[keys.index] = last
+            unsafe last.index = unsafe keys.index
+            unsafe list[keys.index] = last
         }
     }
 

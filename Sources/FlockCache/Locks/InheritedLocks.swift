@@ -41,7 +41,7 @@ package enum InheritedLocks {
     }
 
     private static func sessionNumber(_ digits: ArraySlice<UInt8>) -> UInt64? {
-        Array(digits).withUnsafeBufferPointer { hexadecimalNumber($0) }
+        unsafe Array(digits).withUnsafeBufferPointer { unsafe hexadecimalNumber($0) }
     }
 
     /// The sessions of those `run` that a process is a part of, from the variable's value.

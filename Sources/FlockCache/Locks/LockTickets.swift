@@ -149,8 +149,8 @@ extension Session {
         let tickets = store.lookOut.watch { LockTickets() }
         let ticket = LockTickets.Ticket(attempt, rest)
         return await withTaskCancellationHandler {
-            await withUnsafeContinuation { continuation in
-                tickets.wait(for: ticket, in: store) { continuation.resume(returning: $0) }
+            unsafe await withUnsafeContinuation { continuation in
+                tickets.wait(for: ticket, in: store) { unsafe continuation.resume(returning: $0) }
             }
         } onCancel: {
             if ticket.cancel() { store.lookOut.ring() }

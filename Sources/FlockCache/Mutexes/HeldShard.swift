@@ -124,7 +124,7 @@ struct HeldShard: ~Copyable {
                 areCountsKnown = false
             }
         }
-        Store.beforeChange?()
+        unsafe Store.beforeChange?()
         var marked = block
         marked.changer = Process.id
         marked.highest = max(block.highest, generation)

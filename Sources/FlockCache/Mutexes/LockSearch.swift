@@ -17,8 +17,10 @@ enum LockSearch {
         let name = own.suffix(from: own.lastIndex(of: UInt8(ascii: "/")) ?? own.startIndex)
         var found: Int32?
         // What ends while this goes on is not seen, and so is what may not be looked at.
-        try? processes.forEachName { entry throws(Errno) in
-            guard let process = decimal(entry).flatMap(Int32.init(exactly:)) else { return true }
+        unsafe try? processes.forEachName { entry throws(Errno) in
+            guard let process = unsafe decimal(entry).flatMap(Int32.init(exactly:)) else {
+                return true
+            }
             guard let target = target(of: process, at: offset, inode, name) else { return true }
             found = process
             // A file of that inode of another file system would have to be locked at the same byte; the same
@@ -36,8 +38,8 @@ enum LockSearch {
             return nil
         }
         var found: [UInt8]?
-        try? files.forEachName { entry throws(Errno) in
-            guard let number = decimal(entry).flatMap(Int32.init(exactly:)),
+        unsafe try? files.forEachName { entry throws(Errno) in
+            guard let number = unsafe decimal(entry).flatMap(Int32.init(exactly:)),
                 // Reading a link waits for no file system; the path may be another in a container, its end
                 // is not.
                 let target = link(of: number, of: process), target.ends(with: name),

@@ -2,7 +2,7 @@ internal import SystemCalls
 
 /// The lock table of an opened store, and what every lock of it needs: fetched once, because a lock costs
 /// three system calls, and looking things up should not cost a fourth.
-final class LockTable: Sendable {
+@safe final class LockTable: Sendable {
     let identity: StoreIdentity
     /// What this process writes on the board when it gets a lock.
     let program: LockNote.Program
@@ -24,8 +24,8 @@ final class LockTable: Sendable {
         let status = try attempt("use the store", path) { () throws(Errno) in
             try store.root.status()
         }
-        idle = UnsafeMutablePointer.allocate(capacity: Self.count)
-        for index in 0..<Self.count { (idle + index).initialize(to: nil) }
+        unsafe idle = UnsafeMutablePointer.allocate(capacity: Self.count)
+        for index in 0..<Self.count { unsafe (idle + index).initialize(to: nil) }
         identity = StoreIdentity(device: status.device, inode: status.inode)
         program = LockNote.Program(
             id: Process.id, processNamespace: (try? store.place())?.processNamespace ?? 0,
@@ -33,8 +33,8 @@ final class LockTable: Sendable {
     }
 
     deinit {
-        idle.deinitialize(count: Self.count)
-        idle.deallocate()
+        unsafe idle.deinitialize(count: Self.count)
+        unsafe idle.deallocate()
     }
 
     /// The file with a lock's bytes, for one acquisition.
@@ -58,7 +58,7 @@ final class LockTable: Sendable {
     ) -> R {
         _ = mutex.lock(0, until: BootTime(nanoseconds: .max))
         defer { mutex.unlock(0) }
-        return body(&idle[name.table])
+        return unsafe body(&idle[name.table])
     }
 
     /// The same, opened anew.
@@ -88,11 +88,11 @@ final class LockTableAccess: Sendable {
     init(_ files: StoreFiles) { self.files = files }
 
     func open() throws(StoreError) -> LockTable {
-        if let known = mutex.locked(0, { table }) { return known }
+        if let known = mutex.locked(0, { unsafe table }) { return known }
         let fresh = try LockTable(of: files)
         return mutex.locked(0) {
-            if let known = table { return known }
-            table = fresh
+            if let known = unsafe table { return known }
+            unsafe table = fresh
             return fresh
         }
     }

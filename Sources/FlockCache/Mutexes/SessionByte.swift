@@ -16,7 +16,7 @@ final class SessionByte: Sendable {
     init(_ files: StoreFiles) { self.files = files }
 
     private func withState<R>(_ body: (inout State) -> R) -> R {
-        mutex.locked(0) { body(&state) }
+        mutex.locked(0) { unsafe body(&state) }
     }
 
     /// The number by which this session shows that it lives; its byte is locked from now on.

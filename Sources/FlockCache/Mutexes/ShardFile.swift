@@ -78,13 +78,13 @@ final class ShardFile: Sendable {
 
     /// A shard's block; nil when it must be counted anew, but for `highest` when that can be read.
     func read(_ shard: Int) throws(StoreError) -> ShardBlock? {
-        try withUnsafeTemporaryAllocation(byteCount: ShardBlock.byteCount, alignment: 8) {
+        try unsafe withUnsafeTemporaryAllocation(byteCount: ShardBlock.byteCount, alignment: 8) {
             (bytes) throws(StoreError) in
             let count = try attempt("read", path) { () throws(Errno) in
-                try file.read(into: bytes, at: Self.offset(shard))
+                try unsafe file.read(into: bytes, at: Self.offset(shard))
             }
             guard isOurs, count == bytes.count else { return nil }
-            return ShardBlock(UnsafeRawBufferPointer(bytes))
+            return unsafe ShardBlock(UnsafeRawBufferPointer(bytes))
         }
     }
 
@@ -95,10 +95,10 @@ final class ShardFile: Sendable {
     private static func write(
         _ block: ShardBlock, of shard: Int, to file: borrowing LockFile
     ) throws(Errno) {
-        try withUnsafeTemporaryAllocation(byteCount: ShardBlock.byteCount, alignment: 8) {
+        try unsafe withUnsafeTemporaryAllocation(byteCount: ShardBlock.byteCount, alignment: 8) {
             (bytes) throws(Errno) in
-            block.write(to: bytes)
-            try file.write(UnsafeRawBufferPointer(bytes), at: offset(shard))
+            unsafe block.write(to: bytes)
+            try unsafe file.write(UnsafeRawBufferPointer(bytes), at: offset(shard))
         }
     }
 
@@ -161,8 +161,9 @@ final class ShardFile: Sendable {
     private static func block(_ shard: Int, in file: [UInt8]) -> ShardBlock? {
         let start = offset(shard)
         guard start + ShardBlock.byteCount <= file.count else { return nil }
-        return file.withUnsafeBytes {
-            ShardBlock(UnsafeRawBufferPointer(rebasing: $0[start..<start + ShardBlock.byteCount]))
+        return unsafe file.withUnsafeBytes {
+            unsafe ShardBlock(
+                UnsafeRawBufferPointer(rebasing: $0[start..<start + ShardBlock.byteCount]))
         }
     }
 

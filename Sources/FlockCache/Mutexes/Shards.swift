@@ -25,7 +25,7 @@ final class Shards: Sendable {
     }
 
     private func withState<R>(_ body: (inout State) -> R) -> R {
-        mutex.locked(0) { body(&state) }
+        mutex.locked(0) { unsafe body(&state) }
     }
 
     /// When counting is to look at the directories again.
@@ -59,7 +59,7 @@ final class Shards: Sendable {
             if try files.root.status(of: Layout.shardsPath) != nil { return false }
             var isEmpty = true
             do throws(Errno) {
-                try files.root.openDirectory(Layout.entries).forEachName { _ in
+                try unsafe files.root.openDirectory(Layout.entries).forEachName { _ in
                     isEmpty = false
                     return false
                 }

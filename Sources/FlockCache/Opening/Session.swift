@@ -24,9 +24,13 @@ package final class Session: Sendable {
     }
 
     deinit {
-        guard let reference = Self.reference(current.load(ordering: .acquiring)) else { return }
+        guard let reference = unsafe Self.reference(current.load(ordering: .acquiring)) else {
+            return
+        }
         // In a forked child it may be the parent's, with threads that are not here: leave it.
-        if reference.takeUnretainedValue().epoch == ForkEpoch.current { reference.release() }
+        if unsafe reference.takeUnretainedValue().epoch == ForkEpoch.current {
+            unsafe reference.release()
+        }
     }
 
     var path: String { String(decoding: name.bytes, as: UTF8.self) }
@@ -102,7 +106,7 @@ package final class Session: Sendable {
 
     /// Lets go of a store whose directory was removed.
     func forget(_ store: OpenStore) {
-        let bits = UInt(bitPattern: Unmanaged.passUnretained(store).toOpaque())
+        let bits = unsafe UInt(bitPattern: Unmanaged.passUnretained(store).toOpaque())
         let (exchanged, _) = current.compareExchange(
             expected: bits, desired: 0, ordering: .acquiringAndReleasing)
         // Another thread may be about to retain what it has just loaded, so the reference that
@@ -123,23 +127,23 @@ package final class Session: Sendable {
             if let store = usable(seen) { return store }
             guard let store = try OpenStore.open(name, making: new, configuration: configuration)
             else { return nil }
-            let reference = Unmanaged.passRetained(store)
-            let (exchanged, _) = current.compareExchange(
+            let reference = unsafe Unmanaged.passRetained(store)
+            let (exchanged, _) = unsafe current.compareExchange(
                 expected: seen, desired: UInt(bitPattern: reference.toOpaque()),
                 ordering: .acquiringAndReleasing)
             if exchanged { return store }
-            reference.release()
+            unsafe reference.release()
         }
     }
 
     /// The store that `current` refers to, unless it is the parent's of a forked child.
     private func usable(_ bits: UInt) -> OpenStore? {
-        guard let reference = Self.reference(bits) else { return nil }
-        let store = reference.takeUnretainedValue()
+        guard let reference = unsafe Self.reference(bits) else { return nil }
+        let store = unsafe reference.takeUnretainedValue()
         return store.epoch == ForkEpoch.current ? store : nil
     }
 
     private static func reference(_ bits: UInt) -> Unmanaged<OpenStore>? {
-        UnsafeRawPointer(bitPattern: bits).map { Unmanaged.fromOpaque($0) }
+        unsafe UnsafeRawPointer(bitPattern: bits).map { unsafe Unmanaged.fromOpaque($0) }
     }
 }

@@ -58,8 +58,8 @@ extension KeyTickets.Ticket {
     /// Waits until the ticket is over or the task is cancelled.
     nonisolated(nonsending) func wait() async {
         await withTaskCancellationHandler {
-            await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
-                wait { continuation.resume() }
+            unsafe await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
+                wait { unsafe continuation.resume() }
             }
         } onCancel: {
             giveBack()

@@ -52,45 +52,49 @@ struct ClaimSection: Equatable, Sendable {
 
     /// What a whole claim section at the start of the bytes says, and its length; nil if there is none.
     static func parse(_ bytes: UnsafeRawBufferPointer) -> (section: ClaimSection, length: Int)? {
-        var lines = RecordLines(bytes)
+        var lines = unsafe RecordLines(bytes)
         guard
-            lines.next(named: "flock-cache", separator: UInt8(ascii: " ")).flatMap(decimal)
+            unsafe lines.next(named: "flock-cache", separator: UInt8(ascii: " ")).flatMap(decimal)
                 == UInt64(Limits.format),
-            let name = lines.next(named: "key"),
-            let generation = lines.next(named: "generation").flatMap(decimal),
+            let name = unsafe lines.next(named: "key"),
+            let generation = unsafe lines.next(named: "generation").flatMap(decimal),
             generation <= Limits.generation
         else { return nil }
-        var holder = HolderIdentity.nobody
-        if let session = lines.next(named: "session") {
-            guard let id = hexadecimalNumber(session) else { return nil }
-            holder = .session(id)
-        } else if let process = lines.next(named: "process") {
-            guard let id = decimal(process).flatMap(Int32.init(exactly:)) else { return nil }
-            let inode = lines.next(named: "pidfd-inode").flatMap(decimal)
-            let start = lines.next(named: "started").flatMap(decimal)
-            holder = .process(ProcessIdentity(id: id, descriptorInode: inode, startTime: start))
-        }
+        guard let holder = unsafe holder(in: &lines) else { return nil }
         guard
-            let processID = lines.next(named: "pid").flatMap(decimal).flatMap(Int32.init(exactly:)),
-            let command = lines.next(named: "command"),
-            let boot = lines.next(named: "boot").flatMap({ BootID($0) }),
-            let processNamespace = lines.next(named: "pid-namespace").flatMap(decimal),
-            let timeNamespace = lines.next(named: "time-namespace").flatMap(decimal),
-            let since = lines.next(named: "since").flatMap(Stamp.init)
+            let processID = unsafe lines.next(named: "pid").flatMap(decimal).flatMap(
+                Int32.init(exactly:)),
+            let command = unsafe lines.next(named: "command"),
+            let boot = unsafe lines.next(named: "boot").flatMap({ unsafe BootID($0) }),
+            let processNamespace = unsafe lines.next(named: "pid-namespace").flatMap(decimal),
+            let timeNamespace = unsafe lines.next(named: "time-namespace").flatMap(decimal),
+            let since = unsafe lines.next(named: "since").flatMap(Stamp.init)
         else { return nil }
         var deadline: Stamp?
-        if let text = lines.next(named: "deadline") {
-            guard let stamp = Stamp(text) else { return nil }
+        if let text = unsafe lines.next(named: "deadline") {
+            guard let stamp = unsafe Stamp(text) else { return nil }
             deadline = stamp
         }
-        guard lines.check() else { return nil }
+        guard unsafe lines.check() else { return nil }
         let place = Place(
             boot: boot, processNamespace: processNamespace, timeNamespace: timeNamespace)
-        let section = ClaimSection(
+        let section = unsafe ClaimSection(
             name: Array(name), generation: generation, holder: holder, processID: processID,
             command: Array(command), place: place, since: since, deadline: deadline
         )
-        return (section, lines.offset)
+        return unsafe (section, lines.offset)
+    }
+
+    /// What the next lines say of the holder; nil where they are none of a record.
+    private static func holder(in lines: inout RecordLines) -> HolderIdentity? {
+        if let session = unsafe lines.next(named: "session") {
+            return unsafe hexadecimalNumber(session).map { .session($0) }
+        }
+        guard let process = unsafe lines.next(named: "process") else { return .nobody }
+        guard let id = unsafe decimal(process).flatMap(Int32.init(exactly:)) else { return nil }
+        let inode = unsafe lines.next(named: "pidfd-inode").flatMap(decimal)
+        let start = unsafe lines.next(named: "started").flatMap(decimal)
+        return .process(ProcessIdentity(id: id, descriptorInode: inode, startTime: start))
     }
 }
 
@@ -104,22 +108,22 @@ struct ClaimHead {
 
     /// nil where no claim section can be told from other bytes.
     init?(_ bytes: UnsafeRawBufferPointer) {
-        var lines = RecordLines(bytes)
+        var lines = unsafe RecordLines(bytes)
         guard
-            lines.next(named: "flock-cache", separator: UInt8(ascii: " ")).flatMap(decimal)
+            unsafe lines.next(named: "flock-cache", separator: UInt8(ascii: " ")).flatMap(decimal)
                 == UInt64(Limits.format)
         else { return nil }
-        let start = lines.offset + 5
-        guard lines.next(named: "key") != nil else { return nil }
-        name = start..<(lines.offset - 1)
-        guard let generation = lines.next(named: "generation").flatMap(decimal),
+        let start = unsafe lines.offset + 5
+        guard unsafe lines.next(named: "key") != nil else { return nil }
+        name = unsafe start..<(lines.offset - 1)
+        guard let generation = unsafe lines.next(named: "generation").flatMap(decimal),
             generation <= Limits.generation
         else { return nil }
         self.generation = generation
-        while lines.next(named: "check") == nil {
-            guard lines.skip() else { return nil }
+        while unsafe lines.next(named: "check") == nil {
+            guard unsafe lines.skip() else { return nil }
         }
-        length = lines.offset
+        length = unsafe lines.offset
     }
 }
 

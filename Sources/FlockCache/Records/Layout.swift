@@ -72,9 +72,9 @@ enum Layout {
     static func damagedKey(
         of name: UnsafeBufferPointer<UInt8>
     ) -> (key: Store.Key, time: Int64)? {
-        guard let dot = name.lastIndex(of: UInt8(ascii: ".")), dot > 0,
-            let time = decimal(name[(dot + 1)...]).flatMap(Int64.init(exactly:)),
-            let key = PercentCode.unescape(name[..<dot])
+        guard let dot = unsafe name.lastIndex(of: UInt8(ascii: ".")), dot > 0,
+            let time = unsafe decimal(name[(dot + 1)...]).flatMap(Int64.init(exactly:)),
+            let key = unsafe PercentCode.unescape(name[..<dot])
         else { return nil }
         return (Store.Key(key), time)
     }

@@ -63,37 +63,39 @@ struct LeaseCell: Equatable, Sendable {
 
     /// What a whole cell says; nil if it is none.
     init?(_ bytes: UnsafeRawBufferPointer) {
-        var lines = RecordLines(bytes)
+        var lines = unsafe RecordLines(bytes)
         guard
-            lines.next(named: "flock-cache-lease", separator: UInt8(ascii: " ")).flatMap(decimal)
+            unsafe lines.next(named: "flock-cache-lease", separator: UInt8(ascii: " ")).flatMap(
+                decimal)
                 == UInt64(Limits.format),
-            let sequence = lines.next(named: "sequence").flatMap(decimal),
-            let generation = lines.next(named: "generation").flatMap(decimal),
+            let sequence = unsafe lines.next(named: "sequence").flatMap(decimal),
+            let generation = unsafe lines.next(named: "generation").flatMap(decimal),
             generation <= Limits.generation, sequence < 1 << 62,
-            let state = lines.next(named: "state")
+            let state = unsafe lines.next(named: "state")
         else { return nil }
-        if let process = lines.next(named: "process") {
-            guard let id = decimal(process).flatMap(Int32.init(exactly:)) else { return nil }
-            let inode = lines.next(named: "pidfd-inode").flatMap(decimal)
-            let start = lines.next(named: "started").flatMap(decimal)
+        if let process = unsafe lines.next(named: "process") {
+            guard let id = unsafe decimal(process).flatMap(Int32.init(exactly:)) else { return nil }
+            let inode = unsafe lines.next(named: "pidfd-inode").flatMap(decimal)
+            let start = unsafe lines.next(named: "started").flatMap(decimal)
             owner = ProcessIdentity(id: id, descriptorInode: inode, startTime: start)
         }
         guard
-            let processID = lines.next(named: "pid").flatMap(decimal).flatMap(Int32.init(exactly:)),
-            let command = lines.next(named: "command"),
-            let boot = lines.next(named: "boot").flatMap({ BootID($0) }),
-            let processNamespace = lines.next(named: "pid-namespace").flatMap(decimal),
-            let timeNamespace = lines.next(named: "time-namespace").flatMap(decimal),
-            let since = lines.next(named: "since").flatMap(Stamp.init)
+            let processID = unsafe lines.next(named: "pid").flatMap(decimal).flatMap(
+                Int32.init(exactly:)),
+            let command = unsafe lines.next(named: "command"),
+            let boot = unsafe lines.next(named: "boot").flatMap({ unsafe BootID($0) }),
+            let processNamespace = unsafe lines.next(named: "pid-namespace").flatMap(decimal),
+            let timeNamespace = unsafe lines.next(named: "time-namespace").flatMap(decimal),
+            let since = unsafe lines.next(named: "since").flatMap(Stamp.init)
         else { return nil }
-        timeToLive = lines.next(named: "ttl").flatMap(decimal).map { Int64(clamping: $0) }
-        deadline = lines.next(named: "deadline").flatMap(Stamp.init).map { LeaseTime($0) }
-        guard lines.check() else { return nil }
+        timeToLive = unsafe lines.next(named: "ttl").flatMap(decimal).map { Int64(clamping: $0) }
+        deadline = unsafe lines.next(named: "deadline").flatMap(Stamp.init).map { LeaseTime($0) }
+        guard unsafe lines.check() else { return nil }
         self.sequence = sequence
         self.generation = generation
-        isReleased = state.elementsEqual("released".utf8)
+        isReleased = unsafe state.elementsEqual("released".utf8)
         self.processID = processID
-        self.command = Array(command)
+        self.command = unsafe Array(command)
         place = Place(
             boot: boot, processNamespace: processNamespace, timeNamespace: timeNamespace)
         self.since = LeaseTime(since)

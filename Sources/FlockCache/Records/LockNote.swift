@@ -33,10 +33,11 @@ struct LockNote: Sendable {
         words[3] = program.process
         words[4] = UInt64(name.key.bytes.count) | kind.number << 32
         var span = words.mutableSpan
-        span.withUnsafeMutableBytes { words in
-            name.key.bytes.withUnsafeBytes { key in
-                let part = UnsafeMutableRawBufferPointer(rebasing: words[(8 * Self.keyStart)...])
-                part.copyMemory(
+        unsafe span.withUnsafeMutableBytes { words in
+            unsafe name.key.bytes.withUnsafeBytes { key in
+                let part = unsafe UnsafeMutableRawBufferPointer(
+                    rebasing: words[(8 * Self.keyStart)...])
+                unsafe part.copyMemory(
                     from: UnsafeRawBufferPointer(rebasing: key.prefix(Self.longestKey)))
             }
         }

@@ -66,22 +66,22 @@ package struct Marker: Equatable, Sendable {
     }
 
     private static func readWhole(_ text: [UInt8]) -> Reading {
-        text.withUnsafeBytes { bytes in
-            var lines = RecordLines(bytes)
-            guard let first = lines.next(named: "flock-cache", separator: UInt8(ascii: " ")),
-                let version = decimal(first).flatMap(Int.init(exactly:)), version >= 1
+        unsafe text.withUnsafeBytes { bytes in
+            var lines = unsafe RecordLines(bytes)
+            guard let first = unsafe lines.next(named: "flock-cache", separator: UInt8(ascii: " ")),
+                let version = unsafe decimal(first).flatMap(Int.init(exactly:)), version >= 1
             else { return .notAMarker }
             guard version == Limits.format else { return .newer(version) }
             var marker = Marker()
-            while lines.offset < bytes.count {
-                if let mode = lines.next(named: "mode") {
-                    guard let mode = octal(mode), Self.isAcceptable(mode: mode) else {
+            while unsafe lines.offset < bytes.count {
+                if let mode = unsafe lines.next(named: "mode") {
+                    guard let mode = unsafe octal(mode), Self.isAcceptable(mode: mode) else {
                         return .notAMarker
                     }
                     marker.mode = mode
-                } else if let durable = lines.next(named: "durable") {
-                    marker.isDurable = durable.elementsEqual("yes".utf8)
-                } else if !lines.skip() {
+                } else if let durable = unsafe lines.next(named: "durable") {
+                    marker.isDurable = unsafe durable.elementsEqual("yes".utf8)
+                } else if unsafe !lines.skip() {
                     return .notAMarker
                 }
             }

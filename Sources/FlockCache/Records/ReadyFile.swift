@@ -59,12 +59,13 @@ package struct ReadyFile: Sendable {
     ) throws(Errno) -> Reading {
         let status = try file.status()
         guard status.isRegular else { return .damaged }
-        let found = try withUnsafeTemporaryAllocation(
+        let found = try unsafe withUnsafeTemporaryAllocation(
             byteCount: min(status.size, oneRead), alignment: 8
         ) { (buffer) throws(Errno) -> Head? in
-            let count = try file.read(into: buffer, at: 0)
-            let bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count])
-            return Head(bytes, of: name, fileSize: status.size)
+            let count = try unsafe file.read(into: buffer, at: 0)
+            let bytes = unsafe UnsafeRawBufferPointer(
+                rebasing: UnsafeRawBufferPointer(buffer)[..<count])
+            return unsafe Head(bytes, of: name, fileSize: status.size)
         }
         guard let head = found else { return .damaged }
         let content: Content
@@ -98,9 +99,9 @@ package struct ReadyFile: Sendable {
 
         /// nil for what is damaged as far as can be told from these bytes.
         init?(_ bytes: UnsafeRawBufferPointer, of name: EntryName, fileSize: Int) {
-            guard let claim = ClaimHead(bytes),
-                let (section, check) = ValueSection.parse(bytes, behind: claim.length),
-                bytes[claim.name].elementsEqual(name.encoded)
+            guard let claim = unsafe ClaimHead(bytes),
+                let (section, check) = unsafe ValueSection.parse(bytes, behind: claim.length),
+                unsafe bytes[claim.name].elementsEqual(name.encoded)
             else { return nil }
             end = claim.length + ValueSection.headLength
             guard fileSize == end + section.payloadLength else { return nil }
@@ -111,13 +112,13 @@ package struct ReadyFile: Sendable {
                 value = nil
                 return
             }
-            let payload = UnsafeRawBufferPointer(rebasing: bytes[end...])
+            let payload = unsafe UnsafeRawBufferPointer(rebasing: bytes[end...])
             var checksum = Checksum()
-            checksum.update(payload)
-            checksum.update(
+            unsafe checksum.update(payload)
+            unsafe checksum.update(
                 UnsafeRawBufferPointer(rebasing: bytes[..<(end - ValueSection.uncheckedTail)]))
             guard checksum.value == check else { return nil }
-            value = [UInt8](payload)
+            value = unsafe [UInt8](payload)
         }
     }
 
@@ -126,10 +127,12 @@ package struct ReadyFile: Sendable {
         _ file: borrowing File, headEnd: Int, size: Int
     ) throws(Errno) -> UInt32? {
         var checksum = Checksum()
-        let count = try file.forEachPiece(from: headEnd, upTo: copyBuffer) { checksum.update($0) }
+        let count = try unsafe file.forEachPiece(from: headEnd, upTo: copyBuffer) {
+            unsafe checksum.update($0)
+        }
         guard headEnd + count == size else { return nil }
         let head = try file.contents(upTo: headEnd - ValueSection.uncheckedTail, at: 0)
-        head.withUnsafeBytes { checksum.update($0) }
+        unsafe head.withUnsafeBytes { unsafe checksum.update($0) }
         return checksum.value
     }
 
@@ -145,14 +148,15 @@ package struct ReadyFile: Sendable {
     static func readHeads(
         _ file: borrowing File, of name: EntryName
     ) throws(Errno) -> Heads? {
-        try withUnsafeTemporaryAllocation(
+        try unsafe withUnsafeTemporaryAllocation(
             byteCount: ClaimSection.mostBytes + ValueSection.headLength, alignment: 8
         ) { (buffer) throws(Errno) in
-            let count = try file.read(into: buffer, at: 0)
-            let bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count])
-            guard let claim = ClaimHead(bytes),
-                let (value, _) = ValueSection.parse(bytes, behind: claim.length),
-                bytes[claim.name].elementsEqual(name.encoded)
+            let count = try unsafe file.read(into: buffer, at: 0)
+            let bytes = unsafe UnsafeRawBufferPointer(
+                rebasing: UnsafeRawBufferPointer(buffer)[..<count])
+            guard let claim = unsafe ClaimHead(bytes),
+                let (value, _) = unsafe ValueSection.parse(bytes, behind: claim.length),
+                unsafe bytes[claim.name].elementsEqual(name.encoded)
             else { return nil }
             return Heads(claim: claim, value: value)
         }
@@ -189,10 +193,11 @@ package struct ReadyFile: Sendable {
     ) throws(Errno) {
         switch content {
         case .bytes(let bytes):
-            try bytes.span.withUnsafeBytes { (bytes) throws(Errno) in try body(bytes) }
+            try unsafe bytes.span.withUnsafeBytes { (bytes) throws(Errno) in try unsafe body(bytes)
+            }
         case .file(let large):
             let start = large.size - valueLength
-            let count = try large.file.forEachPiece(from: start, upTo: Self.copyBuffer, body)
+            let count = try unsafe large.file.forEachPiece(from: start, upTo: Self.copyBuffer, body)
             // Somebody has changed the file since it was found whole.
             guard count == valueLength else { throw .inputOutput }
         }

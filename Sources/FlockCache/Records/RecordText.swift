@@ -31,13 +31,13 @@ struct RecordText {
     /// The line that ends a section: CRC-32C of all before it.
     mutating func check() {
         var checksum = Checksum()
-        bytes.withUnsafeBytes { checksum.update($0) }
+        unsafe bytes.withUnsafeBytes { unsafe checksum.update($0) }
         line("check", hexadecimal(UInt64(checksum.value), digits: 8))
     }
 
     private mutating func begin(_ name: StaticString, _ separator: StaticString) {
-        name.withUTF8Buffer { bytes.append(contentsOf: $0) }
-        separator.withUTF8Buffer { bytes.append(contentsOf: $0) }
+        name.withUTF8Buffer { unsafe bytes.append(contentsOf: $0) }
+        separator.withUTF8Buffer { unsafe bytes.append(contentsOf: $0) }
     }
 
     private mutating func end() { bytes.append(UInt8(ascii: "\n")) }
@@ -46,53 +46,58 @@ struct RecordText {
 }
 
 /// Reads such lines in their order.
-struct RecordLines {
+@unsafe struct RecordLines {
     private let bytes: UnsafeRawBufferPointer
     /// Where the next line begins.
     private(set) var offset = 0
 
-    init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
+    init(_ bytes: UnsafeRawBufferPointer) { unsafe self.bytes = unsafe bytes }
 
     /// The value of the next line if it has that name; otherwise nil, and the line stays.
     mutating func next(
         named name: StaticString, separator: UInt8 = UInt8(ascii: ":")
     ) -> UnsafeBufferPointer<UInt8>? {
         let count = name.utf8CodeUnitCount
-        guard bytes.count - offset > count else { return nil }
-        for index in 0..<count where bytes[offset + index] != name.utf8Start[index] { return nil }
-        var start = offset + count
-        guard bytes[start] == separator else { return nil }
+        guard unsafe bytes.count - offset > count else { return nil }
+        for index in 0..<count where unsafe bytes[offset + index] != name.utf8Start[index] {
+            return nil
+        }
+        var start = unsafe offset + count
+        guard unsafe bytes[start] == separator else { return nil }
         start += 1
         if separator == UInt8(ascii: ":") {
-            guard start < bytes.count, bytes[start] == UInt8(ascii: " ") else { return nil }
+            guard unsafe start < bytes.count, unsafe bytes[start] == UInt8(ascii: " ") else {
+                return nil
+            }
             start += 1
         }
-        guard let end = lineEnd(from: start) else { return nil }
-        offset = end + 1
-        return UnsafeRawBufferPointer(rebasing: bytes[start..<end]).assumingMemoryBound(
+        guard let end = unsafe lineEnd(from: start) else { return nil }
+        unsafe offset = end + 1
+        return unsafe UnsafeRawBufferPointer(rebasing: bytes[start..<end]).assumingMemoryBound(
             to: UInt8.self)
     }
 
     /// Passes over a line of any name; false if there is none.
     mutating func skip() -> Bool {
-        guard let end = lineEnd(from: offset), bytes[offset..<end].contains(UInt8(ascii: ":"))
+        guard let end = unsafe lineEnd(from: offset),
+            unsafe bytes[offset..<end].contains(UInt8(ascii: ":"))
         else {
             return false
         }
-        offset = end + 1
+        unsafe offset = end + 1
         return true
     }
 
     private func lineEnd(from start: Int) -> Int? {
-        firstIndex(of: UInt8(ascii: "\n"), in: bytes, from: start)
+        unsafe firstIndex(of: UInt8(ascii: "\n"), in: bytes, from: start)
     }
 
     /// Whether the next line is the check of everything before it.
     mutating func check() -> Bool {
-        let end = offset
-        guard let written = next(named: "check").flatMap(checkNumber) else { return false }
+        let end = unsafe offset
+        guard let written = unsafe next(named: "check").flatMap(checkNumber) else { return false }
         var checksum = Checksum()
-        checksum.update(UnsafeRawBufferPointer(rebasing: bytes[..<end]))
+        unsafe checksum.update(UnsafeRawBufferPointer(rebasing: bytes[..<end]))
         return checksum.value == written
     }
 }
@@ -100,13 +105,14 @@ struct RecordLines {
 /// The number that the 8 digits of a check make.
 func checkNumber(_ digits: UnsafeBufferPointer<UInt8>) -> UInt32? {
     guard digits.count == 8 else { return nil }
-    return hexadecimalNumber(digits).map { UInt32($0) }
+    return unsafe hexadecimalNumber(digits).map { UInt32($0) }
 }
 
 extension Stamp {
     init?(_ text: UnsafeBufferPointer<UInt8>) {
-        guard let space = text.firstIndex(of: UInt8(ascii: " ")),
-            let wall = decimal(text[..<space]), let boot = decimal(text[(space + 1)...])
+        guard let space = unsafe text.firstIndex(of: UInt8(ascii: " ")),
+            let wall = unsafe decimal(text[..<space]),
+            let boot = unsafe decimal(text[(space + 1)...])
         else { return nil }
         self.init(wall: Int64(clamping: wall), boot: Int64(clamping: boot))
     }

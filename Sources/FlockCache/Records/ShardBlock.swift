@@ -30,10 +30,11 @@ struct ShardBlock: Equatable, Sendable {
     /// nil for bytes whose check fails: never written, damaged, or read while being written.
     init?(_ bytes: UnsafeRawBufferPointer) {
         func word(_ offset: Int) -> UInt64 {
-            UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
+            unsafe UInt64(
+                littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
         }
         let first = word(0)
-        guard UInt32(first >> 32) == Self.check(bytes) else { return nil }
+        guard unsafe UInt32(first >> 32) == Self.check(bytes) else { return nil }
         changer = Int32(truncatingIfNeeded: first)
         highest = word(8)
         // Nothing higher was written by this program; counting on from there would overflow, and no
@@ -50,7 +51,7 @@ struct ShardBlock: Equatable, Sendable {
 
     func write(to bytes: UnsafeMutableRawBufferPointer) {
         func store(_ value: UInt64, at offset: Int) {
-            bytes.storeBytes(of: value.littleEndian, toByteOffset: offset, as: UInt64.self)
+            unsafe bytes.storeBytes(of: value.littleEndian, toByteOffset: offset, as: UInt64.self)
         }
         store(UInt64(UInt32(bitPattern: changer)), at: 0)
         store(highest, at: 8)
@@ -60,14 +61,14 @@ struct ShardBlock: Equatable, Sendable {
         store(UInt64(clamping: counts.bytes), at: 40)
         store(boot.high, at: 48)
         store(boot.low, at: 56)
-        let check = Self.check(UnsafeRawBufferPointer(bytes))
-        bytes.storeBytes(of: check.littleEndian, toByteOffset: 4, as: UInt32.self)
+        let check = unsafe Self.check(UnsafeRawBufferPointer(bytes))
+        unsafe bytes.storeBytes(of: check.littleEndian, toByteOffset: 4, as: UInt32.self)
     }
 
     private static func check(_ bytes: UnsafeRawBufferPointer) -> UInt32 {
         var checksum = Checksum()
-        checksum.update(UnsafeRawBufferPointer(rebasing: bytes[0..<4]))
-        checksum.update(UnsafeRawBufferPointer(rebasing: bytes[8..<64]))
+        unsafe checksum.update(UnsafeRawBufferPointer(rebasing: bytes[0..<4]))
+        unsafe checksum.update(UnsafeRawBufferPointer(rebasing: bytes[8..<64]))
         return checksum.value
     }
 }
@@ -119,9 +120,9 @@ struct DirectoryMark: Equatable, Sendable {
 
     init(_ status: FileStatus) {
         var checksum = Checksum()
-        withUnsafeBytes(
+        unsafe withUnsafeBytes(
             of: (status.inode.littleEndian, UInt64(bitPattern: status.changed).littleEndian)
-        ) { checksum.update($0) }
+        ) { unsafe checksum.update($0) }
         number = max(2, checksum.value)
     }
 }

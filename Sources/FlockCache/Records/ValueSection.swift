@@ -34,8 +34,8 @@ struct ValueSection: Equatable, Sendable {
         appendDecimal(UInt64(payloadLength), to: &head, width: 10)
         head.append(contentsOf: "\nvalue-check: ".utf8)
         var checksum = payload
-        claimSection.withUnsafeBytes { checksum.update($0) }
-        head.withUnsafeBytes { checksum.update($0) }
+        unsafe claimSection.withUnsafeBytes { unsafe checksum.update($0) }
+        unsafe head.withUnsafeBytes { unsafe checksum.update($0) }
         head.append(contentsOf: hexadecimal(UInt64(checksum.value), digits: 8))
         head.append(UInt8(ascii: "\n"))
         return head
@@ -47,13 +47,13 @@ struct ValueSection: Equatable, Sendable {
     ) -> (section: ValueSection, check: UInt32)? {
         guard record.count >= claimLength + headLength else { return nil }
         let end = claimLength + headLength
-        var lines = RecordLines(UnsafeRawBufferPointer(rebasing: record[claimLength..<end]))
-        guard let finalized = lines.next(named: "finalized"), finalized.count == 16,
-            let length = lines.next(named: "length"), length.count == 10,
-            let check = lines.next(named: "value-check").flatMap(checkNumber),
-            lines.offset == headLength,
-            let time = decimal(finalized).flatMap(Int64.init(exactly:)),
-            let count = decimal(length).flatMap(Int.init(exactly:)), count <= Limits.value
+        var lines = unsafe RecordLines(UnsafeRawBufferPointer(rebasing: record[claimLength..<end]))
+        guard let finalized = unsafe lines.next(named: "finalized"), finalized.count == 16,
+            let length = unsafe lines.next(named: "length"), length.count == 10,
+            let check = unsafe lines.next(named: "value-check").flatMap(checkNumber),
+            unsafe lines.offset == headLength,
+            let time = unsafe decimal(finalized).flatMap(Int64.init(exactly:)),
+            let count = unsafe decimal(length).flatMap(Int.init(exactly:)), count <= Limits.value
         else { return nil }
         return (ValueSection(finalized: time, payloadLength: count), check)
     }

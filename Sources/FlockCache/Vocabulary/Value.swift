@@ -22,7 +22,7 @@ public struct Value: RandomAccessCollection, Sendable {
     public var endIndex: Int {
         switch storage {
         case .bytes(let bytes): bytes.count
-        case .mapped(let mapping): mapping.payload.count
+        case .mapped(let mapping): unsafe mapping.payload.count
         }
     }
 
@@ -32,8 +32,9 @@ public struct Value: RandomAccessCollection, Sendable {
         case .bytes(let bytes): return bytes[position]
         case .mapped(let mapping):
             // Raw memory checks its bounds in debug builds only.
-            precondition(mapping.payload.indices.contains(position), "no byte at \(position)")
-            return mapping.payload[position]
+            unsafe precondition(
+                mapping.payload.indices.contains(position), "no byte at \(position)")
+            return unsafe mapping.payload[position]
         }
     }
 
@@ -42,33 +43,34 @@ public struct Value: RandomAccessCollection, Sendable {
         _ body: (UnsafeBufferPointer<UInt8>) throws -> R
     ) rethrows -> R? {
         switch storage {
-        case .bytes(let bytes): try bytes.withUnsafeBufferPointer(body)
-        case .mapped(let mapping): try mapping.payload.withMemoryRebound(to: UInt8.self, body)
+        case .bytes(let bytes): try unsafe bytes.withUnsafeBufferPointer(body)
+        case .mapped(let mapping):
+            try unsafe mapping.payload.withMemoryRebound(to: UInt8.self, body)
         }
     }
 
     /// Calls a closure with the contiguous bytes, which must not be kept beyond it.
     public func withBytes<R: ~Copyable, E: Error>(_ body: (RawSpan) throws(E) -> R) throws(E) -> R {
         switch storage {
-        case .bytes(let bytes): try body(bytes.span.bytes)
-        case .mapped(let mapping): try body(mapping.payload.bytes)
+        case .bytes(let bytes): try unsafe body(bytes.span.bytes)
+        case .mapped(let mapping): try unsafe body(mapping.payload.bytes)
         }
     }
 
     /// The payload of a record file, mapped.
     ///
     /// Such a file never shrinks: it gets its name when it is whole, and is only ever removed.
-    final class Mapping: @unchecked Sendable {
+    @safe final class Mapping: @unchecked Sendable {
         // Read-only memory, given back by the last user.
         private let file: UnsafeRawBufferPointer
         let payload: UnsafeRawBufferPointer
 
         init?(_ file: borrowing File, size: Int, payloadAt offset: Int) {
-            guard let bytes = file.map(count: size) else { return nil }
-            self.file = bytes
-            payload = UnsafeRawBufferPointer(rebasing: bytes[offset...])
+            guard let bytes = unsafe file.map(count: size) else { return nil }
+            unsafe self.file = unsafe bytes
+            unsafe payload = unsafe UnsafeRawBufferPointer(rebasing: bytes[offset...])
         }
 
-        deinit { File.unmap(file) }
+        deinit { unsafe File.unmap(file) }
     }
 }

@@ -15,7 +15,7 @@ final class BoardAccess: Sendable {
     init(_ files: StoreFiles) { self.files = files }
 
     private func withState<R>(_ body: (inout State) -> R) -> R {
-        mutex.locked(0) { body(&state) }
+        mutex.locked(0) { unsafe body(&state) }
     }
 
     /// The board for who is about to wait; nil where waits poll.
