@@ -7,7 +7,10 @@
 /// Reads a command line against the table of commands.
 ///
 /// Arguments are bytes throughout.
-struct ArgumentParser {
+///
+/// A class, because copying a `Verb?` out of a struct of this size makes the runtime build metadata
+/// for it: 34,000 instructions, where all of a `get` takes 136,000.
+final class ArgumentParser {
     enum Result {
         case run(Verb, Invocation)
         /// Help was asked for, of a command, or of several.
@@ -37,7 +40,7 @@ struct ArgumentParser {
     /// `--opt value`, `--opt=value`, `-w5`, `-w 5`, `-nq`, and `--` ends the options. Of a verb
     /// that runs a COMMAND, what stands behind its operands is COMMAND's, `--` before it or not.
     static func parse(_ environment: Environment, verbs: [Verb]) throws(Failure) -> Result {
-        var parser = ArgumentParser(environment, verbs)
+        let parser = ArgumentParser(environment, verbs)
         do throws(Failure) {
             try parser.readArguments()
             return try parser.result()
@@ -46,7 +49,7 @@ struct ArgumentParser {
         }
     }
 
-    private mutating func readArguments() throws(Failure) {
+    private func readArguments() throws(Failure) {
         while index < arguments.count {
             let argument = arguments[index]
             index += 1
@@ -105,7 +108,7 @@ struct ArgumentParser {
     // MARK: Words
 
     /// Reads a part of the verb's name, and behind that an operand.
-    private mutating func readWord(_ word: [UInt8]) throws(Failure) {
+    private func readWord(_ word: [UInt8]) throws(Failure) {
         if verb != nil {
             invocation.operands.append(word)
             return
@@ -133,7 +136,7 @@ struct ArgumentParser {
     /// Those of the verb, if there is one already, and those of all.
     private var options: [Option] { (verb?.options ?? []) + Option.everywhere }
 
-    private mutating func readLong(_ argument: [UInt8]) throws(Failure) {
+    private func readLong(_ argument: [UInt8]) throws(Failure) {
         let body = argument.dropFirst(2)
         let name = body.prefix { $0 != UInt8(ascii: "=") }
         guard let option = options.first(where: { $0.name.utf8.elementsEqual(name) }) else {
@@ -148,7 +151,7 @@ struct ArgumentParser {
         try give(option, kind, attached ?? nextArgument())
     }
 
-    private mutating func readShort(_ argument: [UInt8]) throws(Failure) {
+    private func readShort(_ argument: [UInt8]) throws(Failure) {
         var rest = argument.dropFirst()
         while let letter = rest.popFirst() {
             guard let option = options.first(where: { $0.short?.asciiValue == letter }) else {
@@ -164,7 +167,7 @@ struct ArgumentParser {
     }
 
     /// Takes the argument that comes next for an option's value.
-    private mutating func nextArgument() -> [UInt8]? {
+    private func nextArgument() -> [UInt8]? {
         guard index < arguments.count else { return nil }
         defer { index += 1 }
         return arguments[index]
