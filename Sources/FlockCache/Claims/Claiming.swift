@@ -1,3 +1,13 @@
+// Claims: absent → PENDING → READY, and back.
+//
+//   claim      absent → PENDING; stale PENDING → PENDING of another; READY that is too old → READY and PENDING
+//   finalize   PENDING of this generation → READY, in one rename
+//   abandon    PENDING of this generation → as before the claim
+//   remove     READY → absent (and PENDING, on request)
+//
+// Each is one change under the shard's mutex, judged by the generation under it. What could break them is said at
+// each: kills, rivals, take-overs, full disks.
+
 internal import SystemCalls
 
 /// For whom a claim is made.

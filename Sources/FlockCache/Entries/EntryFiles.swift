@@ -1,3 +1,15 @@
+// Entries: the two files of a key, and counting them.
+//
+//   neither          absent
+//   NAME.pending     PENDING
+//   NAME             READY
+//   both             READY and being computed again, if the claim has the higher generation; otherwise the claim is
+//                    debris of a killed finalize
+//
+// Reading takes no lock, and only three misses (NAME, NAME.pending, NAME) are "absent": a finalize can pass between
+// two. A claim that is not complete means "being written" without the shard's mutex, and "left by a killed process"
+// with it.
+
 internal import SystemCalls
 
 // The two files of a key: reading them, and telling a claim from what a killed finalize left.

@@ -1,3 +1,15 @@
+// Files: the directories of a store as one process has them open, and how a directory becomes a store.
+//
+// States of a directory: foreign (anything, no marker; never touched), empty, a store (a marker). The marker
+// appears first and complete, by a link; then `locks`, then `entries`, then the shards' directories, each by
+// whoever needs it. Fifty processes may do so at once.
+//
+// What could break it: a kill between two steps (the next opener makes what is missing; `locks` missing beside
+// `entries` is an error, because new locks would not exclude holders of the old ones), a power cut (the marker is
+// on the device before it is linked; an incomplete one is written again, `TornMarker`), links and other planted
+// files (every open is below the store and follows none), cleaners by age (`Cleaners`, `Renewal`), a store of
+// another user (`StorePlace`).
+
 internal import Synchronization
 internal import SystemCalls
 

@@ -1,3 +1,7 @@
+// Holders: who is alive. A claim is live or stale; it becomes stale when its session's byte is free, its process of
+// this boot and PID namespace has exited, its boot is over on a local file system, or its own time has passed.
+// What cannot be known is live with liveness unknown: a wrong "dead" would do the work twice.
+
 internal import SystemCalls
 
 /// How a PENDING record stands: a live claim, or a stale one and why.

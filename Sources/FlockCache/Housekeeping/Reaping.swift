@@ -1,3 +1,7 @@
+// Housekeeping: passes over the whole store. Each entry is judged again under its shard's mutex before it is
+// removed, so passes are safe beside everything else, with themselves, and when killed. One record that cannot be
+// read or removed is named and passed over, and the pass fails at its end (`Pass`).
+
 internal import SystemCalls
 
 /// What reaping is asked to do, and whom it tells.

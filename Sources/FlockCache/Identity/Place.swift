@@ -1,3 +1,10 @@
+// Identity: who and when. Processes told apart from all others (`ProcessIdentity`), the kernel and namespaces in
+// which a number or a clock means something (`Place`), moments by two clocks (`Stamp`, `LeaseTime`).
+//
+// What could break it: a pid that is used again (the inode of a pidfd, or the start time), a clock that is set
+// (the boot clock counts within a boot), another PID or time namespace (nothing is concluded across them), no
+// /proc (nil: nothing is known). In doubt a process lives.
+
 internal import SystemCalls
 
 /// The kernel and the namespaces in which a process number or a clock means something.

@@ -1,3 +1,12 @@
+// Leases: exclusion until a time, fenced by a generation.
+//
+//   free (never granted, released, expired, its owner exited) → granted → renewed … → free
+//
+// A slot has two cells, written in turn and in place under the shard's mutex: a write that ends half-way leaves the
+// other one. Each grant has a higher generation than every earlier one. What could break it: a holder that is
+// stopped or suspended beyond its time (it is told within a second of resuming; only the generation protects what
+// it does meanwhile), clocks that are set (the boot clock counts), another machine's clock (`Sighting`).
+
 internal import SystemCalls
 
 extension Session {

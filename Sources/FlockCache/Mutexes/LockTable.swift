@@ -13,6 +13,7 @@ internal import SystemCalls
     /// takes two thirds of a lock's time.
     ///
     /// An open file belongs to one acquisition at a time, as if it had been opened for it.
+    // Under the mutex alone. Not an `InlineArray` in a `Mutex`, whose generic class costs each start.
     private nonisolated(unsafe) let idle: UnsafeMutablePointer<LockFile?>
     private let mutex = ThreadMutexes(count: 1)
     private static let count = 64
@@ -83,6 +84,7 @@ struct StoreIdentity: Equatable, Sendable {
 final class LockTableAccess: Sendable {
     private let files: StoreFiles
     private let mutex = ThreadMutexes(count: 1)
+    // Under the mutex alone; see StoreFiles for why it is not `Synchronization.Mutex`.
     private nonisolated(unsafe) var table: LockTable?
 
     init(_ files: StoreFiles) { self.files = files }

@@ -11,6 +11,7 @@ final class SessionByte: Sendable {
 
     private let files: StoreFiles
     private let mutex = ThreadMutexes(count: 1)
+    // Under the mutex alone; see StoreFiles for why it is not `Synchronization.Mutex`.
     private nonisolated(unsafe) var state = State()
 
     init(_ files: StoreFiles) { self.files = files }

@@ -1,3 +1,14 @@
+// Mutexes: what excludes processes from one another. Shard mutexes with the blocks that count, session bytes that
+// prove liveness, the files of the lock table.
+//
+// A change of a shard: take the mutex (threads, then processes), `begin` (the block says "changing" and by whom),
+// file operations, `commit` (counts, mark cleared), release. The kernel drops a dead process's byte; the mark it
+// leaves has the next process count the shard again.
+//
+// What could break it: a kill anywhere (the mark), a stop (others wait ten seconds and name the process), a file
+// that was removed under its lock (`isLinked` after every lock), a fork (lock files are closed in the child), a
+// copy of the store (the header names its own file), another boot (the block names its boot).
+
 internal import SystemCalls
 
 /// The shards of an opened store: their mutexes, and the file of mutexes and blocks.
@@ -17,6 +28,7 @@ final class Shards: Sendable {
     }
 
     private let mutex = ThreadMutexes(count: 1)
+    // Under the mutex alone; see StoreFiles for why it is not `Synchronization.Mutex`.
     private nonisolated(unsafe) var state = State()
 
     init(_ files: StoreFiles, _ board: BoardAccess) {

@@ -1,3 +1,9 @@
+// Opening: a store as one process has it open. `OpenStore` puts the parts together; `Session` keeps the current one
+// through forks and through removal of the store.
+//
+// States of a session: no store yet, open, outdated (removed, moved, or of the parent of a forked child; the next
+// call opens a fresh one). No lock of the process is held while a store is opened.
+
 internal import SystemCalls
 
 /// A store as one process has it open, from opening to the next fork: its parts, put together.

@@ -1,3 +1,10 @@
+// Records: every name and every byte on disk, and nothing else knows them. A record is parsed from bytes and
+// written to bytes; no file is opened here. docs/reference/file-format.md describes the same for other programs.
+//
+// A record is complete or provably not: each has a check over all of it. What could break it: bits that changed
+// (the check), a write that ended half-way (the length and the check), numbers at their limits (parsed as text
+// with bounds; sums are clamped).
+
 internal import SystemCalls
 
 /// The names on disk: the only place that knows them.

@@ -1,3 +1,6 @@
+// Vocabulary: the types that callers and every layer share: keys, values, holders, errors, limits, settings. No
+// file is opened here.
+
 internal import SystemCalls
 
 /// What went wrong, with what, why, and who is in the way.

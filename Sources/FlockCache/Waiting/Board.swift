@@ -1,3 +1,15 @@
+// Waiting: how a process sleeps until another has changed something. Nothing here decides who wins.
+//
+// The order that loses no wake-up: a waiter announces itself (a deadline beside the word), reads the word, looks
+// at the files, and sleeps while the word is the same; a waker changes the files, reads the deadline, changes the
+// word. Every sleep ends by itself, so a lost word costs milliseconds.
+//
+// Threads wait here themselves. Tasks leave a ticket with a `Watch`, and the session's one `LookOut` thread looks
+// for all of them.
+//
+// What could break it: the board deleted, truncated, copied, full of nonsense (polling), a killed waiter (its
+// deadline passes), a suspend (no sleep of the look-out is longer than a second, and it goes by the boot clock).
+
 internal import Synchronization
 internal import SystemCalls
 
