@@ -60,7 +60,8 @@ let package = Package(
         // Helpers of the tests, and one binary that plays the other processes.
         .target(name: "TestSupport", path: "Tests/Support"),
         .executableTarget(
-            name: "flock-cache-peer", dependencies: ["FlockCache", "TestSupport"],
+            name: "flock-cache-peer",
+            dependencies: ["FlockCache", "FlockCacheCommand", "TestSupport"],
             path: "Tests/Peer"),
         // What tests of the library share: it sees the library's inside, so it is a test target too.
         .testTarget(

@@ -33,10 +33,12 @@ final class FaultBench: @unchecked Sendable {
     let directory = TemporaryDirectory()
     let store: Store
     let owner = Child("sleep", ["1000"])
+    private let commands = Child(builtProducts + "/flock-cache-peer", ["--commands"])
     let ownerIdentity: ProcessIdentity
     /// The identity of a process that has ended.
     let deadIdentity: ProcessIdentity
-    private let keys: [Store.Key]
+    /// Found once: a shard has one key of 256.
+    private static let keys = TestHelpers.keys(500, inShard: shard)
     private var nextKey = 1
     /// No generation may be lower than one that was given before.
     private var highest: Store.Generation = 0
@@ -55,10 +57,11 @@ final class FaultBench: @unchecked Sendable {
         deadIdentity = try #require(try ProcessIdentity(of: dead.id))
         dead.kill(SIGKILL)
         _ = dead.wait()
-        keys = TestHelpers.keys(500, inShard: Self.shard)
         write(Self.large, to: directory("large"))
+        let greeting = commands.line()
+        #expect(greeting == "hello")
         // Before the first command the store is there, with its locks and a shard.
-        #expect(try store.claimAndFinalize(keys[0], []).isWon)
+        #expect(try store.claimAndFinalize(Self.keys[0], []).isWon)
         _ = try store.counts()
     }
 
@@ -67,7 +70,7 @@ final class FaultBench: @unchecked Sendable {
         _ operation: Operation
     ) throws -> (key: Store.Key, old: KeyFiles, arguments: [String]) {
         defer { nextKey += 1 }
-        let key = keys[nextKey]
+        let key = Self.keys[nextKey]
         try operation.prepare(self, key)
         let old = try state(of: key)
         #expect(old.generation == 0 || old.generation > highest)
@@ -78,8 +81,16 @@ final class FaultBench: @unchecked Sendable {
 
     /// Runs the command with a fault such as `7:KILL`.
     func run(_ arguments: [String], fault: String) -> Outcome {
-        TestSupport.run(
-            builtProducts + "/flock-cache", arguments, environment: ["FLOCK_CACHE_FAULT": fault])
+        let (output, error) = (directory("output"), directory("error"))
+        commands.tell(([fault, output, error] + arguments).joined(separator: "\t"))
+        let words = (commands.line() ?? "").split(separator: " ")
+        guard words.count == 2, let number = Int32(words[1]) else {
+            fatalError("the peer that runs commands has ended: \(commands.restOfError())")
+        }
+        return Outcome(
+            ending: words[0] == "exit" ? .exit(number) : .signal(number),
+            output: contents(of: output) ?? [],
+            error: String(decoding: contents(of: error) ?? [], as: UTF8.self))
     }
 
     /// How many system calls the operation makes now: killed at a later one it ends by itself.
