@@ -62,16 +62,30 @@ let package = Package(
         // Helpers of the tests, and one binary that plays the other processes.
         .target(name: "TestSupport", path: "Tests/Support"),
         .executableTarget(
-            name: "flock-cache-peer", dependencies: ["FlockCache", "TestSupport"],
+            name: "flock-cache-peer",
+            dependencies: ["FlockCache", "FlockCacheCommand", "TestSupport"],
             path: "Tests/Peer"),
+        // What tests of the library share: it sees the library's inside, so it is a test target too.
         .testTarget(
-            name: "FlockCacheTests",
+            name: "TestHelpers", dependencies: ["FlockCache", "SystemCalls", "TestSupport"],
+            path: "Tests/Helpers"),
+        // By speed and means, see docs/contributing.md: no files, then files, then the command in this process,
+        // then other processes.
+        .testTarget(
+            name: "RecordTests",
+            dependencies: ["FlockCache", "SystemCalls", "TestSupport", "TestHelpers"]),
+        .testTarget(
+            name: "LibraryTests",
+            dependencies: ["FlockCache", "SystemCalls", "TestSupport", "TestHelpers"]),
+        .testTarget(
+            name: "CommandTests",
+            dependencies: ["FlockCacheCommand", "FlockCache", "TestSupport", "TestHelpers"]),
+        .testTarget(
+            name: "ProcessTests",
             dependencies: [
-                "FlockCache", "SystemCalls", "TestSupport", "flock-cache-peer", "flock-cache",
+                "FlockCache", "SystemCalls", "TestSupport", "TestHelpers", "flock-cache-peer",
+                "flock-cache",
             ]),
-        .testTarget(
-            name: "FlockCacheCommandTests",
-            dependencies: ["FlockCacheCommand", "FlockCache", "TestSupport", "flock-cache"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -25,9 +25,6 @@ package enum Command {
                 return ExitCode.yes.rawValue
             case .run(let verb, let invocation):
                 words = invocation.words
-                // From before a change until its result is reported, no signal may end the command.
-                Store.beforeChange = { Process.blockTermination() }
-                Store.betweenChanges = { Process.unblockTermination() }
                 defer { Process.unblockTermination() }
                 return try run(verb, invocation)
             }
@@ -57,5 +54,8 @@ package enum Command {
         // All modes are explicit. In a shared store a file that was made under an umask, and whose
         // maker was killed before setting its mode, would keep everybody else out.
         Process.prepare()
+        // From before a change until its result is reported, no signal may end the command.
+        Store.beforeChange = { Process.blockTermination() }
+        Store.betweenChanges = { Process.unblockTermination() }
     }
 }

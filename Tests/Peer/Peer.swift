@@ -9,6 +9,7 @@ import Glibc
 ///
 /// An order that fails answers "error CODE".
 ///
+///     flock-cache-peer --commands    runs commands with faults, see `Commands`
 ///     flock-cache-peer STORE
 ///     claim KEY           → won GENERATION | ready VALUE | pending
 ///     claim-for MS KEY    the same, stale after so many milliseconds
@@ -50,6 +51,7 @@ struct Peer: ~Copyable {
     var gate: Int32 = -1
 
     static func main() throws {
+        if CommandLine.arguments[1] == "--commands" { Commands.serve() }
         var peer = Peer(store: try Store(at: CommandLine.arguments[1]))
         say("hello")
         while let line = readLine() {

@@ -177,6 +177,10 @@ package struct Outcome: Sendable, CustomStringConvertible {
     package let output: [UInt8]
     package let error: String
 
+    package init(ending: Child.Ending, output: [UInt8], error: String) {
+        (self.ending, self.output, self.error) = (ending, output, error)
+    }
+
     package var text: String { String(decoding: output, as: UTF8.self) }
     /// The exit code; -1 if it was killed.
     package var code: Int32 { if case .exit(let code) = ending { code } else { -1 } }

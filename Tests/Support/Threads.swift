@@ -56,10 +56,13 @@ package func waitUntil(_ condition: () -> Bool) -> Bool {
     var start = timespec()
     clock_gettime(CLOCK_MONOTONIC, &start)
     var now = start
+    var looks = 0
     while !condition() {
         clock_gettime(CLOCK_MONOTONIC, &now)
         if now.tv_sec > start.tv_sec + 300 { return false }
-        sched_yield()
+        looks += 1
+        // What is waited for needs a processor, which looks without a pause would take from it.
+        if looks < 100 { sched_yield() } else { usleep(500) }
     }
     return true
 }

@@ -1,0 +1,82 @@
+import SystemCalls
+import TestSupport
+
+@testable import FlockCache
+
+/// A lease in a box, so that it can be put into variables and closures.
+final class KeptLease: @unchecked Sendable {
+    // Used by one thread at a time.
+    private var lease: Lease?
+    let generation: Store.Generation
+    let slot: Int?
+
+    init(_ lease: consuming Lease) {
+        generation = lease.generation
+        slot = lease.slot
+        self.lease = consume lease
+    }
+
+    var timeLeft: Duration { lease?.timeLeft ?? .zero }
+    func renew() throws(StoreError) { try lease?.renew() }
+    func release() throws(StoreError) {
+        if let lease = lease.take() { try lease.release() }
+    }
+}
+
+extension Store {
+    /// A lease of a minute in a box, if it is free.
+    func tryLease(_ key: Key, slots: Int = 1) throws -> KeptLease? {
+        guard let lease = try acquireLeaseIfAvailable(key, timeToLive: .seconds(3600), slots: slots)
+        else { return nil }
+        return KeptLease(lease)
+    }
+
+    /// Acquires a lease and keeps it; nil if it is held.
+    func lease(_ key: Key, _ timeToLive: Duration, slots: Int = 1) throws -> KeptLease? {
+        guard let lease = try acquireLeaseIfAvailable(key, timeToLive: timeToLive, slots: slots)
+        else { return nil }
+        return KeptLease(lease)
+    }
+
+    /// Acquires a lease on a thread of its own, waiting.
+    func leaseInThread(
+        _ key: Key, _ timeToLive: Duration, wait: Duration? = .seconds(30)
+    ) -> WaitingThread<KeptLease?> {
+        WaitingThread { look in
+            let outcome = try self.session.acquireLease(
+                key, self.request(timeToLive, 1), waiting: wait
+            ) { _, _ in look() }
+            guard case .granted(let grant) = outcome else { return nil }
+            return KeptLease(
+                Lease(self.session, key, grant, timeToLive: timeToLive, hasSlots: false))
+        }
+    }
+}
+
+/// The cell of a lease's first slot that counts.
+func leaseCell(of key: Store.Key, in store: String) throws -> LeaseCell {
+    let opened = try Store(at: store).session.forWriting()
+    guard let file = try opened.leaseFile(try EntryName(key), making: false),
+        let cell = file.slot(0).cell
+    else { throw Unexpected("no whole cell of \(key)") }
+    return cell
+}
+
+/// Replaces what a lease says of its first slot.
+func replaceLease(
+    of key: Store.Key, in store: String, _ change: (inout LeaseCell) -> Void
+) throws {
+    let opened = try Store(at: store).session.forWriting()
+    guard let file = try opened.leaseFile(try EntryName(key), making: false),
+        var cell = file.slot(0).cell
+    else { throw Unexpected("no whole cell of \(key)") }
+    change(&cell)
+    try file.write(cell, in: 0, durably: false)
+}
+
+/// Waits until a moment has come; the only thing that a test of a time waits for.
+func sleep(until moment: BootTime) {
+    while BootTime.now < moment {
+        SystemCalls.sleep(nanoseconds: max(1, moment.nanoseconds - BootTime.now.nanoseconds))
+    }
+}

@@ -1,0 +1,157 @@
+import Glibc
+import Synchronization
+import TestSupport
+import Testing
+
+/// Runs tests on threads of their own, a few at a time, and says at the end of the run which were the slowest.
+///
+/// A test that waits for another process blocks its thread, and the threads that tasks share are as many
+/// as there are processors: with all of them blocked, the processors are idle. Swift Testing starts all
+/// tests at once and counts the time that they wait for their turn, so its own figures name no slow one.
+struct OwnThreads: SuiteTrait, TestTrait, TestScoping {
+    /// Whether the tests block their thread; those that are tasks stay on the threads of tasks.
+    var areBlocking = true
+    /// After how many minutes a test has failed, from when it has its turn.
+    var limit: Int?
+
+    var isRecursive: Bool { true }
+
+    func provideScope(
+        for test: Test, testCase: Test.Case?, performing function: @Sendable () async throws -> Void
+    ) async throws {
+        guard areBlocking else { return try await timed(test, function) }
+        try await withTaskExecutorPreference(TestThreads.shared) {
+            try await timed(test, function)
+        }
+    }
+
+    private func timed(_ test: Test, _ function: @Sendable () async throws -> Void) async throws {
+        let turn = Turns.shared.begin(name(of: test), limit: limit)
+        defer { Turns.shared.end(turn) }
+        try await function()
+    }
+
+    /// As `--filter` takes it.
+    private func name(of test: Test) -> String {
+        let parts = "\(test.id)".split(separator: "/")
+        return parts.prefix { !$0.contains(".swift:") }.joined(separator: "/")
+    }
+}
+
+extension Trait where Self == OwnThreads {
+    /// Of a suite whose tests block: they run on threads of their own.
+    static var ownThreads: OwnThreads { OwnThreads() }
+
+    /// The same, and after so many minutes a test has failed.
+    static func ownThreads(minutes: Int) -> OwnThreads { OwnThreads(limit: minutes) }
+
+    /// Of a suite whose tests are tasks: they are only timed.
+    static var timed: OwnThreads { OwnThreads(areBlocking: false) }
+}
+
+/// Some threads, more than there are processors, that run tests.
+private final class TestThreads: TaskExecutor, @unchecked Sendable {
+    static let shared = TestThreads()
+
+    // `jobs` is changed under `mutex` alone.
+    private var jobs: [UnownedJob] = []
+    private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+
+    private init() {
+        pthread_mutex_init(mutex, nil)
+        pthread_cond_init(condition, nil)
+        let count = getenv("FLOCK_CACHE_TEST_THREADS").flatMap { Int(String(cString: $0)) }
+        for _ in 0..<(count ?? 2 * max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))) {
+            startThread { self.work() }
+        }
+    }
+
+    func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        pthread_mutex_lock(mutex)
+        jobs.append(job)
+        pthread_mutex_unlock(mutex)
+        pthread_cond_signal(condition)
+    }
+
+    private func work() {
+        while true {
+            pthread_mutex_lock(mutex)
+            while jobs.isEmpty { pthread_cond_wait(condition, mutex) }
+            let job = jobs.removeFirst()
+            pthread_mutex_unlock(mutex)
+            job.runSynchronously(on: asUnownedTaskExecutor())
+        }
+    }
+}
+
+/// What runs, and how long what has run took.
+private final class Turns: Sendable {
+    static let shared = Turns()
+
+    struct Turn: Sendable {
+        let number: Int
+        let name: String
+        let begin: ContinuousClock.Instant
+        let limit: Int?
+    }
+
+    private struct State {
+        var count = 0
+        var running: [Int: Turn] = [:]
+        var seconds: [String: Double] = [:]
+    }
+
+    private let state = Mutex(State())
+
+    private init() {
+        atexit { Turns.shared.report() }
+        startThread {
+            while true {
+                sleep(10)
+                Turns.shared.endWhatIsOverdue()
+            }
+        }
+    }
+
+    func begin(_ name: String, limit: Int?) -> Turn {
+        state.withLock { state in
+            state.count += 1
+            let turn = Turn(number: state.count, name: name, begin: .now, limit: limit)
+            state.running[turn.number] = turn
+            return turn
+        }
+    }
+
+    func end(_ turn: Turn) {
+        state.withLock { state in
+            state.running[turn.number] = nil
+            state.seconds[turn.name, default: 0] += (ContinuousClock.now - turn.begin) / .seconds(1)
+        }
+    }
+
+    /// A thread that is blocked can only be ended with its process.
+    private func endWhatIsOverdue() {
+        let overdue = state.withLock { state in
+            state.running.values.first { turn in
+                turn.limit.map { ContinuousClock.now - turn.begin > .seconds(60 * $0) } ?? false
+            }
+        }
+        guard let overdue, let limit = overdue.limit else { return }
+        let words = Array("\(overdue.name) has not ended within \(limit) minutes\n".utf8)
+        _ = Glibc.write(2, words, words.count)
+        _exit(1)
+    }
+
+    /// The ten slowest, arguments taken together.
+    private func report() {
+        let slowest = state.withLock { $0.seconds.sorted { $0.value > $1.value }.prefix(10) }
+        guard slowest.count > 1 else { return }
+        print("The slowest tests, in seconds from their turn to their end:")
+        for (name, seconds) in slowest {
+            let tenths = Int((seconds * 10).rounded())
+            print("\(tenths / 10).\(tenths % 10)\t\(name)")
+        }
+    }
+}

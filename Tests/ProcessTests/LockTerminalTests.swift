@@ -1,0 +1,183 @@
+import Glibc
+import Testing
+import TestSupport
+
+@testable import TestHelpers
+
+/// `lock` at a terminal and in pipelines: COMMAND is to find what it would find without it.
+@Suite(
+    .ownThreads(minutes: 5),
+    .enabled(if: hasPython && signalProgram != nil, "needs python3 and a C compiler"))
+struct LockTerminalTests {
+    private let stage: Stage = {
+        var stage = Stage.forSignals
+        stage.variables["COMMAND"] = signalProgram
+        return stage
+    }()
+
+    private func lines(_ program: String) -> [String] {
+        let outcome = stage.python(program)
+        #expect(outcome.code == 0, "\(outcome)")
+        return outcome.text.split(separator: "\n").map(String.init)
+    }
+
+    @Test func keysReachTheCommandOnce() {
+        let lines = lines(
+            """
+            pid, terminal = begin("flock-cache", "lock", "k", "--", os.environ["COMMAND"])
+            await_lines(1)
+            os.write(terminal, b"\\x03"); await_lines(2)
+            os.write(terminal, b"\\x1c"); await_lines(3)
+            os.kill(pid, signal.SIGUSR2); await_lines(4)
+            os.kill(pid, signal.SIGUSR2); await_lines(5)
+            print(code(pid))
+            print("\\n".join(lines()[1:]))
+            """)
+        #expect(lines == ["7", "2", "3", "12", "12"])
+    }
+
+    @Test func keysReachACommandThatHasLeftTheGroup() {
+        let lines = lines(
+            """
+            pid, terminal = begin("flock-cache", "lock", "k", "--", os.environ["COMMAND"], "apart")
+            await_lines(1)
+            os.write(terminal, b"\\x03"); await_lines(2)
+            os.kill(pid, signal.SIGUSR2); await_lines(3)
+            os.kill(pid, signal.SIGUSR2); await_lines(4)
+            print(code(pid))
+            print("\\n".join(lines()[1:]))
+            """)
+        #expect(lines == ["7", "2", "12", "12"])
+    }
+
+    // Under a shell with jobs it is a group of its own, in the foreground.
+    @Test func theCommandReadsFromTheTerminal() {
+        let lines = lines(
+            """
+            pid, terminal = begin(
+                "bash", "--norc", "-ic",
+                "flock-cache lock k -- sh -c 'echo begun; read line; echo got $line'; echo $?")
+            until(lambda: "begun" in lines())
+            os.write(terminal, b"word\\n")
+            code(pid)
+            print("\\n".join(line for line in lines() if not line.startswith("bash")))
+            """)
+        #expect(lines == ["begun", "got word", "0"])
+    }
+
+    @Test func aStoppedJobGoesOn() {
+        let lines = lines(
+            """
+            pid, terminal = begin(
+                "bash", "--norc", "-imc",
+                "flock-cache lock k -- sh -c 'echo begun; read line; echo got $line'; echo stopped $?; fg; echo $?")
+            until(lambda: "begun" in lines())
+            os.write(terminal, b"\\x1a")
+            until(lambda: any(line.startswith("stopped") for line in lines()))
+            os.write(terminal, b"word\\n")
+            code(pid)
+            print("\\n".join(line for line in lines() if line.startswith(("got", "0"))))
+            """)
+        #expect(lines == ["got word", "0"])
+    }
+
+    // What the terminal sends before COMMAND is there, only this process gets. Stopped at each of its calls.
+    @Test(arguments: [["lock", "k"], ["run", "k"]])
+    func aKeyThatIsPressedBeforeTheCommandBeginsIsNotLost(verb: [String]) {
+        let words = (["flock-cache"] + verb).map { "\"\($0)\"" }.joined(separator: ", ")
+        let lines = lines(
+            """
+            subprocess.run([\(words), "--", "true"])
+            if "\(verb[0])" == "run": subprocess.run(["flock-cache", "remove", "k"])
+            for number in range(1, 300):
+                started = os.environ["WORK"] + "/started"
+                if os.path.exists(started): os.unlink(started)
+                os.environ["FLOCK_CACHE_FAULT"] = "%d:STOP" % number
+                pid, terminal = begin(\(words), "--", "sh", "-c", "touch %s; exec cat" % started)
+                if os.WIFSTOPPED(os.waitpid(pid, os.WUNTRACED)[1]) and not os.path.exists(started):
+                    os.write(terminal, b"\\x03")
+                    pending = lambda: open("/proc/%d/status" % pid).read().split("ShdPnd:\\t")[1][:16]
+                    until(lambda: int(pending(), 16) & 2)
+                    os.kill(pid, signal.SIGCONT)
+                    end = time.monotonic() + 5
+                    status = 0
+                    while time.monotonic() < end and not status:
+                        done, status = os.waitpid(pid, os.WNOHANG)
+                        if not done: status = 0
+                        os.sched_yield()
+                    if not status:
+                        print("lost at", number)
+                        os.kill(pid, 9); os.waitpid(pid, 0); break
+                    # COMMAND has had it.
+                    if os.WIFEXITED(status): break
+                else:
+                    os.kill(pid, 9); os.waitpid(pid, 0); break
+                os.close(terminal)
+            """)
+        #expect(lines.isEmpty)
+    }
+
+    @Test func aWaitSaysWhatItWaitsFor() throws {
+        let holder = stage.hold("k")
+        let lines = lines(
+            """
+            pid, terminal = pty.fork()
+            if pid == 0: os.execvp("flock-cache", ["flock-cache", "lock", "-w", "30", "j", "k", "--", "true"])
+            print(os.read(terminal, 4096).decode())
+            os.write(terminal, b"\\x03")
+            print(code(pid))
+            """)
+        let words = try #require(lines.first)
+        #expect(
+            words.contains("waiting for k: pid \(holder.id) (sh)") && words.contains("more"),
+            "\(lines)")
+        #expect(lines.last == "-2", "\(lines)")
+        #expect(holder.outcome().code == 0)
+    }
+
+    // MARK: Pipelines
+
+    @Test func inputAndOutputAreTheCommands() {
+        let outcome = stage.script(
+            "printf 'a\\nb\\n' | flock-cache lock k -- cat | head -1; echo ${PIPESTATUS[*]}")
+        #expect(outcome.text == "a\n0 0 0\n", "\(outcome)")
+        let endless = stage.script("flock-cache lock k -- yes | head -1; echo ${PIPESTATUS[*]}")
+        #expect(endless.text == "y\n141 0\n", "\(endless)")
+        #expect(stage.isFree("k"))
+        let input = stage.run("lock", "k", "--", "cat", input: "line")
+        #expect(input.text == "line\n", "\(input)")
+    }
+
+    @Test(arguments: 0..<8)
+    func descriptorsThatAreClosedNeverBecomeFilesOfTheStore(closed: Int) {
+        let redirections = [" <&-", " >&-", " 2>&-"].enumerated()
+            .map { closed & 1 << $0 != 0 ? $1 : "" }.joined()
+        for option in ["", "-F"] {
+            let outcome = stage.script(
+                """
+                flock-cache lock \(option) k -- sh -c '
+                    ls -l /proc/self/fd >$WORK/open 2>/dev/null </dev/null
+                    echo out; echo error >&2; exit 3'\(redirections)
+                """)
+            #expect(outcome.code == 3, "\(outcome)")
+            let open = String(decoding: contents(of: stage.directory("open")) ?? [], as: UTF8.self)
+            // Beyond the lock itself, and its directory, where they are to be kept.
+            let ours = open.split(separator: "\n").filter {
+                $0.contains(stage.store)
+                    && !(option == "-F" && $0.contains(stage.store + "/locks"))
+            }
+            #expect(ours.isEmpty, "\(open)")
+        }
+        let marker = String(
+            decoding: contents(of: stage.store + "/flock-cache") ?? [], as: UTF8.self)
+        #expect(!marker.contains("out"))
+    }
+
+    @Test func whoCannotBeToldStillEndsWithTheCode() {
+        let holder = stage.hold("k")
+        #expect(stage.script("flock-cache lock -n k -- true 2>/dev/full").code == 75)
+        #expect(stage.script("flock-cache lock -n k -- true 2>&-").code == 75)
+        #expect(stage.script("flock-cache lock k >&- 2>&-").code == 125)
+        #expect(holder.outcome().code == 0)
+    }
+}
