@@ -20,7 +20,7 @@ public struct Store: Sendable {
     ///
     /// The directory is created by the first write, not by opening it.
     ///
-    /// Relative paths are resolved when the store is first used. Symbolic links on the way to the
+    /// A relative path is of the working directory at this call. Symbolic links on the way to the
     /// store are followed, inside it never. A `~` has no meaning in it. Root makes no store in another user's
     /// home directory.
     ///
@@ -59,6 +59,8 @@ public struct Store: Sendable {
         /// ``Store/entries(_:prefix:)``, ``Store/counts()``) and that it goes on past: a record or directory that
         /// cannot be read or removed, and something else in the place of a record, which is no failure.
         public var onPassedOver: (@Sendable (StoreError) -> Void)?
+        /// Called in place of `onPassedOver` for what is no failure, where it is set.
+        package var onPlanted: (@Sendable (StoreError) -> Void)?
         /// File systems that cannot be known to keep the promises, accepted at the caller's own risk:
         /// names as in the error's text, such as `9p` and `fuse`.
         public var allowedFileSystems: [String] = []

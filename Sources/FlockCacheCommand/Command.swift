@@ -17,9 +17,12 @@ package enum Command {
                 Store.beforeChange = { Process.blockTermination() }
                 Store.betweenChanges = { Process.unblockTermination() }
                 defer { Process.unblockTermination() }
-                return try run(verb, invocation)
+                let code = try run(verb, invocation)
+                environment.passedOver?.end(with: nil)
+                return code
             }
         } catch {
+            environment.passedOver?.end(with: error)
             if error.isClosedPipe { return ExitCode.yes.rawValue }
             words.fail(error)
             return error.code.rawValue

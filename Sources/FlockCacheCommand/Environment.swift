@@ -10,6 +10,8 @@ package final class Environment {
     package var input: Int32 = 0
     package var output: Int32 = 1
     package var error: Int32 = 2
+    /// What a pass of the command has gone on past so far.
+    var passedOver: PassedOver?
 
     package init(arguments: [[UInt8]], variable: @escaping (StaticString) -> [UInt8]?) {
         self.arguments = arguments
@@ -28,19 +30,46 @@ package final class Environment {
 }
 
 /// What a pass over the store went on past, for people: a few, and not a million.
-private final class Notices: @unchecked Sendable {
+///
+/// The first failure ends the command when the pass is over, so it is held back until then: each is told once.
+final class PassedOver: @unchecked Sendable {
     // A command has one thread that makes passes.
     private let words: Words
     private var count = 0
+    private var wasHeldBack = false
+    private var heldBack: StoreError?
     private static let most = 20
 
     init(_ words: Words) { self.words = words }
 
-    @Sendable func passedOver(_ error: StoreError) {
-        count += 1
-        if count <= Self.most { words.say("passed over: \(error)") }
-        if count == Self.most { words.say("passed over: what else there is is not told") }
+    @Sendable func failed(_ error: StoreError) {
+        guard wasHeldBack else {
+            wasHeldBack = true
+            heldBack = error
+            return
+        }
+        if mayTell() { words.warn(Self.line(error)) }
     }
+
+    /// Something that is no part of the store.
+    @Sendable func planted(_ error: StoreError) {
+        if mayTell() { words.say(Self.line(error)) }
+    }
+
+    /// Tells what was held back, unless it is what the command ends with.
+    func end(with failure: Failure?) {
+        guard let held = heldBack.take(), failure?.message.hasPrefix(held.description) != true
+        else { return }
+        words.warn(Self.line(held))
+    }
+
+    private func mayTell() -> Bool {
+        count += 1
+        if count == Self.most + 1 { words.say("passed over: what else there is is not told") }
+        return count <= Self.most
+    }
+
+    private static func line(_ error: StoreError) -> String { "passed over: \(error)" }
 }
 
 extension Invocation {
@@ -124,9 +153,12 @@ extension Invocation {
         let words = Words(self)
         configuration.onDamage = { key, path in
             let fate = path.map { "it is kept at \(printable($0))" } ?? "it stays where it is"
-            words.say("the value of \(key) was damaged, and counts as absent; \(fate)")
+            words.warn("the value of \(key) was damaged, and counts as absent; \(fate)")
         }
-        configuration.onPassedOver = Notices(words).passedOver
+        let passedOver = PassedOver(words)
+        environment.passedOver = passedOver
+        configuration.onPassedOver = passedOver.failed
+        configuration.onPlanted = passedOver.planted
         let path = try storePath()
         return try failing { () throws(StoreError) in
             try Store(path: path, configuration: configuration)

@@ -73,11 +73,21 @@ struct Failure: Error {
     let message: String
     /// Whoever read our output has had enough.
     let isClosedPipe: Bool
+    /// Whether another process has what was asked for: an answer, and no error.
+    let isBusy: Bool
 
-    init(_ code: ExitCode, _ message: String, isClosedPipe: Bool = false) {
+    init(
+        _ code: ExitCode, _ message: String, isClosedPipe: Bool = false, isBusy: Bool = false
+    ) {
         self.code = code
         self.message = message
         self.isClosedPipe = isClosedPipe
+        self.isBusy = isBusy
+    }
+
+    /// What was asked for is another process's, at once or at the end of a wait.
+    static func busy(_ message: String, afterWait: Bool) -> Failure {
+        Failure(afterWait ? .timedOut : .notNow, message, isBusy: true)
     }
 
     init(_ error: StoreError) { self.init(ExitCode(error), error.description) }
@@ -89,7 +99,8 @@ struct Failure: Error {
             .notNow, .lost, .timedOut, .ownFailure, .notExecutable, .notFound,
         ]
         return Failure(
-            kept.contains(code) ? code : .ownFailure, message, isClosedPipe: isClosedPipe)
+            kept.contains(code) ? code : .ownFailure, message, isClosedPipe: isClosedPipe,
+            isBusy: isBusy)
     }
 
     static func usage(_ message: String) -> Failure { Failure(.usage, message) }

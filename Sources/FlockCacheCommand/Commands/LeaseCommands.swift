@@ -156,7 +156,7 @@ private func report(
         try store.session.checkLease(key, generation)
     }
     if !isCurrent {
-        Words(invocation).say(
+        Words(invocation).warn(
             "generation \(generation) of \(key) is not in charge: its time is over, or another's is"
         )
     }

@@ -36,7 +36,7 @@ extension Verb {
     switch try acquire(key, request, waiting: wait, in: store, invocation) {
     case .busy(let holder):
         return try invocation.conflict(
-            Failure(wait == nil ? .notNow : .timedOut, busy(key, holder)))
+            .busy(busy(key, holder), afterWait: wait != nil))
     case .granted(let grant):
         var tenure = Tenure(
             store, key, grant, timeToLive,
@@ -92,11 +92,14 @@ private struct Tenure {
             try? store.session.releaseLease(key, grant.generation)
             throw error
         }
+        if loss == nil, store.session.isStoreElsewhere {
+            lose("the store was moved or removed, and another process may have it in another store")
+        }
         do throws(StoreError) {
             try store.session.releaseLease(key, grant.generation)
         } catch {
             if error.code == .leaseLost && loss == nil { lose(error.description) }
-            if error.code != .leaseLost { Words(invocation).say(error.description) }
+            if error.code != .leaseLost { Words(invocation).warn(error.description) }
         }
         if let loss { throw Failure(.lost, "the lease \(key) was lost: \(loss.reason)") }
         return code

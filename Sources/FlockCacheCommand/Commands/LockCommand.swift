@@ -49,9 +49,9 @@ extension Verb {
     switch consume outcome {
     case .busy(let key, let holder):
         let name = (key ?? keys[0]).description
-        let failure = Failure(
-            wait == nil ? .notNow : .timedOut,
-            holder.map { "\(name) is locked by \($0)" } ?? "\(name) is locked by somebody else")
+        let failure = Failure.busy(
+            holder.map { "\(name) is locked by \($0)" } ?? "\(name) is locked by somebody else",
+            afterWait: wait != nil)
         return try invocation.conflict(failure)
     case .held(let lock): return try run(invocation, store, lock)
     }

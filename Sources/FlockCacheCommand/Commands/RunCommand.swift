@@ -53,7 +53,7 @@ extension Verb {
         return ExitCode.yes.rawValue
     case .pending(let holder):
         return try invocation.conflict(
-            Failure(wait == nil ? .notNow : .timedOut, "\(key) is being done by \(holder)"))
+            .busy("\(key) is being done by \(holder)", afterWait: wait != nil))
     case .won(let generation, let former):
         if let former {
             words.say("took \(key) over from \(former)")

@@ -35,8 +35,8 @@ extension Verb {
     case .absent: return .no
     case .damaged: return .damaged
     case .timedOut(let holder):
-        throw Failure(
-            wait == nil ? .notNow : .timedOut,
-            holder.map { "\(key) is being done by \($0)" } ?? "nobody has begun \(key)")
+        throw Failure.busy(
+            holder.map { "\(key) is being done by \($0)" } ?? "nobody has begun \(key)",
+            afterWait: wait != nil)
     }
 }
