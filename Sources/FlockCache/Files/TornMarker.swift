@@ -106,7 +106,9 @@ extension OpenStore {
                 switch name {
                 case Layout.marker, Layout.board: status.isRegular
                 case Layout.entries, Layout.locks, Layout.leases, Layout.damaged: status.isDirectory
-                default: name.bytes.starts(with: Layout.markerPrefix) && status.isRegular
+                default:
+                    name.bytes.starts(with: Layout.markerPrefix)
+                        && (status.isRegular || status.isDirectory)
                 }
             return hasOnlyOwn
         }

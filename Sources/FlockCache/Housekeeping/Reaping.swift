@@ -100,7 +100,7 @@ extension Session {
         try pass.finish()
     }
 
-    /// Removes markers that killed makers left under their private names.
+    /// Removes what killed processes left under private names: markers, and empty files and directories.
     ///
     /// Making one takes microseconds; an hour is for makers that were stopped.
     private func sweepMarkers(of store: OpenStore, _ pass: Pass) throws(StoreError) {
@@ -114,11 +114,13 @@ extension Session {
         for name in leftovers {
             _ = try pass.record { () throws(StoreError) in
                 try attempt("reap", store.file(name, in: nil)) { () throws(Errno) in
-                    guard let status = try store.root.status(of: name), status.isRegular,
+                    guard let status = try store.root.status(of: name),
                         clampedDifference(WallClock.nanoseconds, status.modified)
                             > 3_600_000_000_000
                     else { return }
-                    try store.root.unlink(name)
+                    if status.isRegular { try store.root.unlink(name) }
+                    // What is in it was not put there by this program.
+                    if status.isDirectory { try store.root.removeDirectory(name) }
                 }
             }
         }

@@ -47,11 +47,14 @@ final class HeldKeys: Sendable {
         return others.first { $0.isLost }
     }
 
-    var isLost: Bool { lost != nil }
+    var isLost: Bool { lost != nil || isHeld && first?.store.isElsewhere == true }
 
-    /// Throws where a file of the locks lost its name while they were held.
+    /// Throws where a file of the locks, or their store, lost its name while they were held.
     func checkKept() throws(StoreError) {
         if let lost { throw .lockLost(lost.name.key, lost.path) }
+        if isHeld, let first, first.store.isElsewhere {
+            throw .lockLostWithStore(first.name.key, first.store.path)
+        }
     }
 
     /// The processes that had the locks before and did not release them.
@@ -150,7 +153,7 @@ extension Session {
     func checkOrder(of names: [LockName], for owner: HeldKeys.Owner) throws(StoreError) {
         guard let first = names.first?.key, InheritedLocks.areAny || HeldRegister.mayHave(owner)
         else { return }
-        let store = try forWriting().lockTable().identity
+        let store = try forWriting().identity
         var obstacle = HeldRegister.first(of: owner) { keys in
             // The register has other threads' too, where they share a list.
             keys.isOwned(by: owner) ? keys.obstacle(to: first, in: store) : nil

@@ -20,7 +20,7 @@ internal import SystemCalls
 final class KeyLock: @unchecked Sendable {
     let name: LockName
     private let mode: HeldLock.Mode
-    private let store: OpenStore
+    let store: OpenStore
     private let table: LockTable
     private let board: Board?
     private var file: LockFile?
@@ -67,7 +67,7 @@ final class KeyLock: @unchecked Sendable {
 
     /// Which of a lock's slots is held, 0 of one that has none; nil where it is not held.
     var slot: Int? { if case .held(let slot) = state { slot } else { nil } }
-    var identity: StoreIdentity { table.identity }
+    var identity: StoreIdentity { store.identity }
     var hasSlots: Bool { if case .slots = mode { true } else { false } }
     /// How it is held, as programs that are run read it.
     var modeText: [UInt8] {

@@ -7,8 +7,12 @@ internal import SystemCalls
 /// removed and made anew, begins with a fresh one. Promises: what it opens lies in the store; nobody
 /// takes a half-made store for a foreign directory, nor a foreign directory for a store.
 final class OpenStore: Sendable {
+    /// For messages.
     let path: String
+    /// The path by which it was opened.
+    let name: FileName
     let root: Directory
+    let identity: StoreIdentity
     let marker: Marker
     let isDurable: Bool
     /// Whether nobody but this machine sees it.
@@ -19,6 +23,8 @@ final class OpenStore: Sendable {
     /// Whether its file system can carry a board.
     let mapsBoard: Bool
     let epoch: UInt32
+    /// When `seemsElsewhere` is to look again, in nanoseconds of the boot clock.
+    let nextLookAtPath: Atomic<Int64>
     /// One for each shard, and one for `lazy`.
     let mutexes = ThreadMutexes(count: Layout.shardCount + 1)
 
@@ -73,11 +79,15 @@ final class OpenStore: Sendable {
     }
 
     private init(
-        path: String, root: Directory, marker: Marker, isDurable: Bool, isLocal: Bool,
+        path: String, name: FileName, root: Directory, identity: StoreIdentity, marker: Marker,
+        isDurable: Bool, isLocal: Bool,
         isReadOnly: Bool, mapsBoard: Bool
     ) {
         self.path = path
+        self.name = name
         self.root = root
+        self.identity = identity
+        nextLookAtPath = Atomic(BootTime.now.advanced(by: Self.betweenLooksAtPath).nanoseconds)
         self.marker = marker
         self.isDurable = isDurable
         self.isLocal = isLocal
@@ -93,33 +103,22 @@ final class OpenStore: Sendable {
 
     /// Opens the store at a path; nil when it is not there and is not to be made.
     static func open(
-        _ name: FileName, making new: Marker?, configuration: Store.Configuration
+        _ name: FileName, path: String, making new: Marker?, configuration: Store.Configuration
     ) throws(StoreError) -> OpenStore? {
-        let path = String(decoding: name.bytes, as: UTF8.self)
         let allowed = configuration.allowedFileSystems
         guard let root = try openRoot(name, path, making: new, allowing: allowed) else {
             return nil
         }
         let (kind, isReadOnly) = try checkFileSystem(root, path, allowing: allowed)
         guard let marker = try readMarker(root, path, making: new) else { return nil }
-        try checkOwner(root, path, marker)
+        let status = try checkOwner(root, path, marker)
         if kind.trust == .local { keepCleanersOut(of: root) }
         return OpenStore(
-            path: path, root: root, marker: marker,
+            path: path, name: name, root: root,
+            identity: StoreIdentity(device: status.device, inode: status.inode), marker: marker,
             isDurable: marker.isDurable || configuration.durability == .powerLoss,
             isLocal: kind.trust == .local, isReadOnly: isReadOnly,
             mapsBoard: kind.mapsBoard)
-    }
-
-    /// Whether the store's directory has been removed.
-    var isGone: Bool { (try? root.status())?.links == 0 }
-
-    /// Whether the store was removed, or emptied and perhaps made anew in the same directory.
-    var isRemoved: Bool {
-        if isGone { return true }
-        if let locks = withLazy({ $0.locks }), (try? locks.status())?.links == 0 { return true }
-        guard let file = withLazy({ $0.shardFile }) else { return false }
-        return (try? file.isLinked()) == false
     }
 
     // MARK: Directories
@@ -226,7 +225,7 @@ final class OpenStore: Sendable {
         _ name: FileName, in parent: Directory, at path: FileName? = nil
     ) throws(StoreError) {
         try attempt("make the directory", file(path ?? name, in: nil)) { () throws(Errno) in
-            guard try marker.makeDirectory(name, in: parent) else { return }
+            guard try marker.makeDirectory(name, in: parent, of: root) else { return }
             if isDurable { try parent.sync() }
         }
     }

@@ -6,7 +6,9 @@ internal import SystemCalls
 /// It opens the store when that is first needed, and anew in a forked child and when the store's
 /// directory was removed.
 package final class Session: Sendable {
+    /// From the root, where a path from there leads to the working directory: a program may change that later.
     private let name: FileName
+    let path: String
     let configuration: Store.Configuration
     /// An unmanaged reference to an `OpenStore`, 0 for none.
     ///
@@ -18,7 +20,8 @@ package final class Session: Sendable {
         guard !path.contains(0) else {
             throw .notAStore(String(decoding: path, as: UTF8.self), "the path holds a NUL")
         }
-        name = FileName(path)
+        self.path = String(decoding: path, as: UTF8.self)
+        name = FileName(Self.absolute(path))
         self.configuration = configuration
         _ = try existing()
     }
@@ -29,7 +32,12 @@ package final class Session: Sendable {
         if reference.takeUnretainedValue().epoch == ForkEpoch.current { reference.release() }
     }
 
-    var path: String { String(decoding: name.bytes, as: UTF8.self) }
+    private static func absolute(_ path: [UInt8]) -> [UInt8] {
+        guard let first = path.first, first != UInt8(ascii: "/"),
+            let here = Process.workingDirectory
+        else { return path }
+        return here + [UInt8(ascii: "/")] + path
+    }
 
     /// The store, for reading; nil when there is none.
     func existing() throws(StoreError) -> OpenStore? { try open(making: nil) }
@@ -37,7 +45,7 @@ package final class Session: Sendable {
     /// The store as it is now, for what goes through the whole of it; nil when there is none.
     func existingNow() throws(StoreError) -> OpenStore? {
         guard let store = try existing() else { return nil }
-        guard store.isRemoved else { return store }
+        guard store.isRemoved || store.isElsewhere else { return store }
         forget(store)
         return try existing()
     }
@@ -69,7 +77,9 @@ package final class Session: Sendable {
     }
 
     /// A pass over the whole store.
-    package func newPass() -> Pass { Pass(telling: configuration.onPassedOver) }
+    package func newPass() -> Pass {
+        Pass(telling: configuration.onPassedOver, ofPlanted: configuration.onPlanted)
+    }
 
     private var newMarker: Marker {
         var marker = Marker()
@@ -120,8 +130,14 @@ package final class Session: Sendable {
     private func open(making new: Marker?) throws(StoreError) -> OpenStore? {
         while true {
             let seen = current.load(ordering: .acquiring)
-            if let store = usable(seen) { return store }
-            guard let store = try OpenStore.open(name, making: new, configuration: configuration)
+            if let store = usable(seen) {
+                guard store.seemsElsewhere else { return store }
+                forget(store)
+                continue
+            }
+            guard
+                let store = try OpenStore.open(
+                    name, path: path, making: new, configuration: configuration)
             else { return nil }
             let reference = Unmanaged.passRetained(store)
             let (exchanged, _) = current.compareExchange(
@@ -131,6 +147,9 @@ package final class Session: Sendable {
             reference.release()
         }
     }
+
+    /// The store that is open, if one is.
+    var opened: OpenStore? { usable(current.load(ordering: .acquiring)) }
 
     /// The store that `current` refers to, unless it is the parent's of a forked child.
     private func usable(_ bits: UInt) -> OpenStore? {
