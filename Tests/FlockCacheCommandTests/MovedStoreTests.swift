@@ -105,6 +105,16 @@ import Testing
         #expect(outcome.code == 76, "\(outcome)")
     }
 
+    /// The files keep their names, in a directory that nobody looks into.
+    @Test func theHolderIsToldOfADirectoryOfLocksThatWasReplaced() {
+        let stage = Stage()
+        let holder = stage.hold("k")
+        #expect(rename(stage.store + "/locks", stage.store + "/old") == 0)
+        #expect(mkdir(stage.store + "/locks", 0o700) == 0)
+        #expect(stage.lock("-n", "k", "--", "true").code == 0)
+        #expect(holder.outcome().code == 76)
+    }
+
     @Test func aRelativePathMeansTheSameStoreWhereverTheCommandGoes() {
         let stage = Stage()
         let outcome = stage.script(

@@ -47,6 +47,21 @@ import Testing
     }
 
     #if Async
+    @Test func aClosureUnderALeaseIsTold() async throws {
+        let store = try Store(at: path)
+        let isRun = Counter()
+        do {
+            try await store.withLease("key", timeToLive: .seconds(1000)) { _ in
+                move()
+                isRun.add(1)
+            }
+            Issue.record("it was not told")
+        } catch let error as StoreError {
+            #expect(error.code == .leaseLost, "\(error)")
+        }
+        #expect(isRun.value == 1)
+    }
+
     /// A task that waits is told like a thread: its key is another store's by now.
     @Test(.timeLimit(.minutes(1))) func aTaskThatWaitsFindsTheNewStore() async throws {
         let store = try Store(at: path)

@@ -107,8 +107,9 @@ extension OpenStore {
                 case Layout.marker, Layout.board: status.isRegular
                 case Layout.entries, Layout.locks, Layout.leases, Layout.damaged: status.isDirectory
                 default:
-                    name.bytes.starts(with: Layout.markerPrefix)
-                        && (status.isRegular || status.isDirectory)
+                    status.isDirectory
+                        ? Layout.isPrivate(name.bytes)
+                        : name.bytes.starts(with: Layout.markerPrefix) && status.isRegular
                 }
             return hasOnlyOwn
         }

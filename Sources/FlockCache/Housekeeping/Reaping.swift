@@ -120,7 +120,9 @@ extension Session {
                     else { return }
                     if status.isRegular { try store.root.unlink(name) }
                     // What is in it was not put there by this program.
-                    if status.isDirectory { try store.root.removeDirectory(name) }
+                    if status.isDirectory, Layout.isPrivate(name.bytes) {
+                        try store.root.removeDirectory(name)
+                    }
                 }
             }
         }

@@ -47,14 +47,14 @@ final class HeldKeys: Sendable {
         return others.first { $0.isLost }
     }
 
-    var isLost: Bool { lost != nil || isHeld && first?.store.isElsewhere == true }
+    var isLost: Bool { lost != nil }
 
-    /// Throws where a file of the locks, or their store, lost its name while they were held.
+    /// Throws where the files of the locks, or their store, are no longer those that other processes find.
     func checkKept() throws(StoreError) {
-        if let lost { throw .lockLost(lost.name.key, lost.path) }
-        if isHeld, let first, first.store.isElsewhere {
-            throw .lockLostWithStore(first.name.key, first.store.path)
-        }
+        guard let lost else { return }
+        throw lost.store.isElsewhere
+            ? .lockLostWithStore(lost.name.key, lost.store.path)
+            : .lockLost(lost.name.key, lost.path)
     }
 
     /// The processes that had the locks before and did not release them.

@@ -32,10 +32,19 @@ extension OpenStore {
     ///
     /// False where it cannot be told: for a path that is relative because none from the root leads to the working
     /// directory, and where the way may no longer be entered. After `chroot(2)` a path leads elsewhere.
-    var isElsewhere: Bool {
-        guard name.bytes.first == UInt8(ascii: "/") else { return false }
+    var isElsewhere: Bool { Self.isElsewhere(name.bytes, identity) }
+
+    /// The same of a file of the store.
+    func isElsewhere(_ file: FileName, _ status: FileStatus) -> Bool {
+        Self.isElsewhere(
+            Array(name.bytes) + [UInt8(ascii: "/")] + Array(file.bytes),
+            StoreIdentity(device: status.device, inode: status.inode))
+    }
+
+    private static func isElsewhere(_ path: some Collection<UInt8>, _ identity: StoreIdentity) -> Bool {
+        guard path.first == UInt8(ascii: "/") else { return false }
         do throws(Errno) {
-            let now = try FileStatus.of(path: name)
+            let now = try FileStatus.of(path: FileName(Array(path)))
             return now.device != identity.device || now.inode != identity.inode
         } catch {
             return error == .noEntry || error == .notADirectory
