@@ -115,8 +115,9 @@ extension Session {
             _ = try pass.record { () throws(StoreError) in
                 try attempt("reap", store.file(name, in: nil)) { () throws(Errno) in
                     guard let status = try store.root.status(of: name),
-                        clampedDifference(WallClock.nanoseconds, status.modified)
-                            > 3_600_000_000_000
+                        try isNamedTwice(status, in: store.root)
+                            || clampedDifference(WallClock.nanoseconds, status.modified)
+                                > 3_600_000_000_000
                     else { return }
                     if status.isRegular { try store.root.unlink(name) }
                     // What is in it was not put there by this program.
@@ -126,6 +127,17 @@ extension Session {
                 }
             }
         }
+    }
+
+    /// Whether a file has its own name already, and its maker was killed before it removed the private one: its times
+    /// are renewed on use, so it would never look old.
+    private func isNamedTwice(_ file: FileStatus, in root: Directory) throws(Errno) -> Bool {
+        guard file.isRegular, file.links > 1 else { return false }
+        for name in [Layout.marker, Layout.board] {
+            let named = try root.status(of: name)
+            if named?.device == file.device && named?.inode == file.inode { return true }
+        }
+        return false
     }
 
     private func reapShard(

@@ -41,7 +41,9 @@ extension OpenStore {
             StoreIdentity(device: status.device, inode: status.inode))
     }
 
-    private static func isElsewhere(_ path: some Collection<UInt8>, _ identity: StoreIdentity) -> Bool {
+    private static func isElsewhere(
+        _ path: some Collection<UInt8>, _ identity: StoreIdentity
+    ) -> Bool {
         guard path.first == UInt8(ascii: "/") else { return false }
         do throws(Errno) {
             let now = try FileStatus.of(path: FileName(Array(path)))
