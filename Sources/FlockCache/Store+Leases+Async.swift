@@ -81,6 +81,11 @@ extension Store {
             try? await session.release(lease, key)
             throw StoreError.leaseLost("keep", key, holder: nil)
         }
+        if store.files.isElsewhere {
+            // Another process may have it in the store that others find.
+            try? await session.release(lease, key)
+            throw StoreError.leaseLost("keep", key, holder: nil)
+        }
         // Lost in the last moment: what was done may have been done beside somebody else.
         try await session.release(lease, key)
         return try result.get()

@@ -20,7 +20,7 @@ public struct Store: Sendable {
     ///
     /// The directory is created by the first write, not by opening it.
     ///
-    /// Relative paths are resolved when the store is first used. Symbolic links on the way to the
+    /// A relative path is of the working directory at this call. Symbolic links on the way to the
     /// store are followed, inside it never. A `~` has no meaning in it. Root makes no store in another user's
     /// home directory.
     ///

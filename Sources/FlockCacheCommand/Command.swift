@@ -26,9 +26,12 @@ package enum Command {
             case .run(let verb, let invocation):
                 words = invocation.words
                 defer { Process.unblockTermination() }
-                return try run(verb, invocation)
+                let code = try run(verb, invocation)
+                environment.passedOver?.end(with: nil)
+                return code
             }
         } catch {
+            environment.passedOver?.end(with: error)
             if error.isClosedPipe { return ExitCode.yes.rawValue }
             words.fail(error)
             return error.code.rawValue

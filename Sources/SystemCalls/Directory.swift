@@ -120,11 +120,33 @@ package final class Directory: Sendable {
 
     package func status() throws(Errno) -> FileStatus { try file.status() }
 
+    /// Whether the user of this process owns the directory, as the kernel judges it.
+    ///
+    /// In a user namespace all users without a number there are shown as one, which may be the number of this
+    /// process too. With `CAP_FOWNER` it is true for every owner that has a number there.
+    package func isOwned() throws(Errno) -> Bool {
+        try call { csystem_owns_directory(file.number) } == 1
+    }
+
     /// Gives a file a second name; fails with `exists` if that is taken.
     package func link(_ name: FileName, as other: FileName) throws(Errno) {
         _ = try call {
             unsafe name.withPointer { from in
                 unsafe other.withPointer { unsafe csystem_link(file.number, from, $0) }
+            }
+        }
+    }
+
+    /// Renames in one step, unless the new name is taken: then it fails with `exists`, and with `invalid` where the
+    /// file system does not know this call.
+    package func renameNew(
+        _ name: FileName, to other: FileName, in target: Directory
+    ) throws(Errno) {
+        _ = try call {
+            unsafe name.withPointer { from in
+                unsafe other.withPointer {
+                    unsafe csystem_rename_new(file.number, from, target.file.number, $0)
+                }
             }
         }
     }

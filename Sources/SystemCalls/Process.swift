@@ -12,6 +12,14 @@ package enum Process {
         try call { csystem_is_in_group(group) } == 1
     }
 
+    /// The number that stands for every group without a number in this user namespace.
+    package static var overflowGroup: UInt32 {
+        let text = contents(of: "/proc/sys/kernel/overflowgid", upTo: 16) ?? []
+        let digits = text.prefix { UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 }
+        // The kernel's default, which is hardly ever changed.
+        return UInt32(String(decoding: digits, as: UTF8.self)) ?? 65534
+    }
+
     /// How many descriptors this process may have open.
     package static var descriptorLimit: Int {
         Int(clamping: csystem_descriptor_limit())

@@ -39,6 +39,8 @@ import Glibc
 ///     fork-lock COUNT     children that lock, forked while a thread does: stuck COUNT
 ///     lock-spawn FIFO     takes the lock k, and begins to start a program that waits for FIFO's reader
 ///     unlock              releases it
+///     is-lost             whether the locks were lost → yes | no
+///     chdir PATH          → done
 ///     frozen PATH         works beside the opening of a store on a frozen device, see `Frozen`
 ///     frozen-existing PATH
 ///     exit                ends without giving anything up
@@ -110,6 +112,8 @@ struct Peer: ~Copyable {
         case "fork-lock": return try forkToLock(Int(rest) ?? 0)
         case "lock-spawn": return try lockAndSpawn(rest)
         case "unlock": return unlock()
+        case "is-lost": return locked?.isLost == true ? "yes" : "no"
+        case "chdir": return chdir(rest) == 0 ? "done" : "no"
         case "frozen": return try openBesideFrozen(rest, existing: false)
         case "frozen-existing": return try openBesideFrozen(rest, existing: true)
         case "value":

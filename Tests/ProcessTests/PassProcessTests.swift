@@ -29,8 +29,15 @@ private let asNobody = nobody
         for round in 1...2 {
             let outcome = stage.run("reap", "--max-entries", "0")
             #expect(outcome.code == 77, "\(outcome)")
-            for path in held { #expect(outcome.error.contains(path), "\(outcome)") }
-            #expect(outcome.error.contains("all else was done"), "\(outcome)")
+            for path in held {
+                #expect(outcome.error.split(separator: path).count == 2, "once: \(outcome)")
+            }
+            let lines = outcome.error.split(separator: "\n")
+            #expect(lines.count == 2 && lines[0].contains(": passed over: "), "\(outcome)")
+            #expect(
+                lines[1].hasSuffix("; it is the first of 2 failures; all else was done"),
+                "\(outcome)")
+            #expect(stage.run("-q", "reap", "--max-entries", "0").error == outcome.error)
             let gone = outcome.text.split(separator: "\n").map { String($0.prefix(1)) }.sorted()
             #expect(gone == (round == 1 ? ["a", "c", "d", "x", "z"] : []), "\(outcome)")
         }
@@ -41,6 +48,36 @@ private let asNobody = nobody
         for path in held { TestSupport.run("chattr", ["-i", path]) }
         let outcome = stage.run("reap", "--max-entries", "0")
         #expect(outcome.code == 0 && outcome.text.split(separator: "\n").count == 2, "\(outcome)")
+    }
+
+    /// A single failure is the error of the command, and no notice as well; what comes before another error is
+    /// told too.
+    @Test(.enabled(if: canBeNobody, "needs root, setpriv, and a build that others can read"))
+    func aFailureIsToldOnce() throws {
+        let stage = Stage()
+        chown(stage.directory.path, 65534, 65534)
+        func nobody(_ line: String) -> Outcome {
+            stage.script("setpriv \(asNobody.joined(separator: " ")) timeout 20 \(line)")
+        }
+        for key in ["a", "b"] {
+            #expect(nobody("flock-cache run \(key) -- echo v").code == 0)
+        }
+        let unreadable = try #require(stage.entryFile("b"))
+        chmod(unreadable, 0)
+        for line in ["list", "-q list", "reap --max-age 0"] {
+            let outcome = nobody("flock-cache \(line)")
+            #expect(outcome.code == 77, "\(line): \(outcome)")
+            #expect(outcome.error.split(separator: "\n").count == 1, "\(line): \(outcome)")
+            #expect(outcome.error.contains(unreadable), "\(line): \(outcome)")
+            #expect(outcome.error.hasSuffix("; all else was done\n"), "\(line): \(outcome)")
+        }
+        let json = nobody("flock-cache --json list")
+        #expect(json.error.split(separator: "\n").count == 1, "\(json)")
+        #expect(json.error.contains("\"exit\":77"), "\(json)")
+        // The output is full: that is another error, at the end.
+        #expect(nobody("flock-cache run c -- echo v").code == 0)
+        let full = nobody("sh -c 'flock-cache list >/dev/full'")
+        #expect(full.code != 0 && full.error.contains(unreadable), "\(full)")
     }
 
     @Test(.enabled(if: canBeNobody, "needs root, setpriv, and a build that others can read"))

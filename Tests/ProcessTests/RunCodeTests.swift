@@ -51,7 +51,7 @@ import TestSupport
             #expect(outcome.code == 126 && outcome.error.contains(program), "\(outcome)")
         }
         #expect(stage.run("run", "k", "--", "").code == 127)
-        #expect(stage.run("run", "-q", "k", "--", "no-such-program").error.isEmpty)
+        #expect(stage.run("run", "-q", "k", "--", "no-such-program").error == missing.error)
         #expect(stage.entryFiles.isEmpty)
         // env(1) says the same.
         for words in [["no-such-program"], ["/etc/passwd"], ["/"]] {

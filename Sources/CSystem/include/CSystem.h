@@ -42,6 +42,9 @@ int64_t csystem_truncate(int32_t file, int64_t size);
 int64_t csystem_sync(int32_t file);
 int64_t csystem_status(int32_t file, struct csystem_status *result);
 int64_t csystem_status_at(int32_t directory, const char *name, struct csystem_status *result);
+/// 1 where this process's user owns a directory, as the kernel judges it: by the user, and not by a number that
+/// several users have in a user namespace. 0 where not.
+int64_t csystem_owns_directory(int32_t directory);
 /// Of a path as the user gave it, following links.
 int64_t csystem_status_of_path(const char *path, struct csystem_status *result);
 /// When a file was made, in nanoseconds since 1970; 0 where the file system does not record it.
@@ -58,6 +61,8 @@ int64_t csystem_renew(int32_t file);
 int64_t csystem_make_directory(int32_t directory, const char *name, uint32_t mode);
 int64_t csystem_link(int32_t directory, const char *from, const char *to);
 int64_t csystem_rename(int32_t from_directory, const char *from, int32_t directory, const char *to);
+/// Fails with EEXIST where the new name is taken, and with EINVAL where the file system cannot tell.
+int64_t csystem_rename_new(int32_t from_directory, const char *from, int32_t directory, const char *to);
 int64_t csystem_unlink(int32_t directory, const char *name);
 int64_t csystem_remove_directory(int32_t directory, const char *name);
 int64_t csystem_read_directory(int32_t directory, void *entries, size_t count);

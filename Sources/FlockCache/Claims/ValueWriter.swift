@@ -97,6 +97,9 @@ package final class ValueWriter {
     }
 
     /// Publishes what was taken.
+    ///
+    /// Not in a store that was moved or removed meanwhile: no other process would find the value, and one that
+    /// claims the key at the store's path computes it again.
     package func publish() throws(StoreError) -> Finalized {
         defer { state = .failed }
         switch state {
@@ -105,6 +108,7 @@ package final class ValueWriter {
             return Finalized(
                 generation: try change.inPlace(), differs: comparison?.differs ?? false)
         case .small:
+            try session.checkPlace(finalizing: key)
             let value = small
             let generation = try session.withStore(name.shard) { (store) throws(StoreError) in
                 try unsafe value.span.withUnsafeBytes { (bytes) throws(StoreError) in
@@ -118,6 +122,9 @@ package final class ValueWriter {
         case .large(let change, let record):
             do throws(StoreError) {
                 try record.finish()
+                if change.store.files.isElsewhere {
+                    throw .storeMoved("finalize", key, session.path)
+                }
                 let (generation, other) = try change.replace(by: record)
                 let differs = try other.map { (other) throws(StoreError) in
                     try isOther(than: other, change)
@@ -156,6 +163,7 @@ package final class ValueWriter {
 
     private func begin() throws(StoreError) {
         do throws(StoreError) {
+            try session.checkPlace(finalizing: key)
             state = try session.withStore(name.shard) { (store) throws(StoreError) -> State in
                 let change = change(in: store)
                 switch try change.begin() {

@@ -26,7 +26,24 @@ extension StoreFiles {
     ///
     /// Without the mutex "torn" means that it may be being written; with it, that a killed process
     /// left it.
+    ///
+    /// One that is empty and may not be read was made in a shared store under a file creation mask, by a process
+    /// that was killed before it set the permissions: torn.
     func readPending(_ name: EntryName, in directory: Directory) throws(StoreError) -> PendingFile {
+        do throws(StoreError) {
+            return try readWholePending(name, in: directory)
+        } catch {
+            guard marker.isShared, error.systemError == Errno.noPermission.code,
+                let status = try? directory.status(of: name.pending), status.isRegular,
+                status.size == 0
+            else { throw error }
+            return .torn
+        }
+    }
+
+    private func readWholePending(
+        _ name: EntryName, in directory: Directory
+    ) throws(StoreError) -> PendingFile {
         try withRecord(name.pending, of: name, in: directory) { (file) throws(Errno) in
             try ClaimSection.read(file).map { .whole($0) } ?? .torn
         } ?? .none

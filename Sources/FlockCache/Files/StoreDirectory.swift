@@ -150,7 +150,7 @@ extension StoreFiles {
     /// afterwards, a store.
     static func writeMarker(_ marker: Marker, _ root: Directory, replacing: Bool) throws(Errno) {
         if marker.isShared { try marker.setMode(of: root) }
-        let name = FileName(Layout.markerPrefix + hexadecimal(try randomBits(), digits: 16))
+        let name = try Marker.privateName()
         let file = try root.open(name, .createNew(mode: marker.fileMode))
         do throws(Errno) {
             if marker.isShared { try file.changeMode(to: marker.fileMode) }
@@ -176,23 +176,6 @@ extension StoreFiles {
             throw error
         }
         if !replacing { try root.unlink(name) }
-    }
-
-    /// Whoever can rename or replace the store's directories can make us write elsewhere.
-    static func checkOwner(
-        _ root: Directory, _ path: String, _ marker: Marker
-    ) throws(StoreError) {
-        let (status, parent) = try attempt("open the store", path) {
-            () throws(Errno) in (try root.status(), try root.status(of: ".."))
-        }
-        if status.user != Process.user {
-            guard marker.isShared else { throw .ownedByAnother(path, status.user) }
-            try checkMembership(status, path)
-        }
-        if status.mode & 0o002 != 0 { throw .openToTheWorld(path, "its directory") }
-        if let parent, parent.mode & 0o002 != 0 && parent.mode & 0o1000 == 0 {
-            throw .openToTheWorld(path, "the directory it lies in")
-        }
     }
 
     private static let slash = UInt8(ascii: "/")

@@ -20,8 +20,12 @@ internal import SystemCalls
 ///
 /// Its mutex is held for bookkeeping alone: nothing under it waits, opens or closes a file.
 final class StoreFiles: Sendable {
+    /// For messages.
     let path: String
+    /// The path by which it was opened.
+    let name: FileName
     let root: Directory
+    let identity: StoreIdentity
     let marker: Marker
     let isDurable: Bool
     /// Whether nobody but this machine sees it.
@@ -32,6 +36,8 @@ final class StoreFiles: Sendable {
     /// Whether its file system can carry a board.
     let mapsBoard: Bool
     let epoch: UInt32
+    /// When `seemsElsewhere` is to look again, in nanoseconds of the boot clock.
+    let nextLookAtPath: Atomic<Int64>
 
     private struct State {
         var place: Place?
@@ -49,11 +55,14 @@ final class StoreFiles: Sendable {
     }
 
     private init(
-        path: String, root: Directory, marker: Marker, isDurable: Bool, _ kind: FileSystemKind,
-        isReadOnly: Bool
+        path: String, name: FileName, root: Directory, identity: StoreIdentity, marker: Marker,
+        isDurable: Bool, _ kind: FileSystemKind, isReadOnly: Bool
     ) {
         self.path = path
+        self.name = name
         self.root = root
+        self.identity = identity
+        nextLookAtPath = Atomic(BootTime.now.advanced(by: Self.betweenLooksAtPath).nanoseconds)
         self.marker = marker
         self.isDurable = isDurable
         isLocal = kind.trust == .local
@@ -69,19 +78,19 @@ final class StoreFiles: Sendable {
 
     /// Opens the store at a path; nil when it is not there and is not to be made.
     static func open(
-        _ name: FileName, making new: Marker?, configuration: Store.Configuration
+        _ name: FileName, path: String, making new: Marker?, configuration: Store.Configuration
     ) throws(StoreError) -> StoreFiles? {
-        let path = String(decoding: name.bytes, as: UTF8.self)
         let allowed = configuration.allowedFileSystems
         guard let root = try openRoot(name, path, making: new, allowing: allowed) else {
             return nil
         }
         let (kind, isReadOnly) = try checkFileSystem(root, path, allowing: allowed)
         guard let marker = try readMarker(root, path, making: new) else { return nil }
-        try checkOwner(root, path, marker)
+        let status = try checkOwner(root, path, marker)
         if kind.trust == .local { keepCleanersOut(of: root) }
         return StoreFiles(
-            path: path, root: root, marker: marker,
+            path: path, name: name, root: root,
+            identity: StoreIdentity(device: status.device, inode: status.inode), marker: marker,
             isDurable: marker.isDurable || configuration.durability == .powerLoss, kind,
             isReadOnly: isReadOnly)
     }
@@ -221,7 +230,7 @@ final class StoreFiles: Sendable {
         _ name: FileName, in parent: Directory, at path: FileName? = nil
     ) throws(StoreError) {
         try attempt("make the directory", file(path ?? name, in: nil)) { () throws(Errno) in
-            guard try marker.makeDirectory(name, in: parent) else { return }
+            guard try marker.makeDirectory(name, in: parent, of: root) else { return }
             if isDurable { try parent.sync() }
         }
     }

@@ -1,6 +1,6 @@
 internal import SystemCalls
 
-// Where a store may be: on which file systems, whose directory, in whose home. What is refused is refused
+// Where a store may be: on which file systems, in whose home. What is refused is refused
 // before anything is made.
 
 extension StoreFiles {
@@ -60,20 +60,6 @@ extension StoreFiles {
     }
 
     // MARK: Whose it is
-
-    /// Refuses a store that another user shares with a group of which this process is no member.
-    ///
-    /// Judged by the ids and not by what may be opened: root may open everything, and would leave its values
-    /// to that user, and act on what that user wrote. Root's own stores are for all that they admit.
-    static func checkMembership(
-        _ status: FileStatus, _ path: String
-    ) throws(StoreError) {
-        guard status.user != 0 else { return }
-        let isMember = try attempt("open the store", path) { () throws(Errno) in
-            try Process.isInGroup(status.group)
-        }
-        guard isMember else { throw .notAMember(path, status) }
-    }
 
     /// Refuses root a directory in another user's home: what root makes there, `.cache` first, shuts that user
     /// out.

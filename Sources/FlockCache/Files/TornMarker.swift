@@ -106,7 +106,10 @@ extension StoreFiles {
                 switch name {
                 case Layout.marker, Layout.board: status.isRegular
                 case Layout.entries, Layout.locks, Layout.leases, Layout.damaged: status.isDirectory
-                default: name.bytes.starts(with: Layout.markerPrefix) && status.isRegular
+                default:
+                    status.isDirectory
+                        ? Layout.isPrivate(name.bytes)
+                        : name.bytes.starts(with: Layout.markerPrefix) && status.isRegular
                 }
             return hasOnlyOwn
         }

@@ -56,7 +56,7 @@ extension Session {
         try pass.finish()
     }
 
-    /// Removes markers that killed makers left under their private names.
+    /// Removes what killed processes left under private names: markers, and empty files and directories.
     ///
     /// Making one takes microseconds; an hour is for makers that were stopped.
     private func sweepMarkers(of store: OpenStore, _ pass: Pass) throws(StoreError) {
@@ -72,14 +72,30 @@ extension Session {
         for name in leftovers {
             _ = try pass.record { () throws(StoreError) in
                 try attempt("reap", store.file(name, in: nil)) { () throws(Errno) in
-                    guard let status = try store.root.status(of: name), status.isRegular,
-                        clampedDifference(WallClock.nanoseconds, status.modified)
-                            > 3_600_000_000_000
+                    guard let status = try store.root.status(of: name),
+                        try isNamedTwice(status, in: store.root)
+                            || clampedDifference(WallClock.nanoseconds, status.modified)
+                                > 3_600_000_000_000
                     else { return }
-                    try store.root.unlink(name)
+                    if status.isRegular { try store.root.unlink(name) }
+                    // What is in it was not put there by this program.
+                    if status.isDirectory, Layout.isPrivate(name.bytes) {
+                        try store.root.removeDirectory(name)
+                    }
                 }
             }
         }
+    }
+
+    /// Whether a file has its own name already, and its maker was killed before it removed the private one: its times
+    /// are renewed on use, so it would never look old.
+    private func isNamedTwice(_ file: FileStatus, in root: Directory) throws(Errno) -> Bool {
+        guard file.isRegular, file.links > 1 else { return false }
+        for name in [Layout.marker, Layout.board] {
+            let named = try root.status(of: name)
+            if named?.device == file.device && named?.inode == file.inode { return true }
+        }
+        return false
     }
 
     private func reapShard(

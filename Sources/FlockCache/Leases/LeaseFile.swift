@@ -140,13 +140,8 @@ extension OpenStore {
             }
             guard making else { return nil }
             try attempt("make", path) { () throws(Errno) in
-                do throws(Errno) {
-                    let file = try directory.open(name.ready, .createNew(mode: marker.fileMode))
-                    if marker.isShared { try file.changeMode(to: marker.fileMode) }
-                    if isDurable { try directory.sync() }
-                } catch {
-                    if error != .exists { throw error }
-                }
+                try marker.makeFile(name.ready, in: directory, of: root)
+                if isDurable { try directory.sync() }
             }
         }
     }

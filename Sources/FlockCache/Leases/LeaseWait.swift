@@ -53,9 +53,9 @@ extension Session {
         let (store, name) = (try forWriting(), try EntryName(key))
         return KeyTickets.Subject(name: name, kind: .lease(slots: slots)) {
             // What cannot be looked at from here the task sees for itself.
-            guard let (isFree, left) = try? store.leaseOutlook(name, slots: slots) else {
-                return nil
-            }
+            guard !store.files.seemsElsewhere,
+                let (isFree, left) = try? store.leaseOutlook(name, slots: slots)
+            else { return nil }
             // Not a microsecond early: it would have to look again.
             let end = left.map { BootTime.now.advanced(by: .microseconds($0 + 1)) }
             return (KeySnapshot(isHeld: !isFree), end)

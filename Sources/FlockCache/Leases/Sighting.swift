@@ -96,9 +96,8 @@ struct Sighting {
                 try directory.open(file, .readWrite).write(bytes, at: 0)
             } catch {
                 guard error == .noEntry else { throw error }
-                let made = try directory.open(file, .createNew(mode: store.marker.fileMode))
-                if store.marker.isShared { try made.changeMode(to: store.marker.fileMode) }
-                try made.write(bytes, at: 0)
+                try store.marker.makeFile(file, in: directory, of: store.root)
+                try directory.open(file, .readWrite).write(bytes, at: 0)
             }
         }
         return timeToLive

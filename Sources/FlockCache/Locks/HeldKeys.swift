@@ -49,9 +49,12 @@ final class HeldKeys: Sendable {
 
     var isLost: Bool { lost != nil }
 
-    /// Throws where a file of the locks lost its name while they were held.
+    /// Throws where the files of the locks, or their store, are no longer those that other processes find.
     func checkKept() throws(StoreError) {
-        if let lost { throw .lockLost(lost.name.key, lost.path) }
+        guard let lost else { return }
+        throw lost.store.files.isElsewhere
+            ? .lockLostWithStore(lost.name.key, lost.store.path)
+            : .lockLost(lost.name.key, lost.path)
     }
 
     /// The processes that had the locks before and did not release them.
@@ -152,7 +155,7 @@ extension Session {
     func checkOrder(of names: [LockName], for owner: HeldKeys.Owner) throws(StoreError) {
         guard let first = names.first?.key, InheritedLocks.areAny || HeldRegister.mayHave(owner)
         else { return }
-        let store = try forWriting().locks.open().identity
+        let store = try forWriting().files.identity
         var obstacle = HeldRegister.first(of: owner) { keys in
             // The register has other threads' too, where they share a list.
             keys.isOwned(by: owner) ? keys.obstacle(to: first, in: store) : nil

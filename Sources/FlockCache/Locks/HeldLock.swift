@@ -27,8 +27,8 @@ public struct HeldLock: ~Copyable, Sendable {
     /// Whether a lock was lost while it was held: its file was removed, by a cleaner of old files or by hand,
     /// and another process may have taken the lock since.
     ///
-    /// Ask before `release()` where that matters: one system call for each key. The locks of a removed store
-    /// are lost too. False after the release, and in a forked child.
+    /// Ask before `release()` where that matters: two system calls for each key. The locks of
+    /// a store that was removed, or moved to another path, are lost too. False after the release, and in a forked child.
     public var isLost: Bool { held.isLost }
 
     /// Throws `.lockLost` where `isLost`.

@@ -74,7 +74,7 @@ final class KeyLock: @unchecked Sendable {
 
     /// Which of a lock's slots is held, 0 of one that has none; nil where it is not held.
     var slot: Int? { if case .held(let slot) = state { slot } else { nil } }
-    var identity: StoreIdentity { table.identity }
+    var identity: StoreIdentity { store.files.identity }
     var hasSlots: Bool { if case .slots = mode { true } else { false } }
     /// How it is held, as programs that are run read it.
     var modeText: [UInt8] {
@@ -198,11 +198,15 @@ final class KeyLock: @unchecked Sendable {
 
     // MARK: Its end
 
-    /// Whether the lock's file lost its name while it was held: since then another may have taken it too.
+    /// Whether the lock's file lost its name, or its path leads elsewhere, since the lock was taken: another process
+    /// may have taken the lock too.
     var isLost: Bool {
-        guard case .held = state, store.epoch == ForkEpoch.current else { return false }
-        // Where that cannot be told nothing says that it was.
-        return (try? file?.status().links) == 0
+        guard case .held = state, store.epoch == ForkEpoch.current,
+            // Where that cannot be told nothing says that it was.
+            let status = try? file?.status()
+        else { return false }
+        return status.links == 0
+            || store.files.isElsewhere(Layout.lockTablePath(name.table), status)
     }
 
     /// The path of the lock's file, for messages.

@@ -3,7 +3,6 @@ internal import SystemCalls
 /// The lock table of an opened store, and what every lock of it needs: fetched once, because a lock costs
 /// three system calls, and looking things up should not cost a fourth.
 @safe final class LockTable: Sendable {
-    let identity: StoreIdentity
     /// What this process writes on the board when it gets a lock.
     let program: LockNote.Program
     private let locks: Directory
@@ -22,12 +21,8 @@ internal import SystemCalls
         locks = try store.locksDirectory()
         marker = store.marker
         path = store.path
-        let status = try attempt("use the store", path) { () throws(Errno) in
-            try store.root.status()
-        }
         unsafe idle = UnsafeMutablePointer.allocate(capacity: Self.count)
         for index in 0..<Self.count { unsafe (idle + index).initialize(to: nil) }
-        identity = StoreIdentity(device: status.device, inode: status.inode)
         program = LockNote.Program(
             id: Process.id, processNamespace: (try? store.place())?.processNamespace ?? 0,
             command: ProgramName.plain)
@@ -73,11 +68,6 @@ internal import SystemCalls
     func file(of name: LockName) -> String {
         StoreFiles.lockFile(Layout.lockTable(name.table), in: path)
     }
-}
-
-/// Which store a lock is in, whatever path leads to it.
-struct StoreIdentity: Equatable, Sendable {
-    let device, inode: UInt64
 }
 
 /// The lock table of a store, opened when it is first needed.

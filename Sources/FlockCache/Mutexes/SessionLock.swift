@@ -106,12 +106,7 @@ func openOrMake(
         } catch {
             if error != .noEntry { throw error }
         }
-        do throws(Errno) {
-            let file = try locks.openLockFile(name, .createNew(mode: marker.fileMode))
-            if marker.isShared { try file.changeMode(to: marker.fileMode) }
-            return file
-        } catch {
-            if error != .exists { throw error }
-        }
+        // `locks` lies directly in the store.
+        try marker.makeFile(name, in: locks, of: try locks.openDirectory(".."))
     }
 }

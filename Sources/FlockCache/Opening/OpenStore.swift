@@ -25,9 +25,10 @@ final class OpenStore: Sendable {
 
     /// Opens the store at a path; nil when it is not there and is not to be made.
     static func open(
-        _ name: FileName, making new: Marker?, configuration: Store.Configuration
+        _ name: FileName, path: String, making new: Marker?, configuration: Store.Configuration
     ) throws(StoreError) -> OpenStore? {
-        let files = try StoreFiles.open(name, making: new, configuration: configuration)
+        let files = try StoreFiles.open(
+            name, path: path, making: new, configuration: configuration)
         return files.map { OpenStore($0) }
     }
 

@@ -6,7 +6,9 @@ internal import SystemCalls
 /// It opens the store when that is first needed, and anew in a forked child and when the store's
 /// directory was removed.
 package final class Session: Sendable {
+    /// From the root, where a path from there leads to the working directory: a program may change that later.
     private let name: FileName
+    let path: String
     let configuration: Store.Configuration
     /// An unmanaged reference to an `OpenStore`, 0 for none.
     ///
@@ -18,7 +20,8 @@ package final class Session: Sendable {
         guard !path.contains(0) else {
             throw .notAStore(String(decoding: path, as: UTF8.self), "the path holds a NUL")
         }
-        name = FileName(path)
+        self.path = String(decoding: path, as: UTF8.self)
+        name = FileName(Self.absolute(path))
         self.configuration = configuration
         _ = try existing()
     }
@@ -33,7 +36,12 @@ package final class Session: Sendable {
         }
     }
 
-    var path: String { String(decoding: name.bytes, as: UTF8.self) }
+    private static func absolute(_ path: [UInt8]) -> [UInt8] {
+        guard let first = path.first, first != UInt8(ascii: "/"),
+            let here = Process.workingDirectory
+        else { return path }
+        return here + [UInt8(ascii: "/")] + path
+    }
 
     /// The store, for reading; nil when there is none.
     func existing() throws(StoreError) -> OpenStore? { try open(making: nil) }
@@ -41,7 +49,7 @@ package final class Session: Sendable {
     /// The store as it is now, for what goes through the whole of it; nil when there is none.
     func existingNow() throws(StoreError) -> OpenStore? {
         guard let store = try existing() else { return nil }
-        guard store.isRemoved else { return store }
+        guard store.isRemoved || store.files.isElsewhere else { return store }
         forget(store)
         return try existing()
     }
@@ -73,7 +81,9 @@ package final class Session: Sendable {
     }
 
     /// A pass over the whole store.
-    package func newPass() -> Pass { Pass(telling: configuration.onPassedOver) }
+    package func newPass() -> Pass {
+        Pass(telling: configuration.onPassedOver, ofPlanted: configuration.onPlanted)
+    }
 
     private var newMarker: Marker {
         var marker = Marker()
@@ -124,8 +134,14 @@ package final class Session: Sendable {
     private func open(making new: Marker?) throws(StoreError) -> OpenStore? {
         while true {
             let seen = current.load(ordering: .acquiring)
-            if let store = usable(seen) { return store }
-            guard let store = try OpenStore.open(name, making: new, configuration: configuration)
+            if let store = usable(seen) {
+                guard store.files.seemsElsewhere else { return store }
+                forget(store)
+                continue
+            }
+            guard
+                let store = try OpenStore.open(
+                    name, path: path, making: new, configuration: configuration)
             else { return nil }
             let reference = unsafe Unmanaged.passRetained(store)
             let (exchanged, _) = unsafe current.compareExchange(
@@ -135,6 +151,9 @@ package final class Session: Sendable {
             unsafe reference.release()
         }
     }
+
+    /// The store that is open, if one is.
+    var opened: OpenStore? { usable(current.load(ordering: .acquiring)) }
 
     /// The store that `current` refers to, unless it is the parent's of a forked child.
     private func usable(_ bits: UInt) -> OpenStore? {
@@ -146,4 +165,14 @@ package final class Session: Sendable {
     private static func reference(_ bits: UInt) -> Unmanaged<OpenStore>? {
         unsafe UnsafeRawPointer(bitPattern: bits).map { unsafe Unmanaged.fromOpaque($0) }
     }
+}
+
+extension Session {
+    /// Throws where the store that is open was moved or removed: what is published in it nobody would find.
+    func checkPlace(finalizing key: Store.Key) throws(StoreError) {
+        if isStoreElsewhere { throw .storeMoved("finalize", key, path) }
+    }
+
+    /// Whether the store that is open was moved or removed.
+    package var isStoreElsewhere: Bool { opened?.files.isElsewhere == true }
 }

@@ -16,6 +16,12 @@ enum Layout {
     /// A marker or board being made; such names do not count as content of a directory.
     static let markerPrefix = Array(".flock-cache-".utf8)
 
+    /// Whether a name is one that this program gives to what is being made.
+    static func isPrivate(_ name: some RandomAccessCollection<UInt8>) -> Bool {
+        name.starts(with: markerPrefix) && name.count == markerPrefix.count + 16
+            && name.dropFirst(markerPrefix.count).allSatisfy { hexadecimalDigit($0) != nil }
+    }
+
     static let entries: FileName = "entries"
     static let locks: FileName = "locks"
     static let damaged: FileName = "damaged"
@@ -33,6 +39,10 @@ enum Layout {
     /// In `locks`: a file of the lock table.
     static func lockTable(_ index: Int) -> FileName {
         FileName(twoDigits: UInt8(index))
+    }
+
+    static func lockTablePath(_ index: Int) -> FileName {
+        FileName(Array("locks/".utf8) + Array(lockTable(index).bytes))
     }
 
     static let shardCount = 256

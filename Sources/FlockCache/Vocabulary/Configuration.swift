@@ -20,6 +20,8 @@ extension Store {
         /// ``Store/entries(_:prefix:)``, ``Store/counts()``) and that it goes on past: a record or directory that
         /// cannot be read or removed, and something else in the place of a record, which is no failure.
         public var onPassedOver: (@Sendable (StoreError) -> Void)?
+        /// Called in place of `onPassedOver` for what is no failure, where it is set.
+        package var onPlanted: (@Sendable (StoreError) -> Void)?
         /// File systems that cannot be known to keep the promises, accepted at the caller's own risk:
         /// names as in the error's text, such as `9p` and `fuse`.
         public var allowedFileSystems: [String] = []

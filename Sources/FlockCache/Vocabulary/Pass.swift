@@ -8,6 +8,7 @@ internal import SystemCalls
 package final class Pass: @unchecked Sendable {
     // Used by one thread at a time: that which makes the pass.
     private let tell: (@Sendable (StoreError) -> Void)?
+    private let tellOfPlanted: (@Sendable (StoreError) -> Void)?
     private var failure: StoreError?
     private var failures = 0
     private var wasStuck = false
@@ -15,11 +16,18 @@ package final class Pass: @unchecked Sendable {
     /// Beyond it something may be named twice.
     private static let mostNamed = 10_000
 
-    init(telling tell: (@Sendable (StoreError) -> Void)?) { self.tell = tell }
+    /// - Parameter tellOfPlanted: is told of what is no part of the store, if it is to be another than `tell`.
+    init(
+        telling tell: (@Sendable (StoreError) -> Void)?,
+        ofPlanted tellOfPlanted: (@Sendable (StoreError) -> Void)? = nil
+    ) {
+        self.tell = tell
+        self.tellOfPlanted = tellOfPlanted ?? tell
+    }
 
     /// Names what is no part of the store.
     func notice(_ error: StoreError) {
-        if isNew(error) { tell?(error) }
+        if isNew(error) { tellOfPlanted?(error) }
     }
 
     /// Does what concerns one record; nil where it fails.

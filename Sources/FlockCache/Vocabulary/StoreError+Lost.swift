@@ -54,6 +54,26 @@ extension StoreError {
                 ?? "the claim is not yours (any more); nothing was changed")
     }
 
+    /// A store that other processes find at its path no longer.
+    static func storeMoved(
+        _ operation: String, _ key: Store.Key, _ path: String
+    ) -> StoreError {
+        StoreError(
+            .claimLost, operation, path: path, key: key,
+            reason:
+                "the store was moved or removed since the key was claimed, so no other process would find "
+                + "the value; nothing was published; leave a store where it is while it is used")
+    }
+
+    static func lockLostWithStore(_ key: Store.Key, _ path: String) -> StoreError {
+        StoreError(
+            .lockLost, "keep the lock", path: path, key: key,
+            reason:
+                "the store was moved or removed while the lock was held, and another process may have "
+                + "held the lock at the same time in another store; look at what was done under it, and "
+                + "leave a store where it is while it is used")
+    }
+
     /// - Parameter found: the generation that is current, where there is one.
     package static func leaseLost(
         _ operation: String, _ key: Store.Key, holder: Holder?, asked: Store.Generation? = nil,

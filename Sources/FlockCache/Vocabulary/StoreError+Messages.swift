@@ -174,8 +174,8 @@ extension StoreError {
     static func lockLost(_ key: Store.Key, _ path: String) -> StoreError {
         StoreError(
             .lockLost, "keep the lock", path: path, key: key,
-            reason: "the file was removed while the lock was held, by a cleaner of old files or by "
-                + "hand, and another process may have held the lock at the same time; look at what was done "
+            reason: "the file was removed or replaced while the lock was held, by a cleaner of old "
+                + "files or by hand, and another process may have held the lock at the same time; look at what was done "
                 + "under it, and keep cleaners out of the store")
     }
 

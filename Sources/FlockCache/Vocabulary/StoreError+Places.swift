@@ -8,7 +8,10 @@ extension StoreError {
             .permissionDenied, "use the store", path: path,
             reason:
                 "it belongs to user \(user), who could make you write elsewhere; use a store of "
-                + "your own, or one made to be shared (init --mode 0770)")
+                + "your own, or one made to be shared (init --mode 0770)"
+                + (user == Process.user
+                    ? "; in this user namespace that number stands for every user without one" : "")
+        )
     }
 
     static func noAccess(_ path: String, _ status: FileStatus?) -> StoreError {
@@ -23,11 +26,16 @@ extension StoreError {
     }
 
     static func notAMember(_ path: String, _ status: FileStatus) -> StoreError {
-        StoreError(
+        let isMember = (try? Process.isInGroup(status.group)) == true
+        let why =
+            isMember
+            ? "and in this user namespace that group may be any; take what other users may do with the "
+                + "directory away (chmod o=), so that the system tells members from others"
+            : "and this process is \(Self.process(status.group)); its owner could read and change what is "
+                + "stored; add the user to the group, or use another store"
+        return StoreError(
             .permissionDenied, "use the store", path: path,
-            reason: "it \(status.ownership), and this process is "
-                + "\(Self.process(status.group)); its owner could read and change what is stored; add the user to the group, or use "
-                + "another store")
+            reason: "it \(status.ownership), \(why)")
     }
 
     private static func process(_ group: UInt32) -> String {

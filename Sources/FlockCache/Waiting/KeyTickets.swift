@@ -33,8 +33,9 @@ final class KeyTickets: Watch {
     final class Ticket: Sendable {
         fileprivate let subject: Subject
         private let tickets: KeyTickets
-        /// How the key was; nil where only time counts.
+        /// How the key was; nil where only time counts, or it could not be looked at.
         private let drawn: KeySnapshot?
+        private let isForChange: Bool
         fileprivate let deadline: BootTime
         fileprivate let state = Mutex(State())
 
@@ -44,8 +45,10 @@ final class KeyTickets: Watch {
         }
 
         fileprivate init(
-            _ subject: Subject, _ drawn: KeySnapshot?, _ deadline: BootTime, _ tickets: KeyTickets
+            _ subject: Subject, _ drawn: KeySnapshot?, isForChange: Bool, _ deadline: BootTime,
+            _ tickets: KeyTickets
         ) {
+            self.isForChange = isForChange
             self.subject = subject
             self.drawn = drawn
             self.deadline = deadline
@@ -73,7 +76,8 @@ final class KeyTickets: Watch {
         /// Whether its task is to look at the key again.
         fileprivate func isOver(_ snapshot: KeySnapshot?, at now: BootTime) -> Bool {
             if deadline <= now { return true }
-            guard let drawn else { return false }
+            // What the key could not be compared with its task looks at for itself, from time to time.
+            guard let drawn else { return isForChange }
             return snapshot != drawn || !drawn.isHeld
         }
 
@@ -114,11 +118,21 @@ final class KeyTickets: Watch {
             _ = board.announce(.anything)
         }
         let drawn = forChange ? subject.look()?.snapshot : nil
-        let ticket = Ticket(subject, drawn, deadline, self)
+        let ticket = Ticket(subject, drawn, isForChange: forChange, deadline, self)
         lines.withLock { lines in
+            let isNew = lines[subject] == nil
             lines[subject, default: Line()].tickets.append(ticket)
             // The key may have changed since it was looked at above.
-            if forChange { lines[subject]?.nextLook = BootTime(nanoseconds: 0) }
+            if forChange {
+                // What could not be looked at is not looked at again at once.
+                let pause = Self.pause(hasBoard: board != nil)
+                let later = BootTime.now.advanced(by: .nanoseconds(pause))
+                if drawn != nil || !isNew {
+                    lines[subject]?.nextLook = BootTime(nanoseconds: 0)
+                } else {
+                    lines[subject]?.nextLook = later
+                }
+            }
         }
         return ticket
     }

@@ -13,6 +13,8 @@ package final class Environment {
     package var input: Int32 = 0
     package var output: Int32 = 1
     package var error: Int32 = 2
+    /// What a pass of the command has gone on past so far.
+    var passedOver: PassedOver?
 
     package init(arguments: [[UInt8]], variable: @escaping (StaticString) -> [UInt8]?) {
         self.arguments = arguments

@@ -27,7 +27,8 @@ extension Option {
     static let store = Option(
         name: "store", kind: .path, help: "the store's directory (or FLOCK_CACHE_DIR)")
     static let json = Option(name: "json", help: "one JSON object per result line, and for errors")
-    static let quiet = Option(name: "quiet", short: "q", help: "no words on standard error")
+    static let quiet = Option(
+        name: "quiet", short: "q", help: "no notices on standard error, only errors")
     static let verbose = Option(
         name: "verbose", short: "v", help: "say whose claim it is, and the like")
     static let help = Option(name: "help", short: "h", help: "this text")

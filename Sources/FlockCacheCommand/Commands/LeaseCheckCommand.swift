@@ -14,6 +14,6 @@ extension Verb {
     let isCurrent = try failing { () throws(StoreError) in
         try store.session.checkLease(key, generation)
     }
-    if !isCurrent { invocation.words.say(Phrases.notInCharge(generation, of: key)) }
+    if !isCurrent { invocation.words.warn(Phrases.notInCharge(generation, of: key)) }
     return isCurrent ? .yes : .lost
 }

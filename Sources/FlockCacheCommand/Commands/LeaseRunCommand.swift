@@ -30,7 +30,7 @@ extension Verb {
     switch try acquire(key, request, wait, in: store, invocation) {
     case .busy(let holder):
         return try invocation.conflict(
-            Failure(wait.end, Phrases.leased(key, holder)))
+            Failure(wait.end, Phrases.leased(key, holder), isBusy: true))
     case .granted(let grant):
         var tenure = Tenure(
             store, key, grant, timeToLive,

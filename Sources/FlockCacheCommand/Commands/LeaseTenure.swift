@@ -48,11 +48,14 @@ struct Tenure {
             try? store.session.releaseLease(key, grant.generation)
             throw error
         }
+        if loss == nil, store.session.isStoreElsewhere {
+            lose("the store was moved or removed, and another process may have it in another store")
+        }
         do throws(StoreError) {
             try store.session.releaseLease(key, grant.generation)
         } catch {
             if error.code == .leaseLost && loss == nil { lose(error.description) }
-            if error.code != .leaseLost { invocation.words.say(error.description) }
+            if error.code != .leaseLost { invocation.words.warn(error.description) }
         }
         if let loss { throw Failure(.lost, "the lease \(key) was lost: \(loss.reason)") }
         return code

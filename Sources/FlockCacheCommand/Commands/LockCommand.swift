@@ -36,7 +36,7 @@ extension Verb {
     switch consume outcome {
     case .busy(let key, let holder):
         return try invocation.conflict(
-            Failure(wait.end, Phrases.locked(key ?? keys[0], holder)))
+            Failure(wait.end, Phrases.locked(key ?? keys[0], holder), isBusy: true))
     case .held(let lock): return try run(invocation, store, lock)
     }
 }

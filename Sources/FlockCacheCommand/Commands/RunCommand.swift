@@ -38,7 +38,7 @@ extension Verb {
         return ExitCode.yes.rawValue
     case .pending(let holder):
         return try invocation.conflict(
-            Failure(wait.end, Phrases.pending(key, holder)))
+            Failure(wait.end, Phrases.pending(key, holder), isBusy: true))
     case .won(let generation, let former):
         if let former {
             invocation.words.say(Phrases.takenOver(key, from: former))

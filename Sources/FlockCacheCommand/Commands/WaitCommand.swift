@@ -31,6 +31,7 @@ extension Verb {
     case .damaged: return .damaged
     case .timedOut(let holder):
         throw Failure(
-            wait.end, holder.map { Phrases.pending(key, $0) } ?? Phrases.notBegun(key))
+            wait.end, holder.map { Phrases.pending(key, $0) } ?? Phrases.notBegun(key), isBusy: true
+        )
     }
 }

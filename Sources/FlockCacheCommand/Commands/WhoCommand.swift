@@ -32,6 +32,8 @@ extension Verb {
             try failing { () throws(StoreError) in try pass.finish() }
             return holdings.isEmpty && !invocation.operands.isEmpty ? .no : .yes
         }
+        // Each look is a pass of its own.
+        invocation.environment.passedOver?.end(with: nil)
         sleep(nanoseconds: 1_000_000_000)
     }
 }

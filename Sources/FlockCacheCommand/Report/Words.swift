@@ -15,15 +15,20 @@ struct Words: Sendable {
         self.isJSON = isJSON
     }
 
-    /// A line, unless words are not wanted.
+    /// A notice, unless notices are not wanted.
     func say(_ text: String) {
-        guard !isQuiet else { return }
+        if !isQuiet { warn(text) }
+    }
+
+    /// A line about something that went wrong and does not end the command, also when quiet.
+    func warn(_ text: String) {
         write(isJSON ? JSON.line([.init("message", .text(text))]) : "flock-cache: \(text)")
     }
 
-    /// A line about a failure.
+    /// A line about a failure, also when quiet; but not where another process has what was asked for, which is a
+    /// notice.
     ///
-    /// With `--json` it is an object, for programs, also when quiet.
+    /// With `--json` it is an object, for programs, in every case.
     func fail(_ failure: Failure) {
         if isJSON {
             let members: [JSON.Member] = [
@@ -31,7 +36,7 @@ struct Words: Sendable {
                 .init("exit", .number(Int(failure.code.rawValue))),
             ]
             write(JSON.line(members))
-        } else if !isQuiet {
+        } else if !isQuiet || !failure.isBusy {
             write("flock-cache: \(failure.message)")
         }
     }

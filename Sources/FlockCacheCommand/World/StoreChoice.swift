@@ -89,28 +89,15 @@ extension Invocation {
         let words = words
         configuration.onDamage = { key, path in
             let fate = path.map { "it is kept at \(printable($0))" } ?? "it stays where it is"
-            words.say("the value of \(key) was damaged, and counts as absent; \(fate)")
+            words.warn("the value of \(key) was damaged, and counts as absent; \(fate)")
         }
-        configuration.onPassedOver = Notices(words).passedOver
+        let passedOver = PassedOver(words)
+        environment.passedOver = passedOver
+        configuration.onPassedOver = passedOver.failed
+        configuration.onPlanted = passedOver.planted
         let path = try storePath()
         return try failing { () throws(StoreError) in
             try Store(path: path, configuration: configuration)
         }
-    }
-}
-
-/// What a pass over the store went on past, for people: a few, and not a million.
-private final class Notices: @unchecked Sendable {
-    // A command has one thread that makes passes.
-    private let words: Words
-    private var count = 0
-    private static let most = 20
-
-    init(_ words: Words) { self.words = words }
-
-    @Sendable func passedOver(_ error: StoreError) {
-        count += 1
-        if count <= Self.most { words.say("passed over: \(error)") }
-        if count == Self.most { words.say("passed over: what else there is is not told") }
     }
 }
