@@ -8,8 +8,10 @@ of one write some sectors.
 
 import ctypes
 import os
+import signal
 import struct
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -46,6 +48,35 @@ class Disk:
             raise OSError(ctypes.get_errno(), "cannot mount the recording disk")
         self._server = threading.Thread(target=self._serve, daemon=True)
         self._server.start()
+        self._guard = self._start_guard()
+
+    def _start_guard(self):
+        """A process that ends the disk should this one be killed.
+
+        The file system on the disk then waits for a server that is gone, and the kernel for a thread that
+        waits for the file system; every later mount on a loop device would hang behind them.
+        """
+        connection = os.minor(os.stat(self._served).st_dev)
+        guard = os.fork()
+        if guard:
+            return guard
+
+        def abort(*_):
+            control = tempfile.mkdtemp()
+            _LIBC.mount(b"none", control.encode(), b"fusectl", 0, None)
+            try:
+                with open(f"{control}/{connection}/abort", "w", encoding="ascii") as file:
+                    file.write("1")
+            except OSError:
+                pass  # it has ended by itself
+            os._exit(0)
+
+        os.close(self._fuse)
+        os.setsid()
+        signal.signal(signal.SIGTERM, abort)
+        _LIBC.prctl(1, signal.SIGTERM, 0, 0, 0)  # PR_SET_PDEATHSIG
+        while True:
+            signal.pause()
 
     def attach(self):
         """Mounts it. Each time by another name: a name that was just let go may still be in use."""
@@ -67,6 +98,8 @@ class Disk:
         if self._server.is_alive():
             raise RuntimeError("the recording disk is still in use")
         os.close(self._fuse)
+        os.kill(self._guard, signal.SIGKILL)
+        os.waitpid(self._guard, 0)
 
     # -- What it is made to be --
 
