@@ -6,7 +6,9 @@ import Testing
 
 /// A program with a file creation mask makes the parts of a shared store, and is killed at each of its system calls:
 /// what it leaves keeps no other member of the group out.
-@Suite(.ownThreads(minutes: 5), .enabled(if: canBeNobody, "needs root, setpriv, and a build that others may run"))
+@Suite(
+    .ownThreads(minutes: 5),
+    .enabled(if: canBeNobody, "needs root, setpriv, and a build that others may run"))
 struct SharedCreationTests {
     private let owner = "setpriv --reuid 1234 --regid 65534 --clear-groups"
     private let member = "setpriv --reuid 12345 --regid 65534 --clear-groups"

@@ -62,8 +62,8 @@ MUTANTS = [
         "if hasReady { try directory.unlink(name.ready) }\n            if hasPending {\n",
         ["kill.py ^remove-both$"]),
     Mutant(
-        "what an earlier finalize left is not cut off", "Claims/Finalizing.swift",
-        "if status.size != mine.text.count {", "if status.size < mine.text.count {",
+        "what an earlier finalize left is not cut off", "Claims/FinalizeChange.swift",
+        "if size != mine.text.count {", "if size < mine.text.count {",
         ["kill.py ^finalize$"]),
     Mutant(
         "the reaper takes what the living are writing", "Housekeeping/Reaping.swift",
@@ -81,7 +81,7 @@ MUTANTS = [
         "found + 1",
         ["kill.py ^abandon$"]),
     Mutant(
-        "an error after the first write is no error", "Claims/Finalizing.swift",
+        "an error after the first write is no error", "Claims/FinalizeChange.swift",
         "try mine.file.write(section, at: mine.text.count)",
         "try? mine.file.write(section, at: mine.text.count)",
         ["errno.py ^finalize$"]),
@@ -96,7 +96,7 @@ MUTANTS = [
         "isSecond = wasSecond",
         ["lease.py renew"]),
     Mutant(
-        "a value is not synchronised before its rename", "Claims/Finalizing.swift",
+        "a value is not synchronised before its rename", "Claims/FinalizeChange.swift",
         "if store.isDurable { try mine.file.sync() }",
         "",
         ["power.py ^finalize$"]),

@@ -68,7 +68,8 @@ extension OpenStore {
         else { return .live(.unknown) }
         // A later process has the number by chance. In ticks of a hundredth of a second.
         let started = Int64(clamping: status.startTime).multipliedReportingOverflow(by: 10_000)
-        let isLater = started.overflow
+        let isLater =
+            started.overflow
             || started.partialValue > clampedSum(claim.since.boot, 20_000)
         return isLater ? .stale(.deadSession) : .live(.unknown)
     }
