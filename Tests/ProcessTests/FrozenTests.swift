@@ -24,7 +24,10 @@ struct FrozenTests {
                 mkfs.ext4 -qF "$0/image"
                 mkdir "$0/device"
                 mount -o loop "$0/image" "$0/device"
+                # Should the peer be killed while the device is frozen, nothing else would thaw it.
+                setsid sh -c 'sleep 60; fsfreeze -u "$0"' "$0/device" &
                 "$@"
+                kill -- -$!
                 umount "$0/device"
                 """, directory.path,
             ])
