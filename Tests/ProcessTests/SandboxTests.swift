@@ -161,12 +161,22 @@ struct SandboxTests {
         let outcome = filtered(
             stage, Self.restrictingSetGroup, "flock-cache init --mode 0770; echo $?; ls -A $WORK")
         #expect(outcome.text == "77\n", "\(outcome)")
-        // A parent that lost the bit would hand down the wrong group.
+        // A store whose directory lost the bit would hand down the wrong group: what is made there gets its own
+        // name only when it is right.
         #expect(stage.run("init", "--mode", "0770").code == 0)
-        chmod(stage.store + "/entries", 0o770)
+        chmod(stage.store, 0o770)
         let under = filtered(stage, Self.restrictingSetGroup, "flock-cache claim k; exit")
         #expect(under.code == 77, "\(under)")
         #expect(names(in: stage.store + "/entries").isEmpty)
+        // A directory in it that lost the bit hands nothing down.
+        chmod(stage.store, 0o2770)
+        chmod(stage.store + "/entries", 0o770)
+        let beside = filtered(stage, Self.restrictingSetGroup, "flock-cache claim k; exit")
+        #expect(beside.code == 0, "\(beside)")
+        let made = TestSupport.run(
+            "find", [stage.store + "/entries", "-mindepth", "1", "-type", "d", "-printf", "%m\n"],
+            environment: stage.variables)
+        #expect(made.text == "2770\n", "\(made)")
     }
 
     @Test func aDirectoryThatCannotBeMadeIsNamedWhereItWouldLie() {
