@@ -1,4 +1,5 @@
 import Glibc
+import SystemCalls
 import Testing
 import TestSupport
 
@@ -35,6 +36,38 @@ import TestSupport
             #expect(answers.count { $0.hasPrefix("won ") } == 1, "\(answers)")
             #expect(answers.count { $0 == "pending" } == 19, "\(answers)")
         }
+    }
+
+    /// Otherwise the file would seem to be another one's, made later, and prove nothing of the claim.
+    @Test func noClaimIsOlderThanTheFileOfItsSession() throws {
+        for round in 0..<20 {
+            let path = directory("store-\(round)")
+            let claim = try #require(try Store(at: path).win("key"))
+            let record = try #require(contents(of: file(of: "key", in: path) + ".pending"))
+            let section = try #require(record.withUnsafeBytes { ClaimSection.parse($0)?.section })
+            let file = try #require(names(in: path + "/locks").first { $0.hasPrefix("sessions-") })
+            let born = try File.open(path: FileName("\(path)/locks/\(file)")).birthTime()
+            #expect(section.since.wall >= (born ?? 0) / 1000, "born \(born ?? 0)")
+            try claim.abandon()
+        }
+    }
+
+    /// The file of its session says nothing any more, and the process has a number until it is waited for.
+    @Test func aProcessThatHasEndedUnaskedHoldsNothingWithoutItsFile() throws {
+        let store = try Store(at: path)
+        #expect(try store.claimAndFinalize("first", []).isWon)
+        // A claim as old as `locks` is taken for one of a copied store, whose session is over.
+        let born = try Directory.open(path: FileName(path + "/locks")).birthTime() ?? 0
+        #expect(waitUntil { Stamp.now.wall > born / 1000 + 50_000 })
+        let peer = PeerProcess(path)
+        #expect(peer.ask("claim key").hasPrefix("won "))
+        for name in names(in: path + "/locks") where name.hasPrefix("sessions-") {
+            unlink("\(path)/locks/\(name)")
+        }
+        #expect(try store.claimAndFinalize("key", []) == .pending)
+        peer.process.kill(SIGKILL)
+        waitForZombie(peer.process.id)
+        #expect(try store.claimAndFinalize("key", []).isWon)
     }
 
     /// A program that runs for long opens its store once; what it holds in a removed file is seen by none.

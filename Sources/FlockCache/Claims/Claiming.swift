@@ -204,6 +204,8 @@ private struct ClaimChange {
     }
 
     private func section(_ generation: Store.Generation) throws(StoreError) -> ClaimSection {
+        // Before the time: a claim must not seem older than the file that its session has just made.
+        let session = if case .session = owner { try store.sessionID() } else { UInt64(0) }
         let since = Stamp.now
         var section = ClaimSection(
             name: Array(name.encoded), generation: generation, holder: .nobody, processID: 0,
@@ -212,7 +214,7 @@ private struct ClaimChange {
             deadline: staleAfter.map { since.advanced(by: $0) })
         switch owner {
         case .session:
-            section.holder = .session(try store.sessionID())
+            section.holder = .session(session)
             section.processID = Process.id
             section.command = ClaimSection.encode(command: ProgramName.plain)
         case .process(let process, let command):

@@ -62,7 +62,13 @@ extension OpenStore {
             return isLocal ? .stale(.deadSession) : .live(.unknown)
         }
         guard claim.place.processNamespace == here.processNamespace else { return .live(.unknown) }
-        guard Process.exists(claim.processID) else { return .stale(.deadSession) }
+        do throws(Errno) {
+            // Also nil for one that has ended and that its parent has not asked after.
+            let process = try ProcessIdentity(of: claim.processID)
+            if process == nil { return .stale(.deadSession) }
+        } catch {
+            return .live(.unknown)
+        }
         guard claim.place.timeNamespace == here.timeNamespace,
             let status = ProcessStatus(of: claim.processID)
         else { return .live(.unknown) }
