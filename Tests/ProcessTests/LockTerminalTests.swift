@@ -94,7 +94,12 @@ struct LockTerminalTests {
                 if os.path.exists(started): os.unlink(started)
                 os.environ["FLOCK_CACHE_FAULT"] = "%d:STOP" % number
                 pid, terminal = begin(\(words), "--", "sh", "-c", "touch %s; exec cat" % started)
-                if os.WIFSTOPPED(os.waitpid(pid, os.WUNTRACED)[1]) and not os.path.exists(started):
+                # How many calls there are differs from run to run; the N-th may come after COMMAND began.
+                changed = 0
+                while not changed and not os.path.exists(started):
+                    changed, state = os.waitpid(pid, os.WUNTRACED | os.WNOHANG)
+                    os.sched_yield()
+                if changed and os.WIFSTOPPED(state) and not os.path.exists(started):
                     os.write(terminal, b"\\x03")
                     pending = lambda: open("/proc/%d/status" % pid).read().split("ShdPnd:\\t")[1][:16]
                     until(lambda: int(pending(), 16) & 2)
