@@ -159,7 +159,7 @@ extension Session {
             isClaim = ready == nil
             reason = .torn
         case .whole(let claim):
-            isClaim = ready.map { claim.generation > $0 } ?? true
+            isClaim = claim.stands(beside: ready)
             reason = try staleness(of: claim, in: store, request.limits)
             if isClaim && reason == nil { return nil }
         }
