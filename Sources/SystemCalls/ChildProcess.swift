@@ -22,11 +22,12 @@ package final class ChildProcess: Sendable {
     ///   - arguments: the first is the program, looked for in `PATH` unless it has a slash.
     ///   - output: what the command has as standard output; nil is this process's own.
     ///   - signals: those that have come are passed on to it.
+    ///   - end: from then on it is not executed any more, which fails with `.timerExpired`.
     package init(
         _ arguments: [[UInt8]], variables: [[UInt8]], output: PipeEnd?,
-        signals: borrowing CaughtSignals
+        signals: borrowing CaughtSignals, before end: BootTime? = nil
     ) throws(Failure) {
-        let started = try Started(arguments, variables, output, signals.number)
+        let started = try Started(arguments, variables, output, signals.number, end)
         id = started.id
         descriptor = File(number: started.descriptor)
     }
@@ -35,7 +36,7 @@ package final class ChildProcess: Sendable {
     package init(
         _ arguments: [[UInt8]], variables: [[UInt8]], output: PipeEnd?
     ) throws(Failure) {
-        let started = try Started(arguments, variables, output, -1)
+        let started = try Started(arguments, variables, output, -1, nil)
         id = started.id
         descriptor = File(number: started.descriptor)
     }
@@ -44,7 +45,8 @@ package final class ChildProcess: Sendable {
         let id, descriptor: Int32
 
         init(
-            _ arguments: [[UInt8]], _ variables: [[UInt8]], _ output: PipeEnd?, _ signals: Int32
+            _ arguments: [[UInt8]], _ variables: [[UInt8]], _ output: PipeEnd?, _ signals: Int32,
+            _ end: BootTime?
         ) throws(Failure) {
             var child = unsafe csystem_child()
             do throws(Errno) {
@@ -54,8 +56,9 @@ package final class ChildProcess: Sendable {
                             unsafe withStrings(variables) { variables in
                                 unsafe child = csystem_child(
                                     arguments: arguments, environment: variables,
-                                    output: output?.number ?? -1, signals: signals, pidfd: -1,
-                                    early: 0, execution_failed: 0)
+                                    output: output?.number ?? -1, signals: signals,
+                                    not_after: end?.nanoseconds ?? .max, pidfd: -1, early: 0,
+                                    execution_failed: 0)
                                 return unsafe csystem_spawn(&child)
                             }
                         }

@@ -39,6 +39,8 @@ int64_t csystem_write_now(int32_t file, const void *bytes, size_t count);
 int64_t csystem_pread(int32_t file, void *bytes, size_t count, int64_t offset);
 int64_t csystem_pwrite(int32_t file, const void *bytes, size_t count, int64_t offset);
 int64_t csystem_truncate(int32_t file, int64_t size);
+/// The limit on the size of files (`RLIMIT_FSIZE`); INT64_MAX where there is none.
+int64_t csystem_file_size_limit(void);
 int64_t csystem_sync(int32_t file);
 int64_t csystem_status(int32_t file, struct csystem_status *result);
 int64_t csystem_status_at(int32_t directory, const char *name, struct csystem_status *result);
@@ -185,6 +187,7 @@ struct csystem_child {
     char *const *environment;  // NULL-ended
     int32_t output;            // its standard output, or -1 for ours
     int32_t signals;           // from csystem_catch_signals, or -1
+    int64_t not_after;         // by the boot clock, ns: later it is not executed (ETIME); INT64_MAX for no time
     // What comes of it:
     int32_t pidfd;
     uint64_t early;            // bits of the signals that had come before it was there

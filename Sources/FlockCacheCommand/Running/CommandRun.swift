@@ -25,14 +25,16 @@ struct CommandRun {
     ///
     /// Call `CaughtSignals()` before what must not be ended by a signal, and hand it over: whatever
     /// came since is passed on as soon as COMMAND is there.
+    ///
+    /// - Parameter watch: as for `run`, and after each piece of output.
     init(
         _ arguments: [[UInt8]], variables: [[UInt8]], signals: borrowing CaughtSignals,
-        to descriptor: Int32, keepingIn value: ValueWriter
+        to descriptor: Int32, keepingIn value: ValueWriter, watch: () -> Duration? = { nil }
     ) throws(Failure) {
         output = OutputRelay(to: descriptor, from: value)
         let child = try Self.start(arguments, variables, &reading, signals)
         code = try Self.whileRunning(child) { () throws(Errno) in
-            try passOn(of: child, signals)
+            try passOn(of: child, signals, watch)
             return try child.wait()
         }
     }
@@ -53,12 +55,15 @@ struct CommandRun {
 
     private static func start(
         _ arguments: [[UInt8]], _ variables: [[UInt8]], output: PipeEnd?,
-        _ signals: borrowing CaughtSignals
+        _ signals: borrowing CaughtSignals, before end: BootTime? = nil
     ) throws(Failure) -> ChildProcess {
         do throws(ChildProcess.Failure) {
             return try ChildProcess(
-                arguments, variables: variables, output: output, signals: signals)
+                arguments, variables: variables, output: output, signals: signals, before: end)
         } catch {
+            if error.errno == .timerExpired, !error.isOfExecution {
+                throw Failure(.lost, "the time to start COMMAND is over")
+            }
             throw error.isOfExecution
                 ? failure(of: arguments, error.errno) : failure("start a command", error.errno)
         }
@@ -95,14 +100,16 @@ struct CommandRun {
     /// Runs COMMAND to its end with our own output; returns its exit code, or 128 and the signal
     /// that ended it.
     ///
-    /// - Parameter watch: called at the beginning, after each signal, and when the time that it
-    ///   returned last is over; nil is no time.
+    /// - Parameters:
+    ///   - end: from then on COMMAND is not started any more, which fails with `.lost`.
+    ///   - watch: called at the beginning, after each signal, and when the time that it
+    ///     returned last is over; nil is no time.
     static func run(
-        _ arguments: [[UInt8]], variables: [[UInt8]],
+        _ arguments: [[UInt8]], variables: [[UInt8]], before end: BootTime? = nil,
         watch: (ChildProcess) -> Duration? = { _ in nil }
     ) throws(Failure) -> Int32 {
         let signals = try catchSignals()
-        let child = try start(arguments, variables, output: nil, signals)
+        let child = try start(arguments, variables, output: nil, signals, before: end)
         return try whileRunning(child) { () throws(Errno) in
             while true {
                 let limit = watch(child)
@@ -146,13 +153,16 @@ struct CommandRun {
     }
 
     private mutating func passOn(
-        of child: ChildProcess, _ signals: borrowing CaughtSignals
+        of child: ChildProcess, _ signals: borrowing CaughtSignals, _ watch: () -> Duration?
     ) throws(Errno) {
         while true {
+            let limit = watch()
             // -1 is passed over by poll(2).
-            let ready = try waitForAny([
-                (signals.number, false), (child.ended, false), (readable, false), (writable, true),
-            ])
+            let ready = try waitForAny(
+                [
+                    (signals.number, false), (child.ended, false), (readable, false),
+                    (writable, true),
+                ], upTo: limit)
             if ready[0] {
                 while let signal = try signals.next(for: child) {
                     child.signal(signal)
