@@ -18,7 +18,6 @@ import Glibc
 ///     finalize-file PATH  → done
 ///     abandon             → done
 ///     get KEY             → value VALUE | none
-///     create-delete N     → done        so many keys, one after the other
 ///     counts              → PENDING READY BYTES
 ///     gate PATH           → done        the gate at which the orders race… wait
 ///     race KEY            → ready, then as claim
@@ -114,13 +113,6 @@ struct Peer: ~Copyable {
         case "lock-spawn": return try lockAndSpawn(rest)
         case "unlock": return unlock()
         case "is-lost": return locked?.isLost == true ? "yes" : "no"
-        case "create-delete":
-            for number in 0..<(Int(rest) ?? 0) {
-                let key = Store.Key("document-\(number)")
-                if case .won(let won) = try store.claim(key) { try won.finalize("v".utf8) }
-                try store.remove(key)
-            }
-            return "done"
         case "chdir": return chdir(rest) == 0 ? "done" : "no"
         case "frozen": return try openBesideFrozen(rest, existing: false)
         case "frozen-existing": return try openBesideFrozen(rest, existing: true)
@@ -133,6 +125,8 @@ struct Peer: ~Copyable {
             return "done"
         case "lease": return try lease(rest)
         case "lease-renew", "lease-release": return try withLease(order)
+        case "lease-left": return leaseLeft()
+        case "claim-renew": return try renewClaim()
         case "lease-storm": return try leaseStorm(rest)
         case "lock-storm": return try lockStorm(rest)
         case "lock-subsets": return try lockSubsets(rest)
@@ -142,6 +136,7 @@ struct Peer: ~Copyable {
         case "tasks-compute": return try computeInTasks(rest)
         case "tasks-cancel": return try cancelTasks(rest)
         case "tasks-times": return try timeTasks(rest)
+        case "lease-kept": return keepLease(rest)
         #endif
         case "exit": _exit(0)
         default: return "what?"
@@ -159,6 +154,18 @@ struct Peer: ~Copyable {
         case .ready(let entry): return "ready \(String(decoding: entry.value, as: UTF8.self))"
         case .pending: return "pending"
         }
+    }
+
+    private mutating func renewClaim() throws -> String {
+        guard let mine = claim.take() else { return "no claim" }
+        var answer = "renewed"
+        do throws(StoreError) {
+            try mine.renew()
+        } catch {
+            answer = error.code == .claimLost ? "lost" : "\(error)"
+        }
+        claim = consume mine
+        return answer
     }
 
     private mutating func claimMany(_ rest: String) throws -> String {
