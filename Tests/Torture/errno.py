@@ -17,6 +17,7 @@ With --quick some of all cases are taken, chosen by the seed.
 import concurrent.futures
 import re
 
+import leases
 import rig as torture
 import scenarios
 from rig import check
@@ -124,6 +125,7 @@ def main():
         rig.each(f"errno {scenario.name}", rig.sample(cases, 60), attack)
         if scenario.name == "claim" and not rig.quick:
             slow = beside.submit(rig.attempt, "a lock that stays busy", busy_lock, scenario)
+    leases.errno(rig, ERRORS, DOCUMENTED, ANSWERS, HARMLESS)
     if slow:
         slow.result()
     rig.finish()
