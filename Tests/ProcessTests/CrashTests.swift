@@ -7,7 +7,7 @@ import TestSupport
 
 /// Every command killed at every system call, and every call of it failing.
 @Suite(.ownThreads) struct CrashTests {
-    @Test(arguments: Operation.all)
+    @Test(arguments: Operation.all + Operation.values)
     func aKilledCommandLeavesTheOldStateOrTheNew(_ operation: Operation) throws {
         let bench = try FaultBench()
         var states: [String: Int] = [:]
@@ -46,7 +46,7 @@ import TestSupport
     }
 
     /// 28 is ENOSPC, 5 EIO, 24 EMFILE.
-    @Test(arguments: Operation.all, [28, 5, 24])
+    @Test(arguments: Operation.all + Operation.values, [28, 5, 24])
     func aFailingCallIsNeverASuccess(_ operation: Operation, errno: Int32) throws {
         let bench = try FaultBench()
         // A few more: what was left behind before makes later runs longer.
@@ -85,7 +85,7 @@ import TestSupport
     ///
     /// A command that fails may then leave what it could not take back, but says nothing that is
     /// not so.
-    @Test(arguments: Operation.all, wantsLongTests ? [28, 5, 24] : [5])
+    @Test(arguments: Operation.all + Operation.values, wantsLongTests ? [28, 5, 24] : [5])
     func commandsOnAFailingDeviceSayNothingThatIsNotSo(_ operation: Operation, errno: Int32) throws
     {
         let bench = try FaultBench()

@@ -63,6 +63,7 @@ struct HeldShard: ~Copyable {
     ) throws(StoreError) -> (ShardBlock, ShardCount?) {
         let files = mutex.shards.files
         let count = try files.count(mutex.shard, removingDebris: mutex.file.isWritable)
+        if files.isDurable && mutex.file.isWritable { try synchroniseNames(mutex) }
         var block = ShardBlock()
         block.highest = highest
         block.boot = boot
@@ -70,6 +71,16 @@ struct HeldShard: ~Copyable {
         block.mark = count.isSound ? mutex.shards.directoryMark(of: mutex.shard) : .unknown
         if mutex.file.isWritable { try mutex.write(block) }
         return (block, count)
+    }
+
+    /// Puts the shard's names on the device: whoever was killed in the middle of a change may not have come to it,
+    /// and who counts in a record in place relies on its name.
+    private static func synchroniseNames(_ mutex: borrowing ShardMutex) throws(StoreError) {
+        let (files, shard) = (mutex.shards.files, mutex.shard)
+        guard let directory = try files.shardDirectory(shard, making: false) else { return }
+        try attempt("synchronise", files.file(Layout.shard(shard), in: nil)) { () throws(Errno) in
+            try directory.sync()
+        }
     }
 
     /// A block for reading alone, where the boot is not known: whether the one that was found is of this boot
@@ -131,6 +142,9 @@ struct HeldShard: ~Copyable {
         try mutex.write(marked)
         block.highest = marked.highest
     }
+
+    /// Has those who wait for a key look at it, also where the change is not committed.
+    mutating func tellWaiters(of name: EntryName) { mutex.ended = name }
 
     /// Leaves it to who needs the counts to count anew.
     mutating func doubtCounts() { areCountsKnown = false }
