@@ -168,7 +168,8 @@ extension ValueChange {
         in directory: Directory
     ) throws(StoreError) {
         let text = counter.record.text(of: cell)
-        try held.begin(generation: cell.generation)
+        let hasLeftover = if case .leftover = beside { true } else { false }
+        try held.begin(generation: cell.generation, changingNames: hasLeftover)
         do throws(Errno) {
             try counter.file.write(text, at: counter.record.nextOffset)
             // Other machines see it when the mutex is free.
