@@ -167,6 +167,12 @@ package struct File: ~Copyable, Sendable {
         if result < 0 { throw Errno(code: Int32(-result)) }
     }
 
+    /// The same for bytes that were written in place: the file's times may stay behind.
+    package func syncData() throws(Errno) {
+        let result = csystem_sync_data(number)
+        if result < 0 { throw Errno(code: Int32(-result)) }
+    }
+
     /// What lock somebody else has there; nil for none.
     package func lockOfOthers(at offset: Int) throws(Errno) -> LockFile.Mode? {
         LockFile.Mode(

@@ -18,6 +18,7 @@ import Glibc
 ///     finalize-file PATH  → done
 ///     abandon             → done
 ///     get KEY             → value VALUE | none
+///     create-delete N     → done        so many keys, one after the other
 ///     counts              → PENDING READY BYTES
 ///     gate PATH           → done        the gate at which the orders race… wait
 ///     race KEY            → ready, then as claim
@@ -43,6 +44,7 @@ import Glibc
 ///     chdir PATH          → done
 ///     frozen PATH         works beside the opening of a store on a frozen device, see `Frozen`
 ///     frozen-existing PATH
+///     put KEY VALUE …     sets and counts values, see `Values`; race-put and so on at the gate
 ///     exit                ends without giving anything up
 @main
 struct Peer: ~Copyable {
@@ -113,6 +115,13 @@ struct Peer: ~Copyable {
         case "lock-spawn": return try lockAndSpawn(rest)
         case "unlock": return unlock()
         case "is-lost": return locked?.isLost == true ? "yes" : "no"
+        case "create-delete":
+            for number in 0..<(Int(rest) ?? 0) {
+                let key = Store.Key("document-\(number)")
+                if case .won(let won) = try store.claim(key) { try won.finalize("v".utf8) }
+                try store.remove(key)
+            }
+            return "done"
         case "chdir": return chdir(rest) == 0 ? "done" : "no"
         case "frozen": return try openBesideFrozen(rest, existing: false)
         case "frozen-existing": return try openBesideFrozen(rest, existing: true)
@@ -138,6 +147,11 @@ struct Peer: ~Copyable {
         case "tasks-times": return try timeTasks(rest)
         case "lease-kept": return keepLease(rest)
         #endif
+        case "put", "increment", "count", "update": return try setValue(order, rest)
+        case "race-put", "race-increment", "race-count", "race-update":
+            return try atGate { (peer) throws in
+                try peer.setValue(String(order.dropFirst(5)), rest)
+            }
         case "exit": _exit(0)
         default: return "what?"
         }

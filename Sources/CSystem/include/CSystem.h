@@ -42,6 +42,8 @@ int64_t csystem_truncate(int32_t file, int64_t size);
 /// The limit on the size of files (`RLIMIT_FSIZE`); INT64_MAX where there is none.
 int64_t csystem_file_size_limit(void);
 int64_t csystem_sync(int32_t file);
+/// Its bytes and what is needed to read them, without its times.
+int64_t csystem_sync_data(int32_t file);
 int64_t csystem_status(int32_t file, struct csystem_status *result);
 int64_t csystem_status_at(int32_t directory, const char *name, struct csystem_status *result);
 /// 1 where this process's user owns a directory, as the kernel judges it: by the user, and not by a number that
@@ -65,6 +67,8 @@ int64_t csystem_link(int32_t directory, const char *from, const char *to);
 int64_t csystem_rename(int32_t from_directory, const char *from, int32_t directory, const char *to);
 /// Fails with EEXIST where the new name is taken, and with EINVAL where the file system cannot tell.
 int64_t csystem_rename_new(int32_t from_directory, const char *from, int32_t directory, const char *to);
+/// Lets two names change places in one step; fails with EINVAL where that is not known.
+int64_t csystem_rename_exchange(int32_t directory, const char *one, const char *other);
 int64_t csystem_unlink(int32_t directory, const char *name);
 int64_t csystem_remove_directory(int32_t directory, const char *name);
 int64_t csystem_read_directory(int32_t directory, void *entries, size_t count);

@@ -37,7 +37,7 @@ package enum ExitCode: Int32, CaseIterable, Sendable {
         case .yes: "yes: won, found, done"
         case .no: "no: not here, already done; never an error"
         case .usage: "usage: the command line is wrong"
-        case .damaged: "damaged data, set aside; the key is absent now"
+        case .damaged: "not a number; or damaged data, set aside: the key is absent now"
         case .notAStore: "no store there, or not a store"
         case .unsupported: "this file system, or this version, cannot give the guarantee"
         case .internalError: "internal error"
@@ -67,6 +67,7 @@ package enum ExitCode: Int32, CaseIterable, Sendable {
             case .wouldDeadlock, .badConfiguration: .configuration
             case .unknownOutcome: .inputOutput
             case .invalidKey: .usage
+            case .notANumber: .damaged
             case .notAStore: .notAStore
             case .unsupportedFileSystem, .incompatibleFormat: .unsupported
             case .permissionDenied: .noPermission
