@@ -122,8 +122,8 @@ MUTANTS = [
         ["preempt.py ^put$"]),
     Mutant(
         "what was counted is not synchronised before it is acknowledged", "Values/Incrementing.swift",
-        "try counter.opened.file.syncData()\n        } catch {\n            throw .unknownOutcome",
-        "_ = counter.opened.file.number\n        } catch {\n            throw .unknownOutcome",
+        "try counter.opened.file.syncData()\n        } catch {",
+        "_ = counter.opened.file.number\n        } catch {",
         ["power.py ^history-durable$ --quick"]),
     Mutant(
         "a value is not synchronised before it takes another's place", "Values/Replacement.swift",

@@ -40,10 +40,12 @@ final class KeptCounter: Sendable {
         return last?.name == name ? last : nil
     }
 
-    /// Keeps a file in the place of another one.
-    func keep(_ file: CounterFile) {
+    /// Keeps a file in the place of another one; nil keeps none.
+    ///
+    /// None where synchronising has failed: the kernel tells that once for each open file.
+    func keep(_ file: CounterFile?) {
         // The other one is closed when the mutex is free again.
-        var other: CounterFile? = file
+        var other = file
         mutex.locked(0) { unsafe swap(&kept, &other) }
     }
 }

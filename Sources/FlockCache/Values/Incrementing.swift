@@ -225,6 +225,7 @@ extension ValueChange {
         do throws(Errno) {
             try counter.opened.file.syncData()
         } catch {
+            store.counter.keep(nil)
             throw .unknownOutcome(operation, key, error)
         }
         // In a store that is made to be durable its name is there already, see `HeldShard`.
