@@ -142,7 +142,7 @@ struct Values {
         close(open(gate, O_CREAT | O_WRONLY, 0o600))
         var sum = 0.0
         for (number, process) in counters.enumerated() {
-            guard try process.wait() == 0 else { fatalError("a counter failed") }
+            guard try process.wait() == .exit(0) else { fatalError("a counter failed") }
             sum += Self.read("\(directory)/\(kind)-\(turn)-\(number)").rate
         }
         return sum
