@@ -43,7 +43,7 @@ MUTANTS = [
         ["preempt.py ^take-over$"]),
     Mutant(
         "a shard is not marked while it is changed", "Mutexes/HeldShard.swift",
-        "marked.changer = Process.id",
+        "marked.changer = mutex.shards.processID",
         "marked.changer = 0",
         ["kill.py ^claim$"]),
     Mutant(
@@ -77,7 +77,7 @@ MUTANTS = [
         ["preempt.py ^get-pending$"]),
     Mutant(
         "generations begin again once the files are gone", "Mutexes/HeldShard.swift",
-        "max(UInt64(clamping: WallClock.microseconds), block.highest + 1, found + 1)",
+        "max(UInt64(clamping: now), block.highest + 1, found + 1)",
         "found + 1",
         ["kill.py ^abandon$"]),
     Mutant(
@@ -122,8 +122,8 @@ MUTANTS = [
         ["preempt.py ^put$"]),
     Mutant(
         "what was counted is not synchronised before it is acknowledged", "Values/Incrementing.swift",
-        "try counter.file.syncData()\n        } catch {\n            throw .unknownOutcome",
-        "_ = counter.file.number\n        } catch {\n            throw .unknownOutcome",
+        "try counter.opened.file.syncData()\n        } catch {",
+        "_ = counter.opened.file.number\n        } catch {",
         ["power.py ^history-durable$ --quick"]),
     Mutant(
         "a value is not synchronised before it takes another's place", "Values/Replacement.swift",

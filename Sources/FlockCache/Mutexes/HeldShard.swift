@@ -113,9 +113,9 @@ struct HeldShard: ~Copyable {
     ///
     /// - Throws: `.inputOutput` when there is none below 2^53.
     func nextGeneration(
-        above found: Store.Generation = 0
+        above found: Store.Generation = 0, now: Int64 = WallClock.microseconds
     ) throws(StoreError) -> Store.Generation {
-        let next = max(UInt64(clamping: WallClock.microseconds), block.highest + 1, found + 1)
+        let next = max(UInt64(clamping: now), block.highest + 1, found + 1)
         // The parser refuses generations above this, so such a claim would look torn, and everybody would win.
         guard next <= Limits.generation else { throw .noGenerationLeft(files.path) }
         return next
@@ -124,7 +124,8 @@ struct HeldShard: ~Copyable {
     /// Marks the shard as being changed.
     ///
     /// - Parameter changingNames: false for a change in a file alone: what the block says of the directory, whether
-    ///   it is right or not, then stays.
+    ///   it is right or not, then stays, and nothing needs to be counted anew after a kill. So there is no mark either:
+    ///   the generation alone is written, and `commit` writes nothing.
     mutating func begin(
         generation: Store.Generation = 0, changingNames: Bool = true
     ) throws(StoreError) {
@@ -138,7 +139,7 @@ struct HeldShard: ~Copyable {
         if changingNames { try compareMark() }
         unsafe Store.beforeChange?()
         var marked = block
-        marked.changer = Process.id
+        if changingNames { marked.changer = mutex.shards.processID }
         marked.highest = max(block.highest, generation)
         try mutex.write(marked)
         block.highest = marked.highest
@@ -168,11 +169,8 @@ struct HeldShard: ~Copyable {
     /// - Parameter name: of a key whose claim the change has ended: who waits for it is to look.
     mutating func commit(ending name: EntryName? = nil) {
         mutex.ended = name
-        if !areCountsKnown {
-            block.mark = .unknown
-        } else if changesNames {
-            block.mark = mutex.shards.directoryMark(of: shard)
-        }
+        guard changesNames else { return }
+        block.mark = areCountsKnown ? mutex.shards.directoryMark(of: shard) : .unknown
         // The change itself has happened. Where this fails the mark stays, and the next counts anew.
         try? mutex.write(block)
     }

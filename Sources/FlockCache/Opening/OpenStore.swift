@@ -16,6 +16,7 @@ final class OpenStore: Sendable {
     let shards: Shards
     let session: SessionByte
     let locks: LockTableAccess
+    let counter = KeptCounter()
     #if Async
     /// Looks out for what tasks wait for.
     let lookOut = LookOut()

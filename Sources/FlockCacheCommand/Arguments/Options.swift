@@ -8,6 +8,8 @@ struct Option: Sendable {
     let help: String
     /// What stands for its value in the help, where that is not what stands for all of its kind.
     var placeholder: String?
+    /// Whether the command cannot do without it.
+    var isNeeded = false
 
     /// What stands for its value in the help; nil where it stands alone.
     var valueName: String? { kind.map { placeholder ?? $0.placeholder } }
@@ -18,8 +20,8 @@ struct Option: Sendable {
     }
 
     /// The same option where its help says something else.
-    fileprivate func explained(_ help: String) -> Option {
-        Option(name: name, short: short, kind: kind, help: help)
+    fileprivate func explained(_ help: String, isNeeded: Bool = false) -> Option {
+        Option(name: name, short: short, kind: kind, help: help, isNeeded: isNeeded)
     }
 }
 
@@ -98,10 +100,13 @@ extension Option {
         name: "slot", kind: .count, help: "which slot, where the lease has several")
     static let force = Option(
         name: "force", help: "end the lease whoever has it, and say whose it was")
+    static let reentrant = Option(
+        name: "reentrant", help: "do not take KEYs again that the caller holds")
     static let inPlace = Option(
         name: "no-fork", short: "F",
         help: "execute COMMAND in place of flock-cache: the locks live as long as it")
     static let timeToLive = Option(name: "ttl", kind: .duration, help: "the lease's time to live")
+    static let neededTimeToLive = timeToLive.explained(timeToLive.help, isNeeded: true)
     /// Of another kind than the owner of a claim: a lease always has one.
     static let leaseOwner = Option(
         name: "owner", kind: .process, help: "the lease ends with this process")
@@ -112,7 +117,9 @@ extension Option {
 extension Option {
     static let conflictCode = Option(
         name: "conflict-exit-code", short: "E", kind: .exitCode,
-        help: "exit with CODE where it would be 75 or 124")
+        help: "exit with CODE in place of 75 and 124")
+    static let dieWithParent = Option(
+        name: "die-with-parent", help: "end, and COMMAND too, when the parent ends")
     static let outputWait = Option(
         name: "output-wait", kind: .wait, help: "wait D for the end of COMMAND's output (10s)")
     static let killAfter = Option(
