@@ -45,7 +45,8 @@ package final class ChildProcess: Sendable {
         _ arguments: [[UInt8]], variables: [[UInt8]], output: PipeEnd?,
         signals: borrowing CaughtSignals, before end: BootTime? = nil
     ) throws(Failure) {
-        try self.init(arguments, variables, output, signals.number, apart: signals.isApart, before: end)
+        try self.init(
+            arguments, variables, output, signals.number, apart: signals.isApart, before: end)
     }
 
     /// The same for a program that catches no signals.
@@ -69,7 +70,8 @@ package final class ChildProcess: Sendable {
                                 arguments: arguments, environment: variables,
                                 output: output?.number ?? -1, signals: signals,
                                 apart: apart ? 1 : 0,
-                                not_after: end?.nanoseconds ?? .max, pidfd: -1, group: 0, execution_failed: 0)
+                                not_after: end?.nanoseconds ?? .max, pidfd: -1, group: 0,
+                                execution_failed: 0)
                             return unsafe csystem_spawn(&child)
                         }
                     }
