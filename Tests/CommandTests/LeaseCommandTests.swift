@@ -130,7 +130,7 @@ import TestSupport
         WrongLine("lease acquire k --ttl 5 --slots 0", "1 to 4096"),
         WrongLine("lease acquire k --owner none", "process number"),
         WrongLine("lease acquire k --tt 5", "lease acquire has no option", "did you mean --ttl?"),
-        WrongLine("lease acquire k --ttl 40000d", "100 years"),
+        WrongLine("lease acquire k --ttl 40000d", "duration"),
         WrongLine("lease release k --force --generation 5", "not both"),
         WrongLine("lease release k --slot 5", "goes with --force"),
         WrongLine("lease release k --force --slot 5000", "0 to 4095"),
