@@ -94,6 +94,11 @@ static int become(void *argument) {
     if (child->output >= 0 && dup2(child->output, STDOUT_FILENO) < 0) goto failed;
     sigpending(&start->got);
     sigprocmask(SIG_SETMASK, &at_start.mask, NULL);
+    // The last look before it: this process may have been stopped, or the machine suspended.
+    if (child->not_after != INT64_MAX && csystem_boot_time() >= child->not_after) {
+        errno = ETIME;
+        goto failed;
+    }
     execvpe(child->arguments[0], child->arguments, child->environment);
     child->execution_failed = 1;
 failed:

@@ -55,7 +55,19 @@ extension Store {
         _ limits: ReapLimits = ReapLimits(), dryRun: Bool = false, onReaped: (Reaped) -> Void
     ) throws(StoreError) {
         try withoutActuallyEscaping(onReaped) { (report) throws(StoreError) in
-            try session.reap(ReapRequest(limits, dryRun: dryRun, report: report))
+            try session.reapAll(ReapRequest(limits, dryRun: dryRun, report: report))
         }
+    }
+}
+
+extension Session {
+    /// One pass over entries and leases.
+    ///
+    /// - Throws: at the end, the first failure that was passed over.
+    package func reapAll(_ request: ReapRequest) throws(StoreError) {
+        let pass = newPass()
+        try reap(request, pass)
+        try reapLeases(request.limits, dryRun: request.dryRun, pass, report: request.report)
+        try pass.finish()
     }
 }

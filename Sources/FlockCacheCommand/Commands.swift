@@ -1,8 +1,8 @@
 extension Verb {
     /// All commands, in the order in which they are explained.
     static let all: [Verb] = [
-        .claim, .finalize, .abandon, .get, .wait, .run, .put, .increment, .lock, .leaseAcquire,
-        .leaseRenew,
+        .claim, .finalize, .renew, .abandon, .get, .wait, .run, .put, .increment, .lock,
+        .leaseAcquire, .leaseRenew,
         .leaseRelease, .leaseCheck, .leaseRun, .who, .remove, .list, .stats, .reap, .initialize,
         .helpVerb, .version,
     ]

@@ -40,23 +40,25 @@ package final class ChildProcess: Sendable {
     /// - Parameters:
     ///   - arguments: the first is the program, looked for in `PATH` unless it has a slash.
     ///   - output: what the command has as standard output; nil is this process's own.
+    ///   - end: from then on it is not executed any more, which fails with `.timerExpired`.
     package convenience init(
         _ arguments: [[UInt8]], variables: [[UInt8]], output: PipeEnd?,
-        signals: borrowing CaughtSignals
+        signals: borrowing CaughtSignals, before end: BootTime? = nil
     ) throws(Failure) {
-        try self.init(arguments, variables, output, signals.number, apart: signals.isApart)
+        try self.init(
+            arguments, variables, output, signals.number, apart: signals.isApart, before: end)
     }
 
     /// The same for a program that catches no signals.
     package convenience init(
         _ arguments: [[UInt8]], variables: [[UInt8]], output: PipeEnd?
     ) throws(Failure) {
-        try self.init(arguments, variables, output, -1, apart: false)
+        try self.init(arguments, variables, output, -1, apart: false, before: nil)
     }
 
     private init(
         _ arguments: [[UInt8]], _ variables: [[UInt8]], _ output: PipeEnd?, _ signals: Int32,
-        apart: Bool
+        apart: Bool, before end: BootTime?
     ) throws(Failure) {
         var child = unsafe csystem_child()
         do throws(Errno) {
@@ -67,7 +69,9 @@ package final class ChildProcess: Sendable {
                             unsafe child = csystem_child(
                                 arguments: arguments, environment: variables,
                                 output: output?.number ?? -1, signals: signals,
-                                apart: apart ? 1 : 0, pidfd: -1, group: 0, execution_failed: 0)
+                                apart: apart ? 1 : 0,
+                                not_after: end?.nanoseconds ?? .max, pidfd: -1, group: 0,
+                                execution_failed: 0)
                             return unsafe csystem_spawn(&child)
                         }
                     }

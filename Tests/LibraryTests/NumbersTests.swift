@@ -335,6 +335,6 @@ extension LeaseCell {
         guard let name = try? EntryName(key),
             let file = try? store.leaseFile(name, making: false, writing: false)
         else { return nil }
-        return file.slot(0).cell
+        return (try? file.slot(0))?.cell
     }
 }

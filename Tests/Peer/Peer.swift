@@ -134,6 +134,8 @@ struct Peer: ~Copyable {
             return "done"
         case "lease": return try lease(rest)
         case "lease-renew", "lease-release": return try withLease(order)
+        case "lease-left": return leaseLeft()
+        case "claim-renew": return try renewClaim()
         case "lease-storm": return try leaseStorm(rest)
         case "lock-storm": return try lockStorm(rest)
         case "lock-subsets": return try lockSubsets(rest)
@@ -143,6 +145,7 @@ struct Peer: ~Copyable {
         case "tasks-compute": return try computeInTasks(rest)
         case "tasks-cancel": return try cancelTasks(rest)
         case "tasks-times": return try timeTasks(rest)
+        case "lease-kept": return keepLease(rest)
         #endif
         case "put", "increment", "count", "update": return try setValue(order, rest)
         case "race-put", "race-increment", "race-count", "race-update":
@@ -165,6 +168,18 @@ struct Peer: ~Copyable {
         case .ready(let entry): return "ready \(String(decoding: entry.value, as: UTF8.self))"
         case .pending: return "pending"
         }
+    }
+
+    private mutating func renewClaim() throws -> String {
+        guard let mine = claim.take() else { return "no claim" }
+        var answer = "renewed"
+        do throws(StoreError) {
+            try mine.renew()
+        } catch {
+            answer = error.code == .claimLost ? "lost" : "\(error)"
+        }
+        claim = consume mine
+        return answer
     }
 
     private mutating func claimMany(_ rest: String) throws -> String {

@@ -131,6 +131,16 @@ MUTANTS = [
         "try file.write(text)",
         ["power.py ^put-over$"]),
     Mutant(
+        "a grant that was not synchronised stays", "Leases/Leasing.swift",
+        "guard error.code == .unknownOutcome else { throw error }",
+        "guard error.code == .timedOut else { throw StoreError(.noSpace, \"grant\", reason: error.reason) }",
+        ["errno.py ^lease.acquire"]),
+    Mutant(
+        "a lease that is ended by force keeps its generation", "Leases/LeaseReaping.swift",
+        "let generation = try held.nextGeneration(above: found)",
+        "let generation = found",
+        ["preempt.py ^lease.force"]),
+    Mutant(
         "a value is not synchronised before its rename", "Claims/FinalizeChange.swift",
         "if store.isDurable { try mine.file.sync() }",
         "",
@@ -147,8 +157,8 @@ MUTANTS = [
         ["power.py ^history-plain$ --quick"]),
     Mutant(
         "a lease is not synchronised before it is acknowledged", "Leases/LeaseFile.swift",
-        "if durably { try file.sync() }",
-        "",
+        "guard durably else { return }",
+        "guard durably && path.isEmpty else { return }",
         ["power.py ^history-durable$ --quick"]),
 ]
 

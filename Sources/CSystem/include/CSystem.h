@@ -39,6 +39,8 @@ int64_t csystem_write_now(int32_t file, const void *bytes, size_t count);
 int64_t csystem_pread(int32_t file, void *bytes, size_t count, int64_t offset);
 int64_t csystem_pwrite(int32_t file, const void *bytes, size_t count, int64_t offset);
 int64_t csystem_truncate(int32_t file, int64_t size);
+/// The limit on the size of files (`RLIMIT_FSIZE`); INT64_MAX where there is none.
+int64_t csystem_file_size_limit(void);
 int64_t csystem_sync(int32_t file);
 /// Its bytes and what is needed to read them, without its times.
 int64_t csystem_sync_data(int32_t file);
@@ -223,6 +225,7 @@ struct csystem_child {
     int32_t output;            // its standard output, or -1 for ours
     int32_t signals;           // from csystem_catch_signals, or -1: then it stays in our group
     int32_t apart;             // it gets a process group of its own
+    int64_t not_after;         // by the boot clock, ns: later it is not executed (ETIME); INT64_MAX for no time
     // What comes of it:
     int32_t pidfd;
     int32_t group;             // its own process group; 0 for ours

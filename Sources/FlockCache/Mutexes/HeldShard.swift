@@ -54,7 +54,11 @@ struct HeldShard: ~Copyable {
         if found?.boot != boot, files.isLocal, mutex.file.isWritable {
             try files.mendTornLeases(shard)
         }
-        return try countAnew(mutex, highest: found?.highest ?? 0, boot)
+        // A block that is lost takes the generations of leases with it whose records tell them.
+        let highest = found?.highest ?? 0
+        return try countAnew(
+            mutex, highest: highest > 0 ? highest : try files.highestLeaseGeneration(of: shard),
+            boot)
     }
 
     /// The block of a shard that a killed change, another boot, a copy or somebody's hand left unknown.

@@ -60,6 +60,10 @@ enum Layout {
         FileName(Array("leases/".utf8) + hexadecimal(UInt64(index), digits: 2))
     }
 
+    /// In a shard of leases: the highest generation of those whose records were removed, and the same being made.
+    static let leaseFloor: FileName = ".highest"
+    static let newLeaseFloor: FileName = ".highest-new"
+
     /// In a shard: a record being written, swept when its session is dead.
     static func temporary(session: UInt64, number: Int) -> FileName {
         FileName(

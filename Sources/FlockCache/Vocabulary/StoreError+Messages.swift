@@ -235,23 +235,6 @@ extension StoreError {
                 + "or somebody wrote a record by hand; begin with a new store")
     }
 
-    static func leaseWaitEnded(_ key: Store.Key, _ holder: Holder?) -> StoreError {
-        StoreError(
-            .timedOut, "get the lease", key: key, holder: holder,
-            reason: holder.map {
-                "the wait ended while \($0) had it; allow more time, or look at it"
-            }
-                ?? "the wait ended while others had it; allow more time")
-    }
-
-    static func damagedLease(_ path: String) -> StoreError {
-        StoreError(
-            .inputOutput, "read the lease", path: path,
-            reason:
-                "its record is damaged, and with it who has the lease; when nobody uses it, remove "
-                + "the file")
-    }
-
     static func unknownOutcome(
         _ operation: String, _ key: Store.Key, _ errno: Errno
     ) -> StoreError {

@@ -65,6 +65,8 @@ extension Option {
     static let staleAfter = Option(
         name: "stale-after", kind: .duration,
         help: "the claim may be taken over after D although its owner lives")
+    static let runStaleAfter = staleAfter.explained(
+        "the claim may be taken over when it was not renewed for D")
     static let generation = Option(
         name: "generation", kind: .generation, help: "the claim's number, as claim printed it")
     static let leaseGeneration = generation.explained("the lease's number, as acquire printed it")
@@ -94,6 +96,10 @@ extension Option {
         help: "up to N holders of one KEY; COMMAND sees FLOCK_CACHE_SLOT, 0 to N-1")
     static let leaseSlots = slots.explained(
         "up to N holders at once; prints the SLOT too, 0 to N-1")
+    static let leaseSlot = Option(
+        name: "slot", kind: .count, help: "which slot, where the lease has several")
+    static let force = Option(
+        name: "force", help: "end the lease whoever has it, and say whose it was")
     static let reentrant = Option(
         name: "reentrant", help: "do not take KEYs again that the caller holds")
     static let inPlace = Option(
@@ -138,7 +144,7 @@ extension Option {
         name: "watch", help: "again each second, in place on a terminal, until interrupted")
     static let assumeDeadAfter = Option(
         name: "assume-dead-after", kind: .duration,
-        help: "also claims of unknown holders older than D")
+        help: "also claims, and leases without a time to live, of unknown holders older than D")
     static let maxEntries = Option(
         name: "max-entries", kind: .count, help: "keep the N most recently used values")
     static let maxBytes = Option(

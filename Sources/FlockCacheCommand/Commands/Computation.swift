@@ -7,10 +7,14 @@ struct Computation {
     let store: Store
     let key: Store.Key
     let generation: Store.Generation
+    /// Renews the claim; nil where no time ends it.
+    private let keeper: ClaimKeeper?
 
     init(
-        _ invocation: Invocation, _ store: Store, _ key: Store.Key, _ generation: Store.Generation
+        _ invocation: Invocation, _ store: Store, _ key: Store.Key, _ generation: Store.Generation,
+        staleAfter: Duration?
     ) {
+        keeper = staleAfter.map { ClaimKeeper(store, key, generation, $0) }
         self.invocation = invocation
         self.store = store
         self.key = key
@@ -27,7 +31,7 @@ struct Computation {
         var finished = try orGivingUp { () throws(Failure) in
             try CommandRun(
                 invocation.request(try variables()), signals: signals,
-                to: invocation.environment.output, keepingIn: value)
+                to: invocation.environment.output, keepingIn: value, watch: look)
         }
         return finished.ending == .exit(0)
             ? try succeed(&finished, value, signals) : try fail(&finished, value, signals)
@@ -133,7 +137,8 @@ struct Computation {
                     + (limit.map { "giving up in \(($0 - patience).spoken)" } ?? "without end"))
         }
         return try CommandRun.own { () throws(Errno) in
-            try finished.waitForOutput(upTo: limit, signals, overdue: (patience, say))
+            try finished.waitForOutput(
+                upTo: limit, signals, overdue: (patience, say), watch: look)
         }
     }
 
@@ -152,6 +157,8 @@ struct Computation {
     private var outputWait: Duration? {
         (invocation.wait(.outputWait) ?? OptionDefault.outputWait).limit
     }
+
+    private func look() -> Duration? { keeper?.look() }
 
     private var words: Words { invocation.words }
 

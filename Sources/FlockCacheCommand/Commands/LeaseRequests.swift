@@ -24,6 +24,9 @@ extension Invocation {
             throw .usage("a lease needs --ttl, or --owner to end with")
         }
         guard timeToLive != .zero else { throw .usage("--ttl takes a time above 0") }
+        if let timeToLive, timeToLive > Limits.timeToLive || timeToLive < .microseconds(1) {
+            throw .usage("--ttl takes 1 microsecond to \(Limits.timeToLiveInWords)")
+        }
         let slots = try possibleSlots(count(.leaseSlots) ?? 1)
         guard let ownerID else {
             // For messages only.

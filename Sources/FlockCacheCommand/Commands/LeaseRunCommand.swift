@@ -31,15 +31,23 @@ extension Verb {
     let store = try invocation.openStore()
     let key = invocation.key()
     let wait = try invocation.waitByDefault()
-    switch try acquire(
-        key, request, wait, in: store, invocation, refusing: .circles(of: .lease))
-    {
-    case .busy(let holder):
-        return try invocation.busy(key, holder, wait, Phrases.leased(key, holder))
-    case .granted(let grant):
-        var tenure = Tenure(
-            store, key, grant, timeToLive,
-            killAfter: invocation.duration(.killAfter) ?? OptionDefault.killAfter)
-        return try tenure.run(invocation)
+    for _ in 0..<Limits.leaseTries {
+        switch try acquire(
+            key, request, wait, in: store, invocation, refusing: .circles(of: .lease))
+        {
+        case .busy(let holder):
+            return try invocation.busy(key, holder, wait, Phrases.leased(key, holder))
+        case .granted(let grant):
+            guard grant.timeLeft ?? .zero > .zero else {
+                // This process was stopped since, or the machine suspended. Where it cannot be released, it is over.
+                try? store.session.releaseLease(key, grant.generation)
+                continue
+            }
+            var tenure = Tenure(
+                store, key, grant, timeToLive,
+                killAfter: invocation.duration(.killAfter) ?? OptionDefault.killAfter)
+            return try tenure.run(invocation)
+        }
     }
+    throw Failure(.leaseOver(key))
 }

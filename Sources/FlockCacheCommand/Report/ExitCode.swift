@@ -56,6 +56,10 @@ package enum ExitCode: Int32, CaseIterable, Sendable {
     }
 
     init(_ error: StoreError) {
+        if error.isDamage {
+            self = .damaged
+            return
+        }
         self =
             switch error.code {
             case .timedOut: .timedOut

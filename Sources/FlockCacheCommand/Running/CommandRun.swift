@@ -25,15 +25,17 @@ struct CommandRun {
     ///
     /// Call `CaughtSignals()` before what must not be ended by a signal, and hand it over: whatever
     /// came since is passed on as soon as COMMAND is there.
+    ///
+    /// - Parameter watch: as for `run`, and after each piece of output.
     init(
         _ request: CommandRequest, signals: borrowing CaughtSignals,
-        to descriptor: Int32, keepingIn value: ValueWriter
+        to descriptor: Int32, keepingIn value: ValueWriter, watch: () -> Duration? = { nil }
     ) throws(Failure) {
         output = OutputRelay(to: descriptor, from: value)
         let child = try Self.start(request, &reading, signals)
         var relay = SignalRelay(to: child, request)
         ending = try Self.whileRunning(child) { () throws(Errno) in
-            try passOn(of: child, &relay, signals)
+            try passOn(of: child, &relay, signals, watch)
             return try child.wait()
         }
         endingSignal = relay.endingSignal
@@ -53,12 +55,17 @@ struct CommandRun {
     }
 
     private static func start(
-        _ request: CommandRequest, output: PipeEnd?, _ signals: borrowing CaughtSignals
+        _ request: CommandRequest, output: PipeEnd?, _ signals: borrowing CaughtSignals,
+        before end: BootTime? = nil
     ) throws(Failure) -> ChildProcess {
         do throws(ChildProcess.Failure) {
             return try ChildProcess(
-                request.arguments, variables: request.variables, output: output, signals: signals)
+                request.arguments, variables: request.variables, output: output, signals: signals,
+                before: end)
         } catch {
+            if error.errno == .timerExpired, !error.isOfExecution {
+                throw Failure(.lost, "the time to start COMMAND is over")
+            }
             throw error.isOfExecution
                 ? failure(of: request.arguments, error.errno)
                 : failure("start a command", error.errno)
@@ -95,13 +102,16 @@ struct CommandRun {
 
     /// Runs COMMAND to its end with our own output; returns how it ended.
     ///
-    /// - Parameter watch: called at the beginning, after each signal, and when the time that it
-    ///   returned last is over; nil is no time.
+    /// - Parameters:
+    ///   - end: from then on COMMAND is not started any more, which fails with `.lost`.
+    ///   - watch: called at the beginning, after each signal, and when the time that it
+    ///     returned last is over; nil is no time.
     static func run(
-        _ request: CommandRequest, watch: (SignalRelay) -> Duration? = { _ in nil }
+        _ request: CommandRequest, before end: BootTime? = nil,
+        watch: (SignalRelay) -> Duration? = { _ in nil }
     ) throws(Failure) -> ChildProcess.Ending {
         let signals = try catchSignals()
-        let child = try start(request, output: nil, signals)
+        let child = try start(request, output: nil, signals, before: end)
         var relay = SignalRelay(to: child, request)
         return try whileRunning(child) { () throws(Errno) in
             while true {
@@ -147,16 +157,18 @@ struct CommandRun {
     }
 
     private mutating func passOn(
-        of child: ChildProcess, _ relay: inout SignalRelay, _ signals: borrowing CaughtSignals
+        of child: ChildProcess, _ relay: inout SignalRelay, _ signals: borrowing CaughtSignals,
+        _ watch: () -> Duration?
     ) throws(Errno) {
         while true {
             try relay.passOn(signals)
+            let limit = [watch(), relay.limit].compactMap { $0 }.min()
             // -1 is passed over by poll(2).
             let ready = try waitForAny(
                 [
                     (signals.number, false), (child.ended, false), (readable, false),
                     (writable, true),
-                ], upTo: relay.limit)
+                ], upTo: limit)
             try move(reading: ready[2], writing: ready[3])
             // A signal that came before COMMAND's end asks this process to end as well.
             if ready[1] { return try relay.passOn(signals) }
