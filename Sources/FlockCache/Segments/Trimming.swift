@@ -26,16 +26,21 @@ extension SegmentedJournal {
         guard let survey = try JournalSurvey(of: self) else { return }
         let excess = survey.excess(of: limits)
         guard !excess.isEmpty else { return }
-        if excess.count == survey.parts.count {
+        guard excess.count == survey.parts.count else {
+            return try removeSegments(excess[...], patience: patience)
+        }
+        // The others first: on a full device that makes room for the one to begin.
+        try removeSegments(excess.dropLast(), patience: patience)
+        let last = excess[excess.count - 1]
+        do {
             var held = try HeldJournal(self, patience: patience)
             // What was appended meanwhile stays.
-            let last = excess[excess.count - 1]
             guard held.segment.first == last.first, held.next == last.first + last.records else {
-                return try removeSegments(excess.dropLast(), patience: patience)
+                return
             }
             try held.rotate(room: 0)
         }
-        try removeSegments(excess[...], patience: patience)
+        try removeSegments([last], patience: patience)
     }
 
     /// Removes segments, the lock being taken for each: removing a large file takes milliseconds.
