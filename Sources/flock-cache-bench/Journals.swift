@@ -34,7 +34,7 @@ struct Journals {
         let locks = open(directory + "/locks", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         let segment = open(directory + "/segment", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         let frame = [UInt8](repeating: 1, count: 128)
-        guard fallocate(segment, 0, 0, off_t(4096 + 128 * count)) == 0 else {
+        guard posix_fallocate(segment, 0, off_t(4096 + 128 * count)) == 0 else {
             fatalError("fallocate")
         }
         var times = Times()

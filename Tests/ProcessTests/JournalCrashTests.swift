@@ -12,46 +12,35 @@ import TestSupport
     @Test(arguments: operations)
     func aKilledCommandHasDoneAllOrNothing(_ operation: JournalOperation) throws {
         let faults = try JournalFaults(operation)
+        var random = Seeded("killed: \(operation.testDescription)")
         var found: [JournalFaults.Progress: Int] = [:]
-        for number in 1... {
+        var ended = 0
+        for number in try faults.calls(operation, &random) {
             try faults.prepare(operation)
             let old = try faults.read()
             let outcome = faults.run(operation, fault: "\(number):KILL")
             let new = try faults.read()
-            let what = "call \(number): \(old.count) → \(new.count) records, \(outcome.ending)"
+            let what = "call \(number): \(old.count) → \(new.count) records, \(outcome)"
             let progress = faults.progress(operation, old, new)
             #expect(progress != nil, "\(what): \(new)")
             found[progress ?? .nothing, default: 0] += 1
-            let isKilled = outcome.ending == .signal(SIGKILL)
-            if !isKilled {
-                #expect(outcome.code == 0, "\(what): \(outcome)")
+            if outcome.ending != .signal(SIGKILL) {
+                ended += 1
+                #expect(outcome.code == 0, "\(what)")
                 if operation.keeps == nil {
                     #expect(progress == .all, "\(what)")
                     #expect(outcome.text == "\(new.last?.number ?? 0)\n", "\(what)")
                 }
             }
-            // A journal that was removed to its last segment begins anew.
-            let isGone = operation.removes && new.isEmpty
-            try faults.check(
-                operation, new,
-                next: isGone
-                    ? nil
-                    : (old.last?.number ?? 0) + UInt64(added(operation, progress, faults)) + 1,
-                what)
-            if !isKilled { break }
+            try faults.check(operation, old, new, what)
         }
-        print("killed: \(operation.testDescription): \(found)")
+        print("killed: \(operation.testDescription): \(found), \(ended) ended by themselves")
+        #expect(ended > 0)
         if operation.keeps == nil {
-            #expect((found[.nothing] ?? 0) > 0 && (found[.all] ?? 0) > 0, "it met the change")
+            #expect((found[.nothing] ?? 0) > 0 && (found[.all] ?? 0) > ended, "it met the change")
         }
         try faults.store.reap()
         #expect(names(in: faults.path + "/journal/log").allSatisfy { !$0.hasPrefix(".") })
-    }
-
-    private func added(
-        _ operation: JournalOperation, _ progress: JournalFaults.Progress?, _ faults: JournalFaults
-    ) -> Int {
-        progress == .all ? operation.appends(faults).count : 0
     }
 
     /// 28 is ENOSPC, 5 EIO, 122 EDQUOT.
@@ -60,7 +49,7 @@ import TestSupport
         let faults = try JournalFaults(operation)
         var random = Seeded("failing calls of \(operation.testDescription)")
         var failures = 0
-        for number in 1... {
+        for number in try faults.calls(operation, &random) {
             try faults.prepare(operation)
             let errno = one != 0 ? one : [28, 5, 122].randomElement(using: &random) ?? 5
             let old = try faults.read()
@@ -73,23 +62,18 @@ import TestSupport
                 if operation.keeps == nil { #expect(progress == .all, "\(what)") }
             } else {
                 failures += 1
-                #expect(
-                    outcome.code >= 64 && outcome.code <= 78 && !outcome.error.isEmpty, "\(what)")
-                // The number could not be printed; or it says that it does not know.
+                #expect(outcome.code >= 64 && outcome.code <= 78, "\(what)")
+                #expect(!outcome.error.isEmpty, "\(what)")
+                // The number could not be printed; or of lines it was, and the failure came behind them; or it says
+                // that it does not know.
                 let isUntold = outcome.error.contains("standard output")
+                let isTold = outcome.text == "\(new.last?.number ?? 0)\n"
                 let isUnknown = outcome.error.contains("may become record")
-                if operation.keeps == nil, !isUntold, !isUnknown {
+                if operation.keeps == nil, !isUntold, !isTold, !isUnknown {
                     #expect(progress == .nothing, "\(what)")
                 }
             }
-            let isGone = operation.removes && new.isEmpty
-            try faults.check(
-                operation, new, next: isGone ? nil : (new.last ?? old.last)?.number.advanced(by: 1),
-                what)
-            // Past its last call nothing fails.
-            let wasReached =
-                faults.run(operation, fault: "\(number):KILL").ending == .signal(SIGKILL)
-            if !wasReached { break }
+            try faults.check(operation, old, new, what)
         }
         print("failed: \(operation.testDescription): \(failures) calls")
         #expect(failures > 3)
@@ -99,8 +83,9 @@ import TestSupport
     @Test(arguments: operations)
     func aStoppedCommandAndItsRivalBothHappen(_ operation: JournalOperation) throws {
         let faults = try JournalFaults(operation)
+        var random = Seeded("stopped: \(operation.testDescription)")
         var waits = 0
-        for number in 1... {
+        for number in try faults.calls(operation, &random) {
             try faults.prepare(operation)
             let old = try faults.read()
             let stopped = Child(
@@ -108,12 +93,12 @@ import TestSupport
                 environment: JournalFaults.variables.merging([
                     "FLOCK_CACHE_FAULT": "\(number):STOP"
                 ]) { $1 })
-            guard stopped.waitForStop() else { break }
+            guard stopped.waitForStop() else { continue }
             let append = ["--store", faults.path, "journal", "append", "log", "rival"]
             if try faults.isLocked() {
                 waits += 1
                 if waits == 1 {
-                    let late = run(builtProducts + "/flock-cache", append + ["-w", "1s"])
+                    let late = run(builtProducts + "/flock-cache", append + ["-w", "50ms"])
                     #expect(late.code == 124, "\(late)")
                     #expect(late.error.contains("pid \(stopped.id) is in the middle"), "\(late)")
                 }
@@ -129,7 +114,7 @@ import TestSupport
             }
         }
         print("stopped: \(operation.testDescription): \(waits) calls under the lock")
-        #expect(waits > 1)
+        #expect(waits > 0)
     }
 
     private func check(
