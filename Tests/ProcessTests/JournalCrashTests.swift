@@ -79,8 +79,11 @@ import TestSupport
         #expect(failures > 3)
     }
 
+    private static let stopped: [JournalOperation] =
+        wantsLongTests ? JournalOperation.all : [.appendLines, .appendNext, .trimAll, .durable]
+
     /// The rival appends; where the stopped command has the lock it waits for it.
-    @Test(arguments: operations)
+    @Test(arguments: stopped)
     func aStoppedCommandAndItsRivalBothHappen(_ operation: JournalOperation) throws {
         let faults = try JournalFaults(operation)
         var random = Seeded("stopped: \(operation.testDescription)")

@@ -89,7 +89,8 @@ extension HeldJournal {
             let (segment, needed) = (segment, count + reserve)
             let most = journal.segmentByteCount
             // The next cell tells the others.
-            cell.allocated = try attempt("append to", segment.path) { () throws(Errno) in
+            cell.allocated = try attempt("append to the journal", segment.path) {
+                () throws(Errno) in
                 try segment.file.allocateRoom(needed, from: end, upTo: most)
             }
             return

@@ -193,8 +193,8 @@ final class JournalFaults: @unchecked Sendable {
         }
         _ = try append("settled")
         // What is left behind by one makes a call more or less for the next.
-        let step = wantsLongTests ? 1 : 4
+        let step = wantsLongTests ? 1 : 7
         let first = Int.random(in: 1...step, using: &random)
-        return Array(stride(from: first, to: low - 6, by: step)) + Array((low - 6)...(low + 3))
+        return Array(stride(from: first, to: low - 6, by: step)) + Array((low - 6)...(low + 2))
     }
 }
