@@ -104,7 +104,7 @@ MUTANTS = [
         "a journal's cell is written over the one that counts", "Segments/HeldJournal.swift",
         "try segment.write(changed, at: 1 - index)\n        cell = changed\n        index = 1 - index",
         "try segment.write(changed, at: index)\n        cell = changed",
-        ["power.py ^history-plain$ --quick"]),
+        ["journal.py journal.append$ --quick"]),
     Mutant(
         "a journal's next segment has its name before the last is closed",
         "Segments/HeldJournal+Rotation.swift",
@@ -116,7 +116,7 @@ MUTANTS = [
     Mutant(
         "a journal is trimmed newest first", "Segments/Trimming.swift",
         "try removeSegments(excess[...], patience: patience)",
-        "try removeSegments(excess.reversed()[...], patience: patience)",
+        "try removeSegments(Array(excess.reversed())[...], patience: patience)",
         ["journal.py trim$"]),
     Mutant(
         "a journal is not walked after another boot", "Segments/HeldJournal.swift",

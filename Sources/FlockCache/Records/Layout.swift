@@ -42,7 +42,8 @@ enum Layout {
 
     /// The number of a segment's first record; nil for other names.
     static func segmentFirst(of name: UnsafeBufferPointer<UInt8>) -> UInt64? {
-        guard name.count == 20, let first = unsafe decimal(name), first > 0 else { return nil }
+        guard name.count == 20, let first = unsafe decimal(name), 1..<(1 << 61) ~= first
+        else { return nil }
         return first
     }
 

@@ -92,7 +92,7 @@ final class SegmentedJournal: Sendable {
 
     private func lockByte(until deadline: BootTime, _ patience: Duration) throws(StoreError) {
         // A record takes microseconds: most sleeps are short.
-        var pause = Pause(shortest: 20_000, longest: 1_000_000)
+        var pause = Pause(shortest: 20_000, longest: 500_000, yields: 16)
         let table = try locks.open()
         while true {
             if unsafe state.lock == nil { unsafe state.lock = try table.open(for: name.lock) }
