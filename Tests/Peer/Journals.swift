@@ -7,7 +7,7 @@ import TestSupport
 
 extension Peer {
     /// Children that append to a journal, forked while threads of the parent do.
-    func forkToAppend(_ count: Int) throws -> String {
+    func forkToAppend(_ count: Int, in path: String) throws -> String {
         final class State: Sendable {
             let appended = Atomic<Int>(0)
             let isOver = Atomic<Bool>(false)
@@ -15,6 +15,11 @@ extension Peer {
         }
         let state = State()
         let journal = store.journal("log")
+        // What the runtime builds once is there: a fork in the middle of that would stop the child, whatever it calls.
+        try journal.append("first".utf8)
+        state.appended.add(1, ordering: .relaxed)
+        try Store(at: path).journal("log").append("second".utf8)
+        state.appended.add(1, ordering: .relaxed)
         for _ in 0..<2 {
             startThread {
                 while !state.isOver.load(ordering: .relaxed) {
@@ -32,8 +37,12 @@ extension Peer {
             children.append(child)
         }
         for child in children {
-            var status: Int32 = 0
-            waitpid(child, &status, 0)
+            var status: Int32 = 1
+            if !waitUntil({ waitpid(child, &status, WNOHANG) == child }, seconds: 30) {
+                kill(child, SIGKILL)
+                waitpid(child, nil, 0)
+                return "stuck"
+            }
             if status == 0 { state.appended.add(1, ordering: .relaxed) }
         }
         state.isOver.store(true, ordering: .relaxed)

@@ -112,7 +112,7 @@ struct Peer: ~Copyable {
         case "fork-often": return try forkOften(Int(rest) ?? 0)
         case "fork-inert": return forkInert(rest)
         case "fork-wait": return try forkToWait(rest)
-        case "fork-journal": return try forkToAppend(Int(rest) ?? 0)
+        case "fork-journal": return try forkToAppend(Int(rest) ?? 0, in: CommandLine.arguments[1])
         case "fork-lock": return try forkToLock(Int(rest) ?? 0)
         case "lock-spawn": return try lockAndSpawn(rest)
         case "unlock": return unlock()

@@ -50,7 +50,13 @@ import TestSupport
                 environment: stage.variables)
             if isVictim {
                 for line in lines.prefix(200) { child.tell(line) }
-                usleep(UInt32.random(in: 0..<30_000, using: &random))
+                // While it starts, or when it has its lines and is appending them.
+                if Bool.random(using: &random) {
+                    usleep(UInt32.random(in: 0..<20_000, using: &random))
+                } else {
+                    #expect(child.waitUntilInputIsRead())
+                    usleep(UInt32.random(in: 0..<300, using: &random))
+                }
                 child.kill(SIGKILL)
                 #expect(child.wait() == .signal(SIGKILL))
                 killed += 1

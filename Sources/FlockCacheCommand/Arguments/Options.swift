@@ -143,7 +143,7 @@ extension Option {
     static let followWait = wait.explained("with --follow: end after D without a record")
     static let nulRecords = nulEnded.explained("raw records only, each ended by NUL")
     static let changeWait = wait.explained(
-        "wait at most D behind a stopped process (default and most: 10s)")
+        "wait at most D behind a stopped process (10s at most)")
     static let keep = Option(name: "keep", kind: .count, help: "keep the newest N records")
     static let keepAge = maxAge.explained("keep records younger than D")
     static let keepBytes = maxBytes.explained("keep the newest SIZE bytes")
