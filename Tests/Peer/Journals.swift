@@ -38,7 +38,7 @@ extension Peer {
         }
         for child in children {
             var status: Int32 = 1
-            if !waitUntil({ waitpid(child, &status, WNOHANG) == child }, seconds: 30) {
+            if !waitUntil({ waitpid(child, &status, WNOHANG) == child }) {
                 kill(child, SIGKILL)
                 waitpid(child, nil, 0)
                 return "stuck"
