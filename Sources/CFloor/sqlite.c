@@ -108,3 +108,29 @@ int32_t cfloor_sqlite_append(
     sqlite->finalize(statement);
     return sqlite->close(database);
 }
+
+struct cfloor_connection {
+    struct cfloor_sqlite *sqlite;
+    sqlite3_stmt *increment;
+};
+
+struct cfloor_connection *cfloor_sqlite_connect(struct cfloor_sqlite *sqlite, const char *path) {
+    sqlite3 *database;
+    struct cfloor_connection *connection = calloc(1, sizeof *connection);
+    if (!connection || sqlite->open(path, &database) != 0) return NULL;
+    connection->sqlite = sqlite;
+    sqlite->busy_timeout(database, 30000);
+    if (sqlite->exec(database, settings, NULL, NULL, NULL) != 0) return NULL;
+    const char *counter = "INSERT OR IGNORE INTO entries VALUES ('counter', 1, '', 0)";
+    if (sqlite->exec(database, counter, NULL, NULL, NULL) != 0) return NULL;
+    const char *text = "UPDATE entries SET value = value + 1 WHERE key = 'counter'";
+    if (sqlite->prepare(database, text, -1, &connection->increment, NULL) != 0) return NULL;
+    return connection;
+}
+
+int32_t cfloor_sqlite_increment(struct cfloor_connection *connection) {
+    enum { done = 101 };
+    int result = connection->sqlite->step(connection->increment);
+    connection->sqlite->reset(connection->increment);
+    return result == done ? 0 : -1;
+}

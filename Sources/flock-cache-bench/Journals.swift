@@ -78,7 +78,7 @@ struct Journals {
             try startRole(Self.appender, [kind, path, "\(each)"])
         }
         for process in processes {
-            guard try process.wait() == 0 else { fatalError("an appender failed") }
+            guard try process.wait() == .exit(0) else { fatalError("an appender failed") }
         }
         return Double(8 * each) * 1e9 / Double(cfloor_now() - start)
     }

@@ -241,7 +241,7 @@ import TestSupport
                 _ = Stamp($0)
             }
             _ = BootID(bytes)
-            _ = InheritedLocks.claimSessions(in: bytes)
+            _ = Inherited.entries(in: bytes, of: StoreIdentity(device: 1, inode: 1))
             _ = ProcessStatus(bytes)
             _ = decimal(bytes)
         }

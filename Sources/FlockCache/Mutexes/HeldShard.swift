@@ -14,6 +14,8 @@ struct HeldShard: ~Copyable {
     let counted: ShardCount?
     /// Whether the counts are those of the directory, and `commit` may say so.
     private var areCountsKnown: Bool
+    /// Whether the change that was begun adds or removes names.
+    private var changesNames = true
 
     var files: StoreFiles { mutex.shards.files }
     var shard: Int { mutex.shard }
@@ -63,6 +65,7 @@ struct HeldShard: ~Copyable {
     ) throws(StoreError) -> (ShardBlock, ShardCount?) {
         let files = mutex.shards.files
         let count = try files.count(mutex.shard, removingDebris: mutex.file.isWritable)
+        if files.isDurable && mutex.file.isWritable { try synchroniseNames(mutex) }
         var block = ShardBlock()
         block.highest = highest
         block.boot = boot
@@ -70,6 +73,16 @@ struct HeldShard: ~Copyable {
         block.mark = count.isSound ? mutex.shards.directoryMark(of: mutex.shard) : .unknown
         if mutex.file.isWritable { try mutex.write(block) }
         return (block, count)
+    }
+
+    /// Puts the shard's names on the device: whoever was killed in the middle of a change may not have come to it,
+    /// and who counts in a record in place relies on its name.
+    private static func synchroniseNames(_ mutex: borrowing ShardMutex) throws(StoreError) {
+        let (files, shard) = (mutex.shards.files, mutex.shard)
+        guard let directory = try files.shardDirectory(shard, making: false) else { return }
+        try attempt("synchronise", files.file(Layout.shard(shard), in: nil)) { () throws(Errno) in
+            try directory.sync()
+        }
     }
 
     /// A block for reading alone, where the boot is not known: whether the one that was found is of this boot
@@ -96,40 +109,52 @@ struct HeldShard: ~Copyable {
     ///
     /// - Throws: `.inputOutput` when there is none below 2^53.
     func nextGeneration(
-        above found: Store.Generation = 0
+        above found: Store.Generation = 0, now: Int64 = WallClock.microseconds
     ) throws(StoreError) -> Store.Generation {
-        let next = max(UInt64(clamping: WallClock.microseconds), block.highest + 1, found + 1)
+        let next = max(UInt64(clamping: now), block.highest + 1, found + 1)
         // The parser refuses generations above this, so such a claim would look torn, and everybody would win.
         guard next <= Limits.generation else { throw .noGenerationLeft(files.path) }
         return next
     }
 
     /// Marks the shard as being changed.
-    mutating func begin(generation: Store.Generation = 0) throws(StoreError) {
+    ///
+    /// - Parameter changingNames: false for a change in a file alone: what the block says of the directory, whether
+    ///   it is right or not, then stays, and nothing needs to be counted anew after a kill. So there is no mark either:
+    ///   the generation alone is written, and `commit` writes nothing.
+    mutating func begin(
+        generation: Store.Generation = 0, changingNames: Bool = true
+    ) throws(StoreError) {
         guard mutex.file.isWritable else {
             throw StoreError(
                 files.isReadOnly ? .readOnly : .noPermission, "change the store", path: files.path)
         }
         // Known already, unless this process cannot know it.
         _ = try files.place()
-        let mark = mutex.shards.directoryMark(of: shard)
-        if block.mark != mark {
-            if block.mark == .absent {
-                // It has just been made, and this is quick; or somebody has put it there.
-                let (fresh, count) = try Self.countAnew(
-                    mutex, highest: block.highest, block.boot)
-                block = fresh
-                areCountsKnown = count?.isSound == true
-            } else {
-                areCountsKnown = false
-            }
-        }
+        changesNames = changingNames
+        if changingNames { try compareMark() }
         unsafe Store.beforeChange?()
         var marked = block
-        marked.changer = Process.id
+        if changingNames { marked.changer = mutex.shards.processID }
         marked.highest = max(block.highest, generation)
         try mutex.write(marked)
         block.highest = marked.highest
+    }
+
+    /// Has those who wait for a key look at it, also where the change is not committed.
+    mutating func tellWaiters(of name: EntryName) { mutex.ended = name }
+
+    /// Sees whether files have come or gone beside this program.
+    private mutating func compareMark() throws(StoreError) {
+        guard block.mark != mutex.shards.directoryMark(of: shard) else { return }
+        guard block.mark == .absent else {
+            areCountsKnown = false
+            return
+        }
+        // It has just been made, and this is quick; or somebody has put it there.
+        let (fresh, count) = try Self.countAnew(mutex, highest: block.highest, block.boot)
+        block = fresh
+        areCountsKnown = count?.isSound == true
     }
 
     /// Leaves it to who needs the counts to count anew.
@@ -140,6 +165,7 @@ struct HeldShard: ~Copyable {
     /// - Parameter name: of a key whose claim the change has ended: who waits for it is to look.
     mutating func commit(ending name: EntryName? = nil) {
         mutex.ended = name
+        guard changesNames else { return }
         block.mark = areCountsKnown ? mutex.shards.directoryMark(of: shard) : .unknown
         // The change itself has happened. Where this fails the mark stays, and the next counts anew.
         try? mutex.write(block)

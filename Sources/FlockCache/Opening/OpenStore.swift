@@ -17,6 +17,7 @@ final class OpenStore: Sendable {
     let session: SessionByte
     let locks: LockTableAccess
     let journals: OpenJournals
+    let counter = KeptCounter()
     #if Async
     /// Looks out for what tasks wait for.
     let lookOut = LookOut()

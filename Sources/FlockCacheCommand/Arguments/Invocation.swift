@@ -5,6 +5,8 @@ final class Invocation {
     let environment: Environment
     /// The table of commands that it was read by, for the help.
     let verbs: [Verb]
+    /// The name of the command, once it is known.
+    var verbName = ""
     var operands: [[UInt8]] = []
     /// A COMMAND to run, and its arguments.
     var command: [[UInt8]] = []
@@ -44,6 +46,10 @@ final class Invocation {
 
     func count(_ option: Option) -> Int? {
         value(option) { if case .count(let count) = $0 { count } else { nil } }
+    }
+
+    func integer(_ option: Option) -> Int64? {
+        value(option) { if case .integer(let integer) = $0 { integer } else { nil } }
     }
 
     func number(_ option: Option) -> UInt64? {
@@ -103,13 +109,6 @@ final class Invocation {
                 "\(Variable.wait) is neither a duration nor 'forever': \(shown(text))")
         }
         return wait
-    }
-
-    /// The exit code where another process has what was asked for: that of `-E`, if it is there.
-    func conflict(_ failure: Failure) throws(Failure) -> Int32 {
-        guard let code = exitCode(.conflictCode) else { throw failure }
-        words.say(failure.message)
-        return code
     }
 }
 

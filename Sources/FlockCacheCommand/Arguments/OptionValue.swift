@@ -3,14 +3,14 @@ enum OptionKind: Sendable {
     case duration
     /// A duration or `forever`.
     case wait
-    case size, count, generation, owner, process, path, bytes, mode, exitCode
+    case size, count, integer, generation, owner, process, path, bytes, mode, exitCode
 
     var placeholder: String {
         switch self {
         case .duration: "D"
         case .wait: "D"
         case .size: "SIZE"
-        case .count: "N"
+        case .count, .integer: "N"
         case .generation: "G"
         case .owner: "PID|none"
         case .process: "PID"
@@ -27,13 +27,14 @@ enum OptionKind: Sendable {
         case .wait: "a duration such as 30s or 5m, or 'forever'"
         case .size: "a size such as 4096, 64K, 10M or 2G"
         case .count: "a number"
+        case .integer: "a whole number of 64 bits such as 5 or -5"
         case .generation: "a generation, a number"
         case .owner: "a process number, or 'none'"
         case .process: "a process number"
         case .path: "a path"
         case .bytes: "text"
         case .mode: "permissions in octal: 0700, 0750 or 0770"
-        case .exitCode: "an exit code, 1 to 255"
+        case .exitCode: "an exit code, 0 to 255"
         }
     }
 
@@ -44,12 +45,13 @@ enum OptionKind: Sendable {
         case .wait: Wait(argument: text).map { .wait($0) }
         case .size: Int(sizeArgument: text).map { .size($0) }
         case .count: UInt64(argument: text).flatMap { Int(exactly: $0) }.map { .count($0) }
+        case .integer: Int64(argument: text).map { .integer($0) }
         case .generation, .process: UInt64(argument: text).map { .number($0) }
         case .owner: NamedOwner(argument: text).map { .owner($0) }
         case .path, .bytes: .text
         case .mode: UInt32(String(decoding: text, as: UTF8.self), radix: 8).map { .mode($0) }
         case .exitCode:
-            UInt64(argument: text).flatMap { 1...255 ~= $0 ? .exitCode(Int32($0)) : nil }
+            UInt64(argument: text).flatMap { 0...255 ~= $0 ? .exitCode(Int32($0)) : nil }
         }
     }
 }
@@ -62,6 +64,8 @@ enum OptionValue {
     case wait(Wait)
     case size(Int)
     case count(Int)
+    /// With a sign.
+    case integer(Int64)
     /// A generation, or a process.
     case number(UInt64)
     case owner(NamedOwner)

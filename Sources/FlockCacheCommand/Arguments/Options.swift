@@ -6,15 +6,22 @@ struct Option: Sendable {
     /// nil: it stands alone.
     var kind: OptionKind?
     let help: String
+    /// What stands for its value in the help, where that is not what stands for all of its kind.
+    var placeholder: String?
+    /// Whether the command cannot do without it.
+    var isNeeded = false
+
+    /// What stands for its value in the help; nil where it stands alone.
+    var valueName: String? { kind.map { placeholder ?? $0.placeholder } }
 
     var spelling: String {
-        let long = "--" + name + (kind.map { " " + $0.placeholder } ?? "")
+        let long = "--" + name + (valueName.map { " " + $0 } ?? "")
         return short.map { "-\($0), \(long)" } ?? "    \(long)"
     }
 
     /// The same option where its help says something else.
-    fileprivate func explained(_ help: String) -> Option {
-        Option(name: name, short: short, kind: kind, help: help)
+    fileprivate func explained(_ help: String, isNeeded: Bool = false) -> Option {
+        Option(name: name, short: short, kind: kind, help: help, isNeeded: isNeeded)
     }
 }
 
@@ -61,6 +68,15 @@ extension Option {
     static let generation = Option(
         name: "generation", kind: .generation, help: "the claim's number, as claim printed it")
     static let leaseGeneration = generation.explained("the lease's number, as acquire printed it")
+    static let ifGeneration = Option(
+        name: "if-generation", kind: .generation,
+        help: "only if the value has generation G")
+    static let ifAbsent = Option(
+        name: "if-absent", help: "only if the key has no value")
+    static let minimum = Option(
+        name: "min", kind: .integer, help: "only if the sum is not below A", placeholder: "A")
+    static let maximum = Option(
+        name: "max", kind: .integer, help: "only if the sum is not above B", placeholder: "B")
     static let owner = Option(
         name: "owner", kind: .owner,
         help: "the process whose claim it is (or FLOCK_CACHE_OWNER)")
@@ -78,10 +94,13 @@ extension Option {
         help: "up to N holders of one KEY; COMMAND sees FLOCK_CACHE_SLOT, 0 to N-1")
     static let leaseSlots = slots.explained(
         "up to N holders at once; prints the SLOT too, 0 to N-1")
+    static let reentrant = Option(
+        name: "reentrant", help: "do not take KEYs again that the caller holds")
     static let inPlace = Option(
         name: "no-fork", short: "F",
         help: "execute COMMAND in place of flock-cache: the locks live as long as it")
     static let timeToLive = Option(name: "ttl", kind: .duration, help: "the lease's time to live")
+    static let neededTimeToLive = timeToLive.explained(timeToLive.help, isNeeded: true)
     /// Of another kind than the owner of a claim: a lease always has one.
     static let leaseOwner = Option(
         name: "owner", kind: .process, help: "the lease ends with this process")
@@ -92,7 +111,9 @@ extension Option {
 extension Option {
     static let conflictCode = Option(
         name: "conflict-exit-code", short: "E", kind: .exitCode,
-        help: "exit with CODE where it would be 75 or 124")
+        help: "exit with CODE in place of 75 and 124")
+    static let dieWithParent = Option(
+        name: "die-with-parent", help: "end, and COMMAND too, when the parent ends")
     static let outputWait = Option(
         name: "output-wait", kind: .wait, help: "wait D for the end of COMMAND's output (10s)")
     static let killAfter = Option(

@@ -27,16 +27,13 @@ extension Verb {
         try tellWin(generation, of: key, former, in: store, invocation)
         return .yes
     case .ready(let ready):
-        try ignoringClosedPipe { () throws(Failure) in try invocation.report(ready, of: key) }
+        try ignoringClosedPipe { () throws(Failure) in
+            try invocation.report(ready, of: key)
+        }
         return .no
     case .pending(let holder):
-        invocation.words.say(Phrases.pending(key, holder))
-        if invocation.has(.json) {
-            try ignoringClosedPipe { () throws(Failure) in
-                try invocation.print(
-                    JSON.members("pending", key, [.init("holder", JSON.holder(holder))]))
-            }
-        }
+        _ = try invocation.busy(
+            key, holder, wait, state: "pending", Phrases.pending(key, holder))
         return wait.end
     }
 }
@@ -45,7 +42,7 @@ private func claim(
     _ key: Store.Key, _ wait: Wait, in store: Store, _ invocation: Invocation
 ) throws(Failure) -> ClaimOutcome {
     let owner = try invocation.claimOwner()
-    let notice = WaitNotice(invocation, key, wait, owner: owner)
+    let notice = WaitNotice(invocation, key, wait, in: store, owner: owner)
     let (maxAge, staleAfter) = (invocation.duration(.maxAge), invocation.duration(.staleAfter))
     return try failing { () throws(StoreError) in
         guard invocation.has(.wait) || invocation.has(.noWait) else {
@@ -76,16 +73,5 @@ private func tellWin(
             ? "the claim was given up"
             : "the claim could not be given up: abandon --generation \(generation)"
         throw Failure(error.code, error.message + "; " + fate)
-    }
-}
-
-/// Reports a result, and ignores that its reader has closed the pipe.
-///
-/// That ends other commands with 0, which of a claim would mean "won".
-private func ignoringClosedPipe(_ report: () throws(Failure) -> Void) throws(Failure) {
-    do throws(Failure) {
-        try report()
-    } catch {
-        guard error.isClosedPipe else { throw error }
     }
 }

@@ -26,10 +26,10 @@ struct Computation {
         }
         var finished = try orGivingUp { () throws(Failure) in
             try CommandRun(
-                invocation.command, variables: try variables(), signals: signals,
+                invocation.request(try variables()), signals: signals,
                 to: invocation.environment.output, keepingIn: value)
         }
-        return finished.code == 0
+        return finished.ending == .exit(0)
             ? try succeed(&finished, value, signals) : try fail(&finished, value, signals)
     }
 
@@ -106,7 +106,7 @@ struct Computation {
     ) throws(Failure) -> Int32 {
         value.discard()
         giveUp()
-        let isEnded = finished.code > 128 || finished.endingSignal != nil
+        let isEnded = finished.ending.code > 128 || finished.endingSignal != nil
         let end = try waitForOutput(
             of: &finished, upTo: isEnded ? .zero : outputWait, signals)
         switch end {
@@ -120,7 +120,7 @@ struct Computation {
         case .interrupted(let signal): return interrupted(by: signal)
         }
         finished.output.passOnRest()
-        return finished.code
+        return invocation.end(as: finished.ending)
     }
 
     private func waitForOutput(
@@ -145,8 +145,7 @@ struct Computation {
     }
 
     private func interrupted(by signal: Int32) -> Int32 {
-        CaughtSignals.endProcess(by: signal)
-        return 128 + signal
+        invocation.end(as: .signal(signal))
     }
 
     /// How long a process that COMMAND left behind may hold its output; nil is without end.
@@ -163,16 +162,15 @@ struct Computation {
 
     /// What COMMAND sees: which store, key and claim it works for.
     private func variables() throws(Failure) -> [[UInt8]] {
-        let held = InheritedLocks.adding(
-            claimOf: try sessionID(), to: invocation.environment.setting(.held))
+        let held = try failing { () throws(StoreError) in
+            try Inherited.adding(
+                claimOf: key, generation, in: store.session,
+                to: invocation.environment.setting(.held))
+        }
         return try invocation.variables([
             (.key, key.bytes),
             (.generation, Array(String(generation).utf8)),
             (.held, held),
         ])
-    }
-
-    private func sessionID() throws(Failure) -> UInt64 {
-        try failing { () throws(StoreError) in try store.session.id() }
     }
 }

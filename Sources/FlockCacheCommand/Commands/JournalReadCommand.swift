@@ -37,9 +37,14 @@ extension Verb {
             guard isFollowing else { return .yes }
             let waited = limit ?? .forever
             guard store.session.waitForRecords(of: reader, upTo: waited.limit) else {
-                throw Failure(
-                    .timedOut, "timed out waiting for the next record of journal '\(name)'",
-                    isBusy: true)
+                if invocation.has(.json) {
+                    try invocation.print([
+                        .init("state", .text("timed-out")),
+                        .init("journal", .text(name.description)),
+                    ])
+                }
+                invocation.words.say("timed out waiting for the next record of journal '\(name)'")
+                return .timedOut
             }
         }
     }

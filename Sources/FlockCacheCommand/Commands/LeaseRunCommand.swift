@@ -5,7 +5,10 @@ extension Verb {
     static let leaseRun = Verb(
         name: "lease run", summary: "Run a command while it is the one in charge.",
         operands: ["NAME"],
-        options: [.timeToLive, .leaseWait, .noWait, .conflictCode, .leaseSlots, .killAfter],
+        options: [
+            .neededTimeToLive, .leaseWait, .noWait, .conflictCode, .leaseSlots, .killAfter,
+            .dieWithParent,
+        ],
         detail: """
             Acquires the lease, renews it at a third of its time to live, and runs COMMAND, which
             sees FLOCK_CACHE_GENERATION; ends as COMMAND did, and releases the lease then. When the
@@ -24,13 +27,15 @@ extension Verb {
     }
     var request = try invocation.leaseRequest()
     request.setHolder(Process.id, CommandRun.programName(invocation.command[0]))
+    try invocation.endWithParentIfAsked()
     let store = try invocation.openStore()
     let key = invocation.key()
     let wait = try invocation.waitByDefault()
-    switch try acquire(key, request, wait, in: store, invocation) {
+    switch try acquire(
+        key, request, wait, in: store, invocation, refusing: .circles(of: .lease))
+    {
     case .busy(let holder):
-        return try invocation.conflict(
-            Failure(wait.end, Phrases.leased(key, holder), isBusy: true))
+        return try invocation.busy(key, holder, wait, Phrases.leased(key, holder))
     case .granted(let grant):
         var tenure = Tenure(
             store, key, grant, timeToLive,

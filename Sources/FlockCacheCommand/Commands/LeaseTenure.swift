@@ -33,16 +33,19 @@ struct Tenure {
     }
 
     mutating func run(_ invocation: Invocation) throws(Failure) -> Int32 {
-        let code: Int32
+        let ending: ChildProcess.Ending
         do throws(Failure) {
             let slot = invocation.has(.leaseSlots) ? Array(String(grant.slot).utf8) : nil
+            let held = try failing { () throws(StoreError) in
+                try Inherited.adding(
+                    leaseOf: key, grant.generation, in: store.session,
+                    to: invocation.environment.setting(.held))
+            }
             let variables = try invocation.variables([
-                (.key, key.bytes), (.slot, slot),
+                (.key, key.bytes), (.slot, slot), (.held, held),
                 (.generation, Array(String(grant.generation).utf8)),
             ])
-            code = try CommandRun.run(invocation.command, variables: variables) { child in
-                watch(child)
-            }
+            ending = try CommandRun.run(invocation.request(variables)) { relay in watch(relay) }
         } catch {
             // Where this fails the lease runs out.
             try? store.session.releaseLease(key, grant.generation)
@@ -58,22 +61,22 @@ struct Tenure {
             if error.code != .leaseLost { invocation.words.warn(error.description) }
         }
         if let loss { throw Failure(.lost, "the lease \(key) was lost: \(loss.reason)") }
-        return code
+        return invocation.end(as: ending)
     }
 
     /// Renews the lease when it is time, ends COMMAND when it is lost; returns when to look again.
-    private mutating func watch(_ child: ChildProcess) -> Duration? {
+    private mutating func watch(_ relay: SignalRelay) -> Duration? {
         if let loss {
             guard let killing = loss.killing else { return nil }
             let left = killing.nanoseconds - BootTime.now.nanoseconds
             if left > 0 { return .nanoseconds(left) }
-            child.signal(9)
+            relay.send(.kills)
             self.loss?.killing = nil
             return nil
         }
         if renewal.timeLeft <= .zero { renew() }
         guard loss == nil else {
-            child.signal(15)
+            relay.send(.terminates)
             return killAfter
         }
         return max(.zero, renewal.timeLeft)

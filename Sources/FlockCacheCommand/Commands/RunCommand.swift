@@ -4,7 +4,7 @@ extension Verb {
     static let run = Verb(
         name: "run", summary: "Compute a value once: run a command, share its output.",
         operands: ["KEY"],
-        options: [.wait, .noWait, .maxAge, .outputWait, .conflictCode],
+        options: [.wait, .noWait, .maxAge, .outputWait, .conflictCode, .dieWithParent],
         detail: """
             READY: prints the value. Otherwise the first to ask runs COMMAND, whose standard output
             is the value and is passed on as it comes; the others wait and get it. Exit 0 with it.
@@ -21,10 +21,12 @@ extension Verb {
 }
 
 @Sendable private func runRun(_ invocation: Invocation) throws(Failure) -> Int32 {
+    try invocation.endWithParentIfAsked()
     let store = try invocation.openStore()
     let key = invocation.key()
     let wait = try invocation.waitByDefault()
-    let notice = WaitNotice(invocation, key, wait)
+    let notice = WaitNotice(
+        invocation, key, wait, in: store, refusing: .circles(of: .computation))
     let maxAge = invocation.duration(.maxAge)
     let outcome = try failing { () throws(StoreError) in
         try store.session.claim(
@@ -37,8 +39,8 @@ extension Verb {
         try results.value(ready)
         return ExitCode.yes.rawValue
     case .pending(let holder):
-        return try invocation.conflict(
-            Failure(wait.end, Phrases.pending(key, holder), isBusy: true))
+        return try invocation.busy(
+            key, holder, wait, state: "pending", Phrases.pending(key, holder))
     case .won(let generation, let former):
         if let former {
             invocation.words.say(Phrases.takenOver(key, from: former))

@@ -41,7 +41,7 @@ extension CommandRun {
                 upTo: [left, silence].compactMap { $0 }.min())
             if ready[0] {
                 while let signal = try signals.next() {
-                    if CaughtSignals.isEnding(signal) { return .interrupted(signal) }
+                    if signal.isEnding { return .interrupted(signal.number) }
                 }
             }
             try move(reading: ready[1], writing: ready[2])
