@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "CFloor.h"
 
 #include <errno.h>

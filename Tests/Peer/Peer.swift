@@ -39,6 +39,8 @@ import Glibc
 ///     tasks …             what tasks do, see `Tasks`
 ///     fork-lock COUNT     children that lock, forked while a thread does: stuck COUNT
 ///     lock-spawn FIFO     takes the lock k, and begins to start a program that waits for FIFO's reader
+///     fork-journal N      two threads append to the journal log, and N children that are forked meanwhile append
+///                         a record each → appended COUNT
 ///     unlock              releases it
 ///     is-lost             whether the locks were lost → yes | no
 ///     chdir PATH          → done
@@ -111,6 +113,7 @@ struct Peer: ~Copyable {
         case "fork-often": return try forkOften(Int(rest) ?? 0)
         case "fork-inert": return forkInert(rest)
         case "fork-wait": return try forkToWait(rest)
+        case "fork-journal": return try forkToAppend(Int(rest) ?? 0, in: CommandLine.arguments[1])
         case "fork-lock": return try forkToLock(Int(rest) ?? 0)
         case "lock-spawn": return try lockAndSpawn(rest)
         case "unlock": return unlock()

@@ -42,7 +42,7 @@ int64_t csystem_truncate(int32_t file, int64_t size);
 /// The limit on the size of files (`RLIMIT_FSIZE`); INT64_MAX where there is none.
 int64_t csystem_file_size_limit(void);
 int64_t csystem_sync(int32_t file);
-/// Its bytes and what is needed to read them, without its times.
+/// The same for the bytes alone and what is needed to read them again.
 int64_t csystem_sync_data(int32_t file);
 int64_t csystem_status(int32_t file, struct csystem_status *result);
 int64_t csystem_status_at(int32_t directory, const char *name, struct csystem_status *result);
@@ -119,6 +119,8 @@ void csystem_mutex_unlock(uint32_t *word);
 void *csystem_map_shared(int32_t file, size_t count);
 /// Reserves blocks for a file's first `size` bytes, which it has from then on.
 int64_t csystem_allocate(int32_t file, int64_t size);
+/// Reserves blocks for `size` bytes from `start` on; the file is made longer where it ends before.
+int64_t csystem_allocate_range(int32_t file, int64_t start, int64_t size);
 uint32_t csystem_load32(const uint32_t *word);
 void csystem_increment32(uint32_t *word);
 void csystem_store32(uint32_t *word, uint32_t value);

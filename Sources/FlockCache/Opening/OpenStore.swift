@@ -16,6 +16,7 @@ final class OpenStore: Sendable {
     let shards: Shards
     let session: SessionByte
     let locks: LockTableAccess
+    let journals: OpenJournals
     let counter = KeptCounter()
     #if Async
     /// Looks out for what tasks wait for.
@@ -39,6 +40,7 @@ final class OpenStore: Sendable {
         shards = Shards(files, board)
         session = SessionByte(files)
         locks = LockTableAccess(files)
+        journals = OpenJournals(files, locks, board)
     }
 
     /// Whether the store was removed, or emptied and perhaps made anew in the same directory.

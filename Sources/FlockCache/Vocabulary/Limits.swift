@@ -13,6 +13,10 @@ package enum Limits {
     package static let timeToLiveInWords = "100 years"
     /// How often a lease is asked for whose time was over before anything could begin under it.
     package static let leaseTries = 3
+    /// Bytes of a journal's record.
+    package static let record = 16 << 20
+    /// Bytes of a journal's segment, from which on the next record begins another.
+    static let segment = 64 << 20
     /// Bytes of a value.
     static let value = 1 << 30
     /// What microseconds reach in 2255.

@@ -33,7 +33,7 @@ final class FaultBench: @unchecked Sendable {
     let directory = TemporaryDirectory()
     let store: Store
     let owner = Child("sleep", ["1000"])
-    private let commands = Child(builtProducts + "/flock-cache-peer", ["--commands"])
+    private let commands: Child
     let ownerIdentity: ProcessIdentity
     /// The identity of a process that has ended.
     let deadIdentity: ProcessIdentity
@@ -50,7 +50,10 @@ final class FaultBench: @unchecked Sendable {
     var path: String { directory("store") }
     var largeFile: String { directory("large") }
 
-    init() throws {
+    /// - Parameter environment: of the commands.
+    init(environment: [String: String] = [:]) throws {
+        commands = Child(
+            builtProducts + "/flock-cache-peer", ["--commands"], environment: environment)
         store = try Store(at: directory("store"))
         ownerIdentity = try #require(try ProcessIdentity(of: owner.id))
         let dead = Child("sleep", ["1000"])
