@@ -27,6 +27,7 @@ import TestSupport
         claim.place = Place(
             boot: BootID(high: 1, low: 2), processNamespace: here.processNamespace,
             timeNamespace: here.timeNamespace)
+        claim.staleAfter = time
         claim.since = Stamp(wall: WallClock.microseconds - age, boot: Self.hour)
         claim.deadline = Stamp(wall: claim.since.wall + time, boot: Self.hour + time)
         write(claim.text, to: path)
