@@ -55,7 +55,7 @@ extension Store {
         _ limits: ReapLimits = ReapLimits(), dryRun: Bool = false, onReaped: (Reaped) -> Void
     ) throws(StoreError) {
         try withoutActuallyEscaping(onReaped) { (report) throws(StoreError) in
-            try session.reap(ReapRequest(limits, dryRun: dryRun, report: report))
+            try session.reapAll(ReapRequest(limits, dryRun: dryRun, report: report))
         }
     }
 }

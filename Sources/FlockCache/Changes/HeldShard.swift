@@ -6,6 +6,9 @@ internal import SystemCalls
 /// `begin`, the file operations, `commit`: the block says "changing" from before the first to after
 /// the last, so that whoever is killed in between leaves a mark, and the next counts anew. A change
 /// that throws half-way leaves the same mark.
+///
+/// In a store with a journal of changes `begin` also says what is intended, and `commit` tells of it before the
+/// mark is cleared; whoever finds the mark of a killed process tells in its place, before anything else.
 struct HeldShard: ~Copyable {
     private var mutex: ShardMutex
     /// The counts as they are, and after `begin` as the change makes them.
@@ -14,6 +17,12 @@ struct HeldShard: ~Copyable {
     let counted: ShardCount?
     /// Whether the counts are those of the directory, and `commit` may say so.
     private var areCountsKnown: Bool
+    /// Of a store that tells of its changes.
+    private let changes: ChangeJournal?
+    /// What was begun and is not told yet.
+    private var intent: Intent?
+    /// Why what a killed process has changed here could not be told: then nothing more may be changed.
+    private let untold: StoreError?
 
     var files: StoreFiles { mutex.shards.files }
     var shard: Int { mutex.shard }
@@ -23,21 +32,26 @@ struct HeldShard: ~Copyable {
     /// - Parameter verifying: whether it is also counted where files came or went beside this program: for who
     ///   needs the counts themselves. A change does without, and leaves that to them.
     init(
-        _ shards: Shards, _ shard: Int, patience: Duration = Limits.patience,
-        verifying: Bool = false
+        _ shards: Shards, _ shard: Int, telling changes: ChangeJournal?,
+        patience: Duration = Limits.patience, verifying: Bool = false
     ) throws(StoreError) {
         let mutex = try ShardMutex(shards, shard, patience: patience)
-        let (current, count) = try Self.currentBlock(mutex, verifying: verifying)
+        let current: ShardBlock
+        let count: ShardCount?
+        (current, count, untold) = try Self.currentBlock(
+            mutex, telling: changes, patience, verifying: verifying)
         block = current
         counted = count
+        self.changes = changes
         // Beyond the greatest number nothing can be added or taken away.
         areCountsKnown = (count?.isSound ?? true) && current.counts.isSumKnown
         self.mutex = mutex
     }
 
     private static func currentBlock(
-        _ mutex: borrowing ShardMutex, verifying: Bool
-    ) throws(StoreError) -> (ShardBlock, ShardCount?) {
+        _ mutex: borrowing ShardMutex, telling changes: ChangeJournal?, _ patience: Duration,
+        verifying: Bool
+    ) throws(StoreError) -> (ShardBlock, ShardCount?, untold: StoreError?) {
         let (files, shard) = (mutex.shards.files, mutex.shard)
         guard try mutex.file.isLinked() else { throw .replaced(files.path) }
         let boot = try files.placeIfKnown()?.boot
@@ -46,13 +60,27 @@ struct HeldShard: ~Copyable {
             !verifying
                 || found.mark != .unknown && found.mark == mutex.shards.directoryMark(of: shard)
         {
-            return (found, nil)
+            return (found, nil, nil)
         }
-        guard let boot else { return try counted(mutex, found) }
+        // First of all: so the files are as the killed process has left them.
+        if let changes, mutex.file.isWritable, found?.changer != 0 {
+            do throws(StoreError) {
+                try changes.recover(mutex.shard, patience)
+            } catch {
+                // Reading goes on; the mark stays, and with it what the next has to tell.
+                let (block, count) = try counted(mutex, found)
+                return (block, count, error)
+            }
+        }
+        guard let boot else {
+            let (block, count) = try counted(mutex, found)
+            return (block, count, nil)
+        }
         if found?.boot != boot, files.isLocal, mutex.file.isWritable {
             try files.mendTornLeases(shard)
         }
-        return try countAnew(mutex, highest: found?.highest ?? 0, boot)
+        let (block, count) = try countAnew(mutex, highest: found?.highest ?? 0, boot)
+        return (block, count, nil)
     }
 
     /// The block of a shard that a killed change, another boot, a copy or somebody's hand left unknown.
@@ -105,11 +133,19 @@ struct HeldShard: ~Copyable {
     }
 
     /// Marks the shard as being changed.
-    mutating func begin(generation: Store.Generation = 0) throws(StoreError) {
+    ///
+    /// - Parameters:
+    ///   - generation: that the change gives, if it gives one.
+    ///   - intended: what is about to be done, for who has to tell of it if this process is killed.
+    /// - Throws: also where the journal of changes has no room to tell of it.
+    mutating func begin(
+        generation: Store.Generation = 0, _ intended: @autoclosure () -> Intent
+    ) throws(StoreError) {
         guard mutex.file.isWritable else {
             throw StoreError(
                 files.isReadOnly ? .readOnly : .noPermission, "change the store", path: files.path)
         }
+        if let untold { throw untold }
         // Known already, unless this process cannot know it.
         _ = try files.place()
         let mark = mutex.shards.directoryMark(of: shard)
@@ -124,6 +160,8 @@ struct HeldShard: ~Copyable {
                 areCountsKnown = false
             }
         }
+        // Before the mark: an intent beside a clean block is nobody's.
+        if let changes { intent = try changes.announce(intended(), of: shard) }
         unsafe Store.beforeChange?()
         var marked = block
         marked.changer = Process.id
@@ -135,11 +173,25 @@ struct HeldShard: ~Copyable {
     /// Leaves it to who needs the counts to count anew.
     mutating func doubtCounts() { areCountsKnown = false }
 
-    /// Says what the change made of the counts.
+    /// Tells of the change, and says what it made of the counts.
     ///
     /// - Parameter name: of a key whose claim the change has ended: who waits for it is to look.
     mutating func commit(ending name: EntryName? = nil) {
         mutex.ended = name
+        if let changes, let told = intent.take(), !changes.tellNow(told, of: shard) {
+            // The mark stays, and whoever takes the mutex next tells of the change first.
+            return
+        }
+        clear()
+    }
+
+    /// Says that nothing was changed after all.
+    mutating func takeBack() {
+        intent = nil
+        clear()
+    }
+
+    private mutating func clear() {
         block.mark = areCountsKnown ? mutex.shards.directoryMark(of: shard) : .unknown
         // The change itself has happened. Where this fails the mark stays, and the next counts anew.
         try? mutex.write(block)

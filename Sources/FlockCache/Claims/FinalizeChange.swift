@@ -30,7 +30,7 @@ struct FinalizeChange {
             try mine.file.status()
         }
         guard status.links <= 1 else { return nil }
-        try held.begin()
+        try held.begin(.publish(.finalized, name, mine.generation))
         try attempt("finalize \(key)", store.path) { () throws(Errno) in
             try unsafe publish(value, by: mine, of: status.size, over: former, &held, in: directory)
         }
@@ -63,7 +63,7 @@ struct FinalizeChange {
             // value by now, and must not be cut. The mark stays.
             if try directory.status(of: name.pending) != nil {
                 try mine.file.truncate(to: mine.text.count)
-                held.commit()
+                held.takeBack()
             }
             throw error
         }
@@ -87,7 +87,7 @@ struct FinalizeChange {
         guard case .mine(let mine) = try state(in: directory) else {
             return .done(try comparison(in: directory))
         }
-        try held.begin()
+        try held.begin(Intent())
         let file = try attempt("write the value of \(key)", store.path) { () throws(Errno) in
             let file = try directory.open(temporary, .createNew(mode: store.marker.fileMode))
             if store.marker.isShared { try file.changeMode(to: store.marker.fileMode) }
@@ -122,12 +122,12 @@ struct FinalizeChange {
             }
         }
         let former = try formerSize(beside: mine, in: directory)
-        try held.begin()
+        try held.begin(.publish(.finalized, name, record.generation))
         try attempt("finalize \(key)", store.path) { () throws(Errno) in
             do throws(Errno) {
                 try directory.rename(record.name, to: name.ready)
             } catch {
-                held.commit()
+                held.takeBack()
                 throw error
             }
         }
@@ -154,7 +154,7 @@ struct FinalizeChange {
     private func discard(
         _ temporary: FileName, _ held: inout HeldShard, in directory: Directory
     ) throws(StoreError) {
-        try held.begin()
+        try held.begin(Intent())
         try attempt("remove", store.file(temporary, in: name.shard)) { () throws(Errno) in
             if try directory.unlink(temporary) { held.block.counts.temporaries -= 1 }
         }

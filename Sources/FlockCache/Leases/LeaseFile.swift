@@ -78,14 +78,17 @@ struct LeaseFile: ~Copyable {
 
     var isDamaged: Bool { slots.contains { if case .damaged = $0 { true } else { false } } }
 
+    /// The sequence of the cell that is written to a slot next.
+    func nextSequence(of index: Int) -> UInt64 {
+        slot(index).cell.map { $0.sequence + 1 } ?? 0
+    }
+
     /// Writes what a slot says from now on.
     func write(_ cell: LeaseCell, in index: Int, durably: Bool) throws(StoreError) {
         var cell = cell
+        cell.sequence = nextSequence(of: index)
         var isSecond = false
-        if case .cell(let former, let wasSecond) = slot(index) {
-            cell.sequence = former.sequence + 1
-            isSecond = !wasSecond
-        }
+        if case .cell(_, let wasSecond) = slot(index) { isSecond = !wasSecond }
         let place = index * LeaseCell.bytesPerSlot + (isSecond ? LeaseCell.byteCount : 0)
         let bytes = cell.bytes
         try attempt("write", path) { () throws(Errno) in

@@ -14,7 +14,7 @@ extension OpenStore {
     ///
     /// In doubt it is held: a wrong "free" has two in charge, a wrong "held" only waits.
     func standing(of cell: LeaseCell) throws(StoreError) -> LeaseStanding {
-        if cell.isReleased { return .free }
+        if cell.isReleased || cell.isExpired { return .free }
         let here = try place()
         let isOfThisBoot = cell.place.boot == here.boot
         // On a network it may be another machine's.

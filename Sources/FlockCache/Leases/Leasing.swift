@@ -40,7 +40,11 @@ extension Session {
                 let deadline = request.timeToLive.map { BootTime.now.advanced(by: $0) }
                 let cell = LeaseCell(
                     generation: generation, request, at: try store.place(), since: LeaseTime.now)
-                try held.begin(generation: generation)
+                try held.begin(
+                    generation: generation,
+                    .lease(
+                        name, slot: index, sequence: file.nextSequence(of: index),
+                        cell.events(after: file.slot(index).cell)))
                 try file.write(cell, in: index, durably: store.isDurable)
                 held.commit()
                 Sighting.forget(name, index, in: store)
@@ -68,6 +72,7 @@ extension Session {
             // One that ended with its owner nobody has, and no time can prolong.
             let isOver = try existing()?.isOwnerAlive(of: cell) == false
             if cell.isReleased || isOver { throw .leaseLost("renew", key, holder: nil) }
+            cell.isExpired = false
             guard let timeToLive = cell.timeToLive else { return nil }
             cell.deadline = LeaseTime.now.advanced(by: .microseconds(timeToLive))
             return .microseconds(timeToLive)
@@ -82,37 +87,8 @@ extension Session {
     ) throws(StoreError) {
         guard try existing() != nil else { return }
         try changeLease(key, generation, Limits.patience, wakes: true) { (cell) in
-            cell.isReleased = true
-        }
-    }
-
-    /// Changes the slot that a generation has, under the mutex of its shard.
-    ///
-    /// The block is not marked: nothing that it counts changes.
-    private func changeLease<R>(
-        _ key: Store.Key, _ generation: Store.Generation, _ patience: Duration, wakes: Bool = false,
-        _ change: (inout LeaseCell) throws(StoreError) -> R
-    ) throws(StoreError) -> R {
-        let name = try EntryName(key)
-        return try withStore(name.shard) { (store) throws(StoreError) in
-            var mutex = try ShardMutex(store, name.shard, patience: patience)
-            guard (try? mutex.file.isLinked()) == true else { throw .replaced(store.path) }
-            guard let file = try store.leaseFile(name, making: false),
-                let (index, cell) = file.slot(of: generation)
-            else {
-                let current = try currentLease(of: key, in: store)
-                throw .leaseLost(
-                    wakes ? "release" : "renew", key, holder: current?.holder, asked: generation,
-                    found: current?.generation)
-            }
-            var changed = cell
-            let result = try change(&changed)
-            if changed != cell {
-                unsafe Store.beforeChange?()
-                try file.write(changed, in: index, durably: store.isDurable)
-                if wakes { mutex.ended = name }
-            }
-            return result
+            // Of one that has expired the end was told.
+            if !cell.isExpired { cell.isReleased = true }
         }
     }
 
@@ -130,7 +106,7 @@ extension Session {
         return false
     }
 
-    private func currentLease(
+    func currentLease(
         of key: Store.Key, in store: OpenStore
     ) throws(StoreError) -> (generation: Store.Generation, holder: Holder)? {
         guard let file = try store.leaseFile(try EntryName(key), making: false, writing: false)

@@ -44,6 +44,7 @@ extension Option {
         name: "wait", short: "w", kind: .wait, help: "wait at most D for the end of a PENDING")
     static let lockWait = wait.explained("wait at most D for the locks")
     static let leaseWait = wait.explained("wait at most D for the lease")
+    static let changeWait = wait.explained("end after D without a change (124)")
     static let noWait = Option(name: "no-wait", short: "n", help: "do not wait")
     static let alsoAbsent = Option(
         name: "also-absent", help: "where nobody has the key, wait for somebody to begin")
@@ -110,10 +111,13 @@ extension Option {
         name: "damaged", help: "damaged records that are kept for inspection")
     static let prefix = Option(
         name: "prefix", kind: .bytes, help: "only keys that begin with TEXT")
+    static let from = Option(
+        name: "from", kind: .generation, help: "begin with number N; otherwise with the next change"
+    )
     static let nulEnded = Option(name: "null", short: "0", help: "raw keys only, each ended by NUL")
     static let prometheus = Option(
         name: "prometheus", help: "as metrics, for the node exporter's text-file collector")
-    static let watch = Option(
+    static let again = Option(
         name: "watch", help: "again each second, in place on a terminal, until interrupted")
     static let assumeDeadAfter = Option(
         name: "assume-dead-after", kind: .duration,
@@ -127,6 +131,8 @@ extension Option {
         name: "mode", kind: .mode, help: "0700 (the default), 0750 or 0770 for the group as well")
     static let durable = Option(
         name: "durable", help: "what is acknowledged survives a power cut")
+    static let journal = Option(
+        name: "journal", help: "keep a journal of all changes, for watch")
 }
 
 /// What holds where an option is not given.

@@ -37,7 +37,7 @@ extension Verb {
         }
         Process.unblockTermination()
     }
-    let outcome = Result { () throws(StoreError) in try store.session.reap(request) }
+    let outcome = Result { () throws(StoreError) in try store.session.reapAll(request) }
     // What was removed is said, also when something went wrong later.
     try results.flush()
     if let failure { throw failure }
