@@ -136,8 +136,8 @@ package enum Process {
     /// Opens `/dev/null` on each of the descriptors 0 to 2 that is closed, so that no file of ours gets
     /// such a number and a message is never written into it.
     ///
-    /// Each the wrong way round: reading a closed input is not an empty value, and a result written to
-    /// a closed output has told nobody. Both stay errors.
+    /// Standard input is opened for writing and the others for reading on purpose: reading a closed input must
+    /// fail and not give an empty value, and writing to a closed output must fail and not succeed silently.
     package static func openStandardDescriptors() {
         for number: Int32 in 0...2 where fcntl(number, F_GETFD) < 0 {
             // The lowest free number is the one that was found closed.

@@ -21,3 +21,18 @@ extension Store {
         return KeptLock(lock)
     }
 }
+
+/// Takes locks on a thread of its own and releases them; false when the wait ended first.
+func lockInThread(
+    _ store: Store, _ keys: [Store.Key], _ mode: HeldLock.Mode = .exclusive
+) -> WaitingThread<Bool> {
+    WaitingThread { look in
+        let outcome = try store.session.lock(keys, mode, waiting: .seconds(30)) { _ in look() }
+        switch consume outcome {
+        case .held(let lock):
+            lock.release()
+            return true
+        case .busy: return false
+        }
+    }
+}

@@ -20,6 +20,9 @@ struct OwnThreads: SuiteTrait, TestTrait, TestScoping {
         for test: Test, testCase: Test.Case?, performing function: @Sendable () async throws -> Void
     ) async throws {
         guard areBlocking else { return try await timed(test, function) }
+        // Not by the queue of the threads: a test that waits as a task would go to its end each time.
+        await TestThreads.shared.waitForThread()
+        defer { TestThreads.shared.giveThreadBack() }
         try await withTaskExecutorPreference(TestThreads.shared) {
             try await timed(test, function)
         }
@@ -53,6 +56,13 @@ extension Trait where Self == OwnThreads {
 private final class TestThreads: TaskExecutor, @unchecked Sendable {
     static let shared = TestThreads()
 
+    private struct Free {
+        var count: Int
+        var waiting: [CheckedContinuation<Void, Never>] = []
+    }
+
+    /// Threads that no test has.
+    private let free: Mutex<Free>
     // `jobs` is changed under `mutex` alone.
     private var jobs: [UnownedJob] = []
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
@@ -62,9 +72,31 @@ private final class TestThreads: TaskExecutor, @unchecked Sendable {
         pthread_mutex_init(mutex, nil)
         pthread_cond_init(condition, nil)
         let count = getenv("FLOCK_CACHE_TEST_THREADS").flatMap { Int(String(cString: $0)) }
-        for _ in 0..<(count ?? 2 * max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))) {
-            startThread { self.work() }
+        let threads = count ?? 2 * max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+        free = Mutex(Free(count: threads))
+        for _ in 0..<threads { startThread { self.work() } }
+    }
+
+    func waitForThread() async {
+        await withCheckedContinuation { continuation in
+            let isFree = free.withLock { free in
+                if free.count == 0 { free.waiting.append(continuation) }
+                defer { free.count = max(0, free.count - 1) }
+                return free.count > 0
+            }
+            if isFree { continuation.resume() }
         }
+    }
+
+    func giveThreadBack() {
+        let next = free.withLock { free -> CheckedContinuation<Void, Never>? in
+            if free.waiting.isEmpty {
+                free.count += 1
+                return nil
+            }
+            return free.waiting.removeFirst()
+        }
+        next?.resume()
     }
 
     func enqueue(_ job: consuming ExecutorJob) {

@@ -127,3 +127,11 @@ func reach(_ count: Int, _ counter: Counter) async throws {
     guard counter.value >= count else { throw Unexpected("only \(counter.value) of \(count)") }
 }
 #endif
+
+/// A store, and how often a wait began in it.
+func storeThatCountsWaits(at path: String) throws -> (store: Store, waits: Counter) {
+    let waits = Counter()
+    var configuration = Store.Configuration()
+    configuration.onWait = { _, _ in waits.add(1) }
+    return (try Store(at: path, configuration: configuration), waits)
+}

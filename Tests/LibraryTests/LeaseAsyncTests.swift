@@ -15,10 +15,7 @@ import Testing
     private var path: String { directory("store") }
 
     private func makeStore() throws -> (store: Store, waits: Counter) {
-        let waits = Counter()
-        var configuration = Store.Configuration()
-        configuration.onWait = { _, _ in waits.add(1) }
-        return (try Store(at: path, configuration: configuration), waits)
+        try storeThatCountsWaits(at: path)
     }
 
     private func acquire(_ store: Store, _ timeToLive: Duration) -> Task<KeptLease, any Error> {

@@ -13,12 +13,8 @@ import Testing
     private let directory = TemporaryDirectory()
     private var path: String { directory("store") }
 
-    /// A store, and how often a wait began in it.
     private func makeStore() throws -> (store: Store, waits: Counter) {
-        let waits = Counter()
-        var configuration = Store.Configuration()
-        configuration.onWait = { _, _ in waits.add(1) }
-        return (try Store(at: path, configuration: configuration), waits)
+        try storeThatCountsWaits(at: path)
     }
 
     /// Far longer than its time to live, it is renewed; then it is released at once.

@@ -11,20 +11,6 @@ import TestSupport
     private let directory = TemporaryDirectory()
     private var path: String { directory("store") }
 
-    private func lockInThread(
-        _ store: Store, _ keys: [Store.Key], _ mode: HeldLock.Mode = .exclusive
-    ) -> WaitingThread<Bool> {
-        WaitingThread { look in
-            let outcome = try store.session.lock(keys, mode, waiting: .seconds(30)) { _ in look() }
-            switch consume outcome {
-            case .held(let lock):
-                lock.release()
-                return true
-            case .busy: return false
-            }
-        }
-    }
-
     /// Where there can be none, or it is lost, in use or before.
     @Test(arguments: ["none", "lost", "a directory"])
     func withoutABoardLocksWork(_ trouble: String) throws {

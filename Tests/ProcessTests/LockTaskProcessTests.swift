@@ -14,10 +14,7 @@ import TestSupport
     private var path: String { directory("store") }
 
     private func makeStore() throws -> (store: Store, waits: Counter) {
-        let waits = Counter()
-        var configuration = Store.Configuration()
-        configuration.onWait = { _, _ in waits.add(1) }
-        return (try Store(at: path, configuration: configuration), waits)
+        try storeThatCountsWaits(at: path)
     }
 
     @Test func tasksAndThreadsAndProcessesExcludeOneAnother() async throws {

@@ -7,32 +7,8 @@ import TestSupport
 
 /// What is not whole is never taken for something.
 @Suite(.ownThreads) struct ClaimSectionTests {
-    private static let here = Place(
-        boot: BootID(high: 0x0123_4567_89ab_cdef, low: 0xfedc_ba98_7654_3210),
-        processNamespace: 4_026_531_836, timeNamespace: 4_026_531_834)
-
-    private static let holders: [HolderIdentity] = [
-        .session(0x3fff_ffff_ffff_ffff), .session(0), .nobody,
-        .process(ProcessIdentity(id: 4711, descriptorInode: 12345, startTime: nil)),
-        .process(ProcessIdentity(id: .max, descriptorInode: nil, startTime: .max)),
-        .process(ProcessIdentity(id: 1, descriptorInode: .max, startTime: 0)),
-    ]
-
-    private static func sections() -> [ClaimSection] {
-        holders.flatMap { holder in
-            [nil, Stamp(wall: 1_700_000_000_000_000, boot: 77)].map { deadline in
-                ClaimSection(
-                    name: PercentCode.encode(Array("sha256:ab/ü\0.pending".utf8)),
-                    generation: 1_700_000_000_000_001,
-                    holder: holder, processID: 4711,
-                    command: ClaimSection.encode(command: Array("my prog\n".utf8)), place: here,
-                    since: Stamp(wall: 1_699_999_999_999_999, boot: 12), deadline: deadline)
-            }
-        }
-    }
-
     @Test func aClaimSectionReadsAsItWasWritten() throws {
-        for section in Self.sections() {
+        for section in ClaimSamples.sections() {
             let text = section.text
             let (read, length) = try #require(text.withUnsafeBytes { ClaimSection.parse($0) })
             #expect(read == section)
@@ -59,7 +35,7 @@ import TestSupport
     }
 
     @Test func everyTruncationOfAClaimSectionIsTorn() {
-        for section in Self.sections() {
+        for section in ClaimSamples.sections() {
             let text = section.text
             for count in 0..<text.count {
                 let read = text[..<count].withUnsafeBytes { ClaimSection.parse($0) }
@@ -69,7 +45,7 @@ import TestSupport
     }
 
     @Test func everyFlippedBitOfAClaimSectionIsTorn() {
-        for section in Self.sections() {
+        for section in ClaimSamples.sections() {
             var text = section.text
             for bit in 0..<(text.count * 8) {
                 text[bit / 8] ^= 1 << (bit % 8)
@@ -84,7 +60,7 @@ import TestSupport
 
     @Test func randomBytesInAClaimSectionAreTorn() {
         var random = Seeded("random bytes in claim sections")
-        let sections = Self.sections().map(\.text)
+        let sections = ClaimSamples.sections().map(\.text)
         for _ in 0..<20_000 {
             var text = sections.randomElement(using: &random) ?? []
             let original = text

@@ -127,8 +127,8 @@ uint32_t csystem_add32(uint32_t *word, uint32_t amount);
 /// Each word as a whole, in no order.
 void csystem_load_words(const uint64_t *words, uint64_t *into, size_t count);
 void csystem_store_words(uint64_t *words, const uint64_t *from, size_t count);
-/// A load that nothing before it can be put off behind, and a store that nothing after it can be
-/// drawn before.
+/// Sequentially consistent: no earlier access of this thread is reordered after the load, and no later one
+/// before the store.
 int64_t csystem_load64(const int64_t *word);
 void csystem_store64(int64_t *word, int64_t value);
 /// 0 when woken by a wake that has one of the bits, or when the word is not `expected`; -ETIMEDOUT at

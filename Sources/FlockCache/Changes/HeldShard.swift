@@ -127,7 +127,7 @@ struct HeldShard: ~Copyable {
         above found: Store.Generation = 0
     ) throws(StoreError) -> Store.Generation {
         let next = max(UInt64(clamping: WallClock.microseconds), block.highest + 1, found + 1)
-        // Nobody could read such a claim: all would take it for torn, and win.
+        // The parser refuses generations above this, so such a claim would look torn, and everybody would win.
         guard next <= Limits.generation else { throw .noGenerationLeft(files.path) }
         return next
     }

@@ -121,9 +121,7 @@ private struct ClaimChange {
         case .torn:
             return try takeOver(&held, ready: ready, nil, wasCounted: ready == nil, in: directory)
         case .whole(let claim):
-            // Beside a READY record of no lower generation it is what a killed finalize left.
-            let stands = ready.map { claim.generation > $0 } ?? true
-            guard stands else {
+            guard claim.stands(beside: ready) else {
                 return try takeOver(&held, ready: ready, nil, wasCounted: false, in: directory)
             }
             let standing = try store.standing(of: claim)
@@ -143,10 +141,8 @@ private struct ClaimChange {
         let text = try section(generation).text
         try held.begin(generation: generation, .claim(name, generation))
         do throws(Errno) {
-            let file = try directory.open(
-                name.pending, .createNew(mode: store.marker.fileMode))
+            let file = try store.marker.create(name.pending, in: directory)
             do throws(Errno) {
-                if store.marker.isShared { try file.changeMode(to: store.marker.fileMode) }
                 try file.write(text)
                 if store.isDurable {
                     try file.sync()
@@ -185,9 +181,7 @@ private struct ClaimChange {
             .takeOver(name, next, from: former == nil ? nil : generation))
         do throws(Errno) {
             do throws(Errno) {
-                let file = try directory.open(
-                    temporary, .createNew(mode: store.marker.fileMode))
-                if store.marker.isShared { try file.changeMode(to: store.marker.fileMode) }
+                let file = try store.marker.create(temporary, in: directory)
                 try file.write(text)
                 if store.isDurable { try file.sync() }
                 try directory.rename(temporary, to: name.pending)

@@ -17,7 +17,8 @@ extension Session {
         }
         guard isDamaged == true else { return nil }
 
-        // What is no claim beside the READY record must not become one without it.
+        // A `NAME.pending` that does not stand beside the READY record is debris. It goes first: once the READY
+        // record is gone it would count as a claim.
         let generation = try store.readyGeneration(name, in: directory) ?? 0
         let hasClaim = try store.standingClaim(name, besideReady: generation, in: directory) != nil
         let kept = try store.damagedDirectory()
@@ -27,8 +28,8 @@ extension Session {
             if !hasClaim { try directory.unlink(name.pending) }
             try directory.rename(name.ready, to: target, in: kept)
         }
-        // With what size it was counted its file does not tell any more. It is set aside whether or not
-        // the others can be counted now: otherwise the mark stays, and the next counts.
+        // The damaged file no longer tells which size was counted for it, so the shard is counted again. If
+        // that fails the mark stays, and whoever takes the mutex next counts.
         if let count = try? store.count(name.shard, removingDebris: true), count.isSound {
             held.block.counts = count.counts
             held.commit()

@@ -89,9 +89,7 @@ struct FinalizeChange {
         }
         try held.begin(Intent())
         let file = try attempt("write the value of \(key)", store.path) { () throws(Errno) in
-            let file = try directory.open(temporary, .createNew(mode: store.marker.fileMode))
-            if store.marker.isShared { try file.changeMode(to: store.marker.fileMode) }
-            return file
+            try store.marker.create(temporary, in: directory)
         }
         held.block.counts.temporaries += 1
         held.commit()
@@ -179,7 +177,7 @@ struct FinalizeChange {
             guard let (claim, text) = try ClaimSection.readText(file) else { return nil }
             return (claim, PendingClaim(file: file, text: text, generation: claim.generation))
         }
-        if case (let claim, let mine)?? = pending, claim.generation > ready?.generation ?? 0 {
+        if case (let claim, let mine)?? = pending, claim.stands(beside: ready?.generation) {
             mine.isBesideReady = found != nil
             if right.covers(claim, at: try store.place()) { return .mine(mine) }
             let standing = try store.standing(of: claim)

@@ -29,7 +29,7 @@ extension Session {
                 return false
             }
             let ready = try store.files.readyGeneration(name, in: directory)
-            if let ready, claim.generation <= ready { return false }
+            if !claim.stands(beside: ready) { return false }
             guard right.covers(claim, at: try store.place()) else {
                 guard case .generation = right else { return false }
                 let standing = try store.standing(of: claim)
@@ -60,7 +60,7 @@ extension Session {
             let directory = try held.directory()
             let ready = try store.files.readyGeneration(name, in: directory)
             let pending = try store.files.readPending(name, in: directory)
-            if !evenPending, case .whole(let claim) = pending, claim.generation > ready ?? 0,
+            if !evenPending, case .whole(let claim) = pending, claim.stands(beside: ready),
                 let holder = try store.liveHolder(of: claim)
             {
                 return .pending(holder)
@@ -96,7 +96,7 @@ extension OpenStore {
             claim = nil
         case .torn: claim = generation == nil ? 0 : nil
         case .whole(let found):
-            claim = found.generation > generation ?? 0 ? found.generation : nil
+            claim = found.stands(beside: generation) ? found.generation : nil
         }
         let hasPending = if case .none = pending { false } else { true }
         try held.begin(

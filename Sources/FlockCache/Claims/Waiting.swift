@@ -9,8 +9,7 @@ struct KeyWait: ~Copyable {
     private let deadline: BootTime
     private var pause = Pause(shortest: 1_000_000, longest: 50_000_000, yields: 0)
     private var store: OpenStore?
-    private var board: Board?
-    private var seen: UInt32 = 0
+    private var wait: BoardWait?
     private var holder: HolderWatch?
 
     init(_ name: EntryName, until deadline: BootTime) {
@@ -21,18 +20,17 @@ struct KeyWait: ~Copyable {
     /// Says that this thread waits; look at the key after this, and then `sleep`.
     mutating func announce(_ session: Session) throws(StoreError) {
         store = try session.existing()
-        board = store?.board.forWaiting()
-        if let board { seen = board.announce(.keys(name.shard)) }
+        wait = BoardWait(
+            .keys(name.shard), bits: name.wakeBits, on: store?.board.forWaiting())
     }
 
     /// Sleeps until the key may have changed, its holder has died, or it is time to look at it again.
     mutating func sleep() {
-        guard let store, let board else { return pause.next(until: deadline) }
+        guard let store, let wait, wait.hasBoard else { return pause.next(until: deadline) }
         for _ in 0..<Self.asksPerLook {
             let end = BootTime.now.advanced(by: .nanoseconds(WaitSpan.untilNextLook()))
-            board.wait(
-                .keys(name.shard), seen, bits: name.wakeBits, until: min(deadline, end))
-            guard board.announce(.keys(name.shard)) == seen, BootTime.now < deadline else { return }
+            wait.sleep(until: min(deadline, end))
+            guard !wait.isOverAnnouncingAgain(), BootTime.now < deadline else { return }
             // Not before it has lasted: most who wait are woken.
             if holder == nil { holder = HolderWatch(of: name, in: store) }
             guard let holder, holder.isAlive else { break }

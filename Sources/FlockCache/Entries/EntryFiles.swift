@@ -66,14 +66,12 @@ extension StoreFiles {
         }
     }
 
-    /// The claim beside a READY record, if it is one to compute it anew: of a higher generation.
-    ///
-    /// Anything else there is what a killed finalize left.
+    /// The claim beside a READY record, if it is one to compute it anew.
     func standingClaim(
         _ name: EntryName, besideReady generation: Store.Generation, in directory: Directory
     ) throws(StoreError) -> ClaimSection? {
         guard case .whole(let claim) = try readPending(name, in: directory),
-            claim.generation > generation
+            claim.stands(beside: generation)
         else { return nil }
         return claim
     }
@@ -109,6 +107,11 @@ extension StoreFiles {
 }
 
 extension ClaimSection {
+    /// Whether it counts beside the READY record that is there, if one is.
+    ///
+    /// A claim to compute the value anew has a higher generation. Anything else is what a killed finalize left.
+    func stands(beside ready: Store.Generation?) -> Bool { generation > ready ?? 0 }
+
     /// The claim section at the start of a file; nil if there is no whole one.
     static func read(_ file: borrowing File) throws(Errno) -> ClaimSection? {
         try unsafe withText(of: file) { section, _ in section }

@@ -1,3 +1,5 @@
+// Unsafe and not behind a mutex: the command sets both once, before it has a second thread, and from then on they are
+// only read, in every change. A library's program never sets them.
 extension Store {
     /// Runs after a shard mutex was taken and before anything is changed.
     ///

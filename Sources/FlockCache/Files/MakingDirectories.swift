@@ -61,6 +61,23 @@ extension Marker {
         return true
     }
 
+    /// Makes a new file and opens it for writing, with the permissions that all of the store have.
+    ///
+    /// A process that opens it between the two steps meets the permissions that the file creation mask left.
+    ///
+    /// - Throws: `.exists` where the name is taken. Where the permissions cannot be set no file is left.
+    func create(_ name: FileName, in directory: Directory) throws(Errno) -> File {
+        let file = try directory.open(name, .createNew(mode: fileMode))
+        guard isShared else { return file }
+        do throws(Errno) {
+            try file.changeMode(to: fileMode)
+        } catch {
+            try directory.unlink(name)
+            throw error
+        }
+        return file
+    }
+
     /// Makes an empty file unless it is there, with the permissions that all of the store have.
     ///
     /// - Parameter parent: a directory of the store, or of one of its directories.
@@ -71,14 +88,14 @@ extension Marker {
                 return
             }
             let hidden = try Self.privateName()
-            try root.open(hidden, .createNew(mode: fileMode)).changeMode(to: fileMode)
+            _ = try create(hidden, in: root)
             do throws(Errno) {
                 try root.renameNew(hidden, to: name, in: parent)
             } catch {
                 _ = try? root.unlink(hidden)
                 guard error == .invalid else { throw error }
                 // Killed between its two steps it leaves a file without what the file creation mask took.
-                try parent.open(name, .createNew(mode: fileMode)).changeMode(to: fileMode)
+                _ = try create(name, in: parent)
             }
         } catch {
             if error != .exists { throw error }

@@ -151,9 +151,8 @@ extension StoreFiles {
     static func writeMarker(_ marker: Marker, _ root: Directory, replacing: Bool) throws(Errno) {
         if marker.isShared { try marker.setMode(of: root) }
         let name = try Marker.privateName()
-        let file = try root.open(name, .createNew(mode: marker.fileMode))
         do throws(Errno) {
-            if marker.isShared { try file.changeMode(to: marker.fileMode) }
+            let file = try marker.create(name, in: root)
             try file.write(marker.text)
             try file.sync()
             if replacing {

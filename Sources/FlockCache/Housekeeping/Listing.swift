@@ -112,7 +112,7 @@ extension Store {
                 guard ready == nil else { return nil }
                 return Summary(key: key, state: .pending(.unknown), generation: 0, age: .zero)
             case .whole(let claim):
-                guard claim.generation > ready?.generation ?? 0 else { return nil }
+                guard claim.stands(beside: ready?.generation) else { return nil }
                 let standing = try store.standing(of: claim)
                 let holder = store.holder(of: claim, standing: standing)
                 return Summary(

@@ -161,7 +161,7 @@ extension Session {
             reason = .torn
         case .whole(let claim):
             generation = claim.generation
-            isClaim = ready.map { claim.generation > $0 } ?? true
+            isClaim = claim.stands(beside: ready)
             reason = try staleness(of: claim, in: store, request.limits)
             if isClaim && reason == nil { return nil }
         }

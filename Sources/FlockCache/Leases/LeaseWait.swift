@@ -17,10 +17,9 @@ extension Session {
         let span = WaitSpan(waiting)
         var pause = Pause(shortest: 1_000_000, longest: 50_000_000, yields: 0)
         while true {
-            // The order that loses no wake-up: announce, look, sleep.
             let store = waiting == .zero ? nil : try existing()
-            let board = store?.board.forWaiting()
-            let seen = board?.announce(.keys(name.shard)) ?? 0
+            let wait = BoardWait(
+                .keys(name.shard), bits: name.wakeBits, on: store?.board.forWaiting())
             let outcome = try tryLease(
                 name, request, patience: waiting == .zero ? Limits.patience : span.patience)
             guard case .busy(let holder) = outcome, !span.isOver else { return outcome }
@@ -34,9 +33,9 @@ extension Session {
                 let most = left.map { Swift.min($0 + 1, WaitSpan.untilNextLook() / 1000) }
                 let nap = Duration.microseconds(most ?? WaitSpan.untilNextLook() / 1000)
                 let end = Swift.min(span.deadline, BootTime.now.advanced(by: nap))
-                if let board {
-                    board.wait(.keys(name.shard), seen, bits: name.wakeBits, until: end)
-                    isFree = board.announce(.keys(name.shard)) != seen
+                if wait.hasBoard {
+                    wait.sleep(until: end)
+                    isFree = wait.isOverAnnouncingAgain()
                 } else {
                     pause.next(until: end)
                 }

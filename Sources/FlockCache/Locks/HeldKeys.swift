@@ -66,7 +66,7 @@ final class HeldKeys: Sendable {
         for lock in locks { try lock.keepThroughExecution() }
     }
 
-    /// A key among these that keeps a wait for another from being safe: that one, or one behind it.
+    /// A held key that is equal to `key` or behind it: waiting for `key` while holding that could deadlock.
     fileprivate func obstacle(to key: Store.Key, in store: StoreIdentity) -> Store.Key? {
         guard isHeld, self.store == store else { return nil }
         if let first, !first.name.key.precedes(key) { return first.name.key }
@@ -79,8 +79,8 @@ extension HeldKeys {
     /// A thread or task of this process.
     enum Owner: Equatable, Sendable {
         case thread(UInt64)
-        /// A task's number may come to mean another task when it has ended: where a guard was handed out of
-        /// its task, that other is refused what it could have had. A wait with an end, and rare.
+        /// The numbers of tasks are used again. If a guard outlives the task that took it, a later task with
+        /// that number may be refused an order of locks that is safe: rare, and never more than a refusal.
         case task(Int)
 
         static var current: Owner {

@@ -105,21 +105,18 @@ final class KeyLock: @unchecked Sendable {
             board?.join(.lock(name))
         case .queued, .first, .over: break
         }
-        // The order that loses no wake-up: announce, look, sleep.
-        var seen = announce()
         if case .queued = state {
+            let wait = BoardWait(.lock(name), bits: name.turnstileBits, on: board)
             guard try tryTurnstile() else {
                 if isLate, try isFree(), try take() { return nil }
-                return rest(seen, name.turnstileBits)
+                return rest(wait, name.turnstileBits)
             }
             state = .first
-            seen = announce()
         }
+        let wait = BoardWait(.lock(name), bits: name.lockBits, on: board)
         if try take() { return nil }
-        return rest(seen, name.lockBits)
+        return rest(wait, name.lockBits)
     }
-
-    private func announce() -> UInt32 { board?.announce(.lock(name)) ?? 0 }
 
     /// How long the longest sleep is, in nanoseconds: it bounds what a killed waiter or holder, whose death
     /// nobody tells of, costs the others.
@@ -128,12 +125,11 @@ final class KeyLock: @unchecked Sendable {
     /// 0.2 % of a core, most of it for waking up.
     private static func nap() -> Int64 { 40_000_000 + BootTime.now.nanoseconds % 15_000_000 }
 
-    private func rest(_ seen: UInt32, _ bits: UInt32) -> LockRest {
+    private func rest(_ wait: BoardWait, _ bits: UInt32) -> LockRest {
         // Without a board nobody can be woken.
         let nap = board == nil ? Int64.random(in: 500_000...5_000_000) : Self.nap()
         return LockRest(
-            board, name, seen: seen, bits: bits,
-            end: BootTime.now.advanced(by: .nanoseconds(nap)))
+            wait, name, bits: bits, end: BootTime.now.advanced(by: .nanoseconds(nap)))
     }
 
     /// Takes the lock if it is free for this mode, and lets the next one to the turnstile.
@@ -187,8 +183,7 @@ final class KeyLock: @unchecked Sendable {
 
     /// Leaves the queue, and lets the next one move up.
     ///
-    /// Also one who only waited for the turnstile wakes another: it may have been woken itself, and that
-    /// wake-up must not be lost.
+    /// Also without the turnstile: a wake-up may have been meant for this waiter, and is passed on to the next.
     private func leaveQueue() {
         if case .asking = state { return }
         if case .first = state, file?.unlock(at: name.turnstile) == false { isReusable = false }

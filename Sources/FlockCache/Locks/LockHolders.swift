@@ -70,8 +70,7 @@ extension OpenStore {
         return listings
     }
 
-    /// nil where the one who is noted is not the one who holds it: he has died, and somebody holds the lock
-    /// who left no note.
+    /// nil when the noted process is dead: then the lock is held by a process that wrote no note.
     private func holder(of note: LockNote) -> Holder? {
         let isHere = (try? place())?.processNamespace == note.processNamespace
         guard note.processID != 0, !isHere || isThere(note) else { return nil }

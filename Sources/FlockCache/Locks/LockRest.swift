@@ -2,25 +2,21 @@ internal import SystemCalls
 
 /// What somebody who waits for a lock sleeps on until the next step.
 struct LockRest {
-    private let board: Board?
-    private let word: Board.Word
-    private let seen: UInt32
-    private let bits: UInt32
+    private let wait: BoardWait
     /// When to look again whatever happens.
     let end: BootTime
     let line: Line
 
-    /// Those who wait for the same in the same way, of whom one is to be woken at a time.
+    /// One queue: the waiters for one byte of one lock, its own or its turnstile.
+    ///
+    /// A wake-up is for one of them.
     struct Line: Hashable {
         let hash: UInt64
         let bits: UInt32
     }
 
-    init(_ board: Board?, _ name: LockName, seen: UInt32, bits: UInt32, end: BootTime) {
-        self.board = board
-        word = .lock(name)
-        self.seen = seen
-        self.bits = bits
+    init(_ wait: BoardWait, _ name: LockName, bits: UInt32, end: BootTime) {
+        self.wait = wait
         self.end = end
         line = Line(hash: name.hash, bits: bits)
     }
@@ -28,14 +24,10 @@ struct LockRest {
     /// Sleeps until something may have changed, or the time has come; true when it ended by itself.
     func sleep(until deadline: BootTime) -> Bool {
         let end = min(end, deadline)
-        guard let board else {
-            SystemCalls.sleep(nanoseconds: max(1, end.nanoseconds - BootTime.now.nanoseconds))
-            return true
-        }
-        board.wait(word, seen, bits: bits, until: end)
-        return BootTime.now >= end
+        wait.sleep(until: end)
+        return !wait.hasBoard || BootTime.now >= end
     }
 
     /// Whether something may have changed since.
-    var isOver: Bool { board.map { $0.look(word) != seen } ?? true }
+    var isOver: Bool { wait.isOver }
 }

@@ -45,11 +45,11 @@ struct ShardMutex: ~Copyable {
         var pause = Pause()
         var board: Board?
         while true {
-            let seen = board?.announce(.mutex(shard)) ?? 0
+            let wait = BoardWait(.mutex(shard), bits: .max, on: board)
             if try file.tryLock(shard) { return }
             guard BootTime.now < deadline else { throw stuck(shards, shard, file, patience) }
-            if let board {
-                board.wait(.mutex(shard), seen, bits: .max, until: pause.nextEnd(until: deadline))
+            if wait.hasBoard {
+                wait.sleep(until: pause.nextEnd(until: deadline))
             } else {
                 pause.next(until: deadline)
                 if !pause.yields { board = shards.board.forWaking() }
@@ -72,8 +72,8 @@ struct ShardMutex: ~Copyable {
     static func stuck(
         _ shards: Shards, _ shard: Int, _ file: ShardFile, _ patience: Duration
     ) -> StoreError {
-        // The kernel knows who has it. The mark may be one that a killed process left, with the mutex held
-        // by a process that has not changed anything yet; it counts where the holder cannot be seen.
+        // The kernel knows the holder. The pid in the block may be stale: left by a killed process while
+        // another holds the mutex and has not written its own yet. It counts only where the kernel cannot tell.
         if patience >= worthASearch, let holder = file.holder(of: shard) {
             return .stuck(shards.files.path, behind: holder, after: patience)
         }

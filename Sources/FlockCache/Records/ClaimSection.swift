@@ -33,18 +33,10 @@ struct ClaimSection: Equatable, Sendable {
         text.line("generation", decimal: generation)
         switch holder {
         case .session(let id): text.line("session", hexadecimal(id, digits: 16))
-        case .process(let process):
-            text.line("process", decimal: UInt64(UInt32(bitPattern: process.id)))
-            if let inode = process.descriptorInode { text.line("pidfd-inode", decimal: inode) }
-            if let start = process.startTime { text.line("started", decimal: start) }
+        case .process(let process): text.process(process)
         case .nobody: break
         }
-        text.line("pid", decimal: UInt64(UInt32(bitPattern: processID)))
-        text.line("command", command)
-        text.line("boot", place.boot.text)
-        text.line("pid-namespace", decimal: place.processNamespace)
-        text.line("time-namespace", decimal: place.timeNamespace)
-        text.line("since", since)
+        text.writer(processID, command, at: place, since: since)
         if let deadline { text.line("deadline", deadline) }
         text.check()
         return text.bytes
@@ -60,28 +52,19 @@ struct ClaimSection: Equatable, Sendable {
             let generation = unsafe lines.next(named: "generation").flatMap(decimal),
             generation <= Limits.generation
         else { return nil }
-        guard let holder = unsafe holder(in: &lines) else { return nil }
-        guard
-            let processID = unsafe lines.next(named: "pid").flatMap(decimal).flatMap(
-                Int32.init(exactly:)),
-            let command = unsafe lines.next(named: "command"),
-            let boot = unsafe lines.next(named: "boot").flatMap({ unsafe BootID($0) }),
-            let processNamespace = unsafe lines.next(named: "pid-namespace").flatMap(decimal),
-            let timeNamespace = unsafe lines.next(named: "time-namespace").flatMap(decimal),
-            let since = unsafe lines.next(named: "since").flatMap(Stamp.init)
-        else { return nil }
+        guard let holder = unsafe holder(in: &lines), let writer = unsafe lines.writer() else {
+            return nil
+        }
         var deadline: Stamp?
         if let text = unsafe lines.next(named: "deadline") {
             guard let stamp = unsafe Stamp(text) else { return nil }
             deadline = stamp
         }
         guard unsafe lines.check() else { return nil }
-        let place = Place(
-            boot: boot, processNamespace: processNamespace, timeNamespace: timeNamespace)
         let section = unsafe ClaimSection(
-            name: Array(name), generation: generation, holder: holder, processID: processID,
-            command: Array(command), place: place, since: since, deadline: deadline
-        )
+            name: Array(name), generation: generation, holder: holder,
+            processID: writer.processID, command: writer.command, place: writer.place,
+            since: writer.since, deadline: deadline)
         return unsafe (section, lines.offset)
     }
 
@@ -90,11 +73,7 @@ struct ClaimSection: Equatable, Sendable {
         if let session = unsafe lines.next(named: "session") {
             return unsafe hexadecimalNumber(session).map { .session($0) }
         }
-        guard let process = unsafe lines.next(named: "process") else { return .nobody }
-        guard let id = unsafe decimal(process).flatMap(Int32.init(exactly:)) else { return nil }
-        let inode = unsafe lines.next(named: "pidfd-inode").flatMap(decimal)
-        let start = unsafe lines.next(named: "started").flatMap(decimal)
-        return .process(ProcessIdentity(id: id, descriptorInode: inode, startTime: start))
+        return unsafe lines.process().map { process in process.map { .process($0) } ?? .nobody }
     }
 }
 

@@ -44,17 +44,8 @@ struct LeaseCell: Equatable, Sendable {
         text.line("sequence", decimal: sequence)
         text.line("generation", decimal: generation)
         text.line("state", state)
-        if let owner {
-            text.line("process", decimal: UInt64(UInt32(bitPattern: owner.id)))
-            if let inode = owner.descriptorInode { text.line("pidfd-inode", decimal: inode) }
-            if let start = owner.startTime { text.line("started", decimal: start) }
-        }
-        text.line("pid", decimal: UInt64(UInt32(bitPattern: processID)))
-        text.line("command", command)
-        text.line("boot", place.boot.text)
-        text.line("pid-namespace", decimal: place.processNamespace)
-        text.line("time-namespace", decimal: place.timeNamespace)
-        text.line("since", since.stamp)
+        if let owner { text.process(owner) }
+        text.writer(processID, command, at: place, since: since.stamp)
         if let timeToLive { text.line("ttl", decimal: UInt64(clamping: timeToLive)) }
         if let deadline { text.line("deadline", deadline.stamp) }
         text.check()
@@ -77,23 +68,10 @@ struct LeaseCell: Equatable, Sendable {
             let sequence = unsafe lines.next(named: "sequence").flatMap(decimal),
             let generation = unsafe lines.next(named: "generation").flatMap(decimal),
             generation <= Limits.generation, sequence < 1 << 62,
-            let state = unsafe lines.next(named: "state")
+            let state = unsafe lines.next(named: "state"), let owner = unsafe lines.process(),
+            let writer = unsafe lines.writer()
         else { return nil }
-        if let process = unsafe lines.next(named: "process") {
-            guard let id = unsafe decimal(process).flatMap(Int32.init(exactly:)) else { return nil }
-            let inode = unsafe lines.next(named: "pidfd-inode").flatMap(decimal)
-            let start = unsafe lines.next(named: "started").flatMap(decimal)
-            owner = ProcessIdentity(id: id, descriptorInode: inode, startTime: start)
-        }
-        guard
-            let processID = unsafe lines.next(named: "pid").flatMap(decimal).flatMap(
-                Int32.init(exactly:)),
-            let command = unsafe lines.next(named: "command"),
-            let boot = unsafe lines.next(named: "boot").flatMap({ unsafe BootID($0) }),
-            let processNamespace = unsafe lines.next(named: "pid-namespace").flatMap(decimal),
-            let timeNamespace = unsafe lines.next(named: "time-namespace").flatMap(decimal),
-            let since = unsafe lines.next(named: "since").flatMap(Stamp.init)
-        else { return nil }
+        self.owner = owner
         timeToLive = unsafe lines.next(named: "ttl").flatMap(decimal).map { Int64(clamping: $0) }
         deadline = unsafe lines.next(named: "deadline").flatMap(Stamp.init).map { LeaseTime($0) }
         guard unsafe lines.check() else { return nil }
@@ -101,10 +79,9 @@ struct LeaseCell: Equatable, Sendable {
         self.generation = generation
         isReleased = unsafe state.elementsEqual("released".utf8)
         isExpired = unsafe state.elementsEqual("expired".utf8)
-        self.processID = processID
-        self.command = unsafe Array(command)
-        place = Place(
-            boot: boot, processNamespace: processNamespace, timeNamespace: timeNamespace)
-        self.since = LeaseTime(since)
+        processID = writer.processID
+        command = writer.command
+        place = writer.place
+        since = LeaseTime(writer.since)
     }
 }

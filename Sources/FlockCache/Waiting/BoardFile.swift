@@ -63,9 +63,8 @@ enum BoardFile {
     private static func make(in store: StoreFiles, replacing: Bool) throws(Errno) -> Bool {
         let root = store.root
         let name = FileName(Layout.markerPrefix + hexadecimal(try randomBits(), digits: 16))
-        let file = try root.open(name, .createNew(mode: store.marker.fileMode))
         do throws(Errno) {
-            if store.marker.isShared { try file.changeMode(to: store.marker.fileMode) }
+            let file = try store.marker.create(name, in: root)
             try file.allocate(BoardLayout.byteCount)
             try file.write(header(of: try file.status()), at: 0)
             if replacing {

@@ -66,9 +66,11 @@ final class ChangeTickets: Watch {
     func draw(with board: Board?, until deadline: BootTime) -> Ticket {
         let word = board?.announce(.journal(.changes)) ?? 0
         _ = board?.announce(.anything)
-        // Where nothing wakes the look-out the task looks for itself, from time to time.
-        let soon = BootTime.now.advanced(by: .nanoseconds(Int64.random(in: 5_000_000...15_000_000)))
-        let ticket = Ticket(word, board == nil ? min(deadline, soon) : deadline, self)
+        // Where nothing wakes the look-out the task looks for itself, and from time to time in any case.
+        let pause =
+            board == nil ? Int64.random(in: 5_000_000...15_000_000) : WaitSpan.untilNextLook()
+        let soon = BootTime.now.advanced(by: .nanoseconds(pause))
+        let ticket = Ticket(word, min(deadline, soon), self)
         tickets.withLock { $0.append(ticket) }
         return ticket
     }

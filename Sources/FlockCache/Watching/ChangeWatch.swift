@@ -6,7 +6,8 @@
 // Where the store cannot be written it only reads.
 //
 // What could break it: trimming (it reads on in what it has open, and is told where it cannot), a store that is
-// removed or moved (an error), a wake-up that a killed process kept to itself (no sleep is longer than a second).
+// removed or moved (an error), a wake-up that a killed process kept to itself (every sleep ends by itself, as all
+// sleeps on the board do).
 
 internal import SystemCalls
 
@@ -114,27 +115,18 @@ package final class ChangeWatch: @unchecked Sendable {
     ) throws(StoreError) -> WatchedChange? {
         let span = WaitSpan(waiting)
         var pause = Pause(shortest: 1_000_000, longest: 15_000_000, yields: 0)
-        var sleeps = 0
         while true {
             if let change = try nextIfThere() { return change }
             if try goRound() { try whileWaiting() }
             // The order that loses no wake-up: announce, look, sleep.
-            let board = store.board.forWaiting()
-            let seen = board?.announce(.journal(.changes)) ?? 0
+            let wait = BoardWait(
+                .journal(.changes), bits: JournalName.changes.wakeBits,
+                on: store.board.forWaiting())
             if let change = try nextIfThere() { return change }
             guard !span.isOver else { return nil }
             let end = min(span.deadline, nextRound)
-            guard let board else {
-                pause.next(until: end)
-                continue
-            }
-            // Who looked for a board before this one was made looks again soon, and wakes nobody till then.
-            sleeps += 1
-            let soon = BootTime.now.advanced(
-                by: .nanoseconds(sleeps > 3 ? .max >> 1 : WaitSpan.untilNextLook()))
-            board.wait(
-                .journal(.changes), seen, bits: JournalName.changes.wakeBits,
-                until: min(end, soon))
+            let soon = BootTime.now.advanced(by: .nanoseconds(WaitSpan.untilNextLook()))
+            wait.sleep(until: wait.hasBoard ? min(end, soon) : pause.nextEnd(until: end))
         }
     }
 
