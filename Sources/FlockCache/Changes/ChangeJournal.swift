@@ -49,13 +49,15 @@ final class ChangeJournal: Sendable {
     }
 
     init(
-        _ shards: Shards, _ locks: LockTableAccess, onDelay: (@Sendable (StoreError) -> Void)?
+        _ shards: Shards, _ locks: LockTableAccess,
+        segmentByteCount: Int = segmentByteCountOfTests ?? Limits.changesSegment,
+        onDelay: (@Sendable (StoreError) -> Void)?
     ) {
         self.shards = shards
         files = shards.files
         journal = SegmentedJournal(
             .changes, of: shards.files, locks, shards.board,
-            segmentByteCount: segmentByteCountOfTests ?? Limits.changesSegment)
+            segmentByteCount: segmentByteCount)
         self.onDelay = onDelay
     }
 
