@@ -23,6 +23,10 @@ int64_t csystem_allocate(int32_t file, int64_t size) {
     return fallocate(file, 0, 0, size) == 0 ? 0 : -errno;
 }
 
+int64_t csystem_allocate_range(int32_t file, int64_t start, int64_t size) {
+    return fallocate(file, 0, start, size) == 0 ? 0 : -errno;
+}
+
 uint32_t csystem_load32(const uint32_t *word) {
     return atomic_load((const _Atomic uint32_t *)word);
 }

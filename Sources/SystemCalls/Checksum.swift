@@ -6,6 +6,9 @@ package struct Checksum: Sendable {
 
     package init() {}
 
+    /// Goes on from a value.
+    package init(from value: UInt32) { self.value = value }
+
     package mutating func update(_ bytes: UnsafeRawBufferPointer) {
         value = unsafe csystem_crc32c(value, bytes.baseAddress, bytes.count)
     }

@@ -11,6 +11,7 @@ package struct Errno: Error, Hashable, Sendable {
     package static let interrupted = Errno(code: EINTR)
     package static let illegalSeek = Errno(code: ESPIPE)
     package static let invalid = Errno(code: EINVAL)
+    package static let noDevice = Errno(code: ENODEV)
     package static let noEntry = Errno(code: ENOENT)
     package static let noLocks = Errno(code: ENOLCK)
     package static let noMemory = Errno(code: ENOMEM)

@@ -37,6 +37,12 @@ enum Faults {
         return unsafe UInt32(String(cString: text))
     }()
 
+    /// The size of a journal's segments in bytes: `FLOCK_CACHE_SEGMENT`.
+    static let segmentByteCount: Int? = {
+        guard let text = unsafe getenv("FLOCK_CACHE_SEGMENT") else { return nil }
+        return unsafe Int(String(cString: text))
+    }()
+
     private static let calls = Atomic<Int>(0)
     private static let plan: Plan? = {
         guard let text = unsafe getenv("FLOCK_CACHE_FAULT") else { return nil }
@@ -68,3 +74,12 @@ enum Faults {
 }
 
 #endif
+
+/// The size of a journal's segments that tests ask for; nil in a release build.
+package var segmentByteCountOfTests: Int? {
+    #if DEBUG
+    Faults.segmentByteCount
+    #else
+    nil
+    #endif
+}

@@ -158,6 +158,26 @@ package struct File: ~Copyable, Sendable {
         if result < 0 { throw Errno(code: Int32(-result)) }
     }
 
+    /// The same for the bytes alone and what is needed to read them again (`fdatasync(2)`).
+    package func syncData() throws(Errno) {
+        #if DEBUG
+        let result = Faults.reach() ?? csystem_sync_data(number)
+        #else
+        let result = csystem_sync_data(number)
+        #endif
+        if result < 0 { throw Errno(code: Int32(-result)) }
+    }
+
+    /// Reserves blocks for bytes from an offset on, so that writing there later needs none; the file is made longer
+    /// where it ends before.
+    package func allocate(_ count: Int, at offset: Int) throws(Errno) {
+        _ = try call { csystem_allocate_range(number, Int64(offset), Int64(count)) }
+    }
+
+    /// The largest size that this process may give a file: going beyond it raises SIGXFSZ, which ends a process that
+    /// does not ignore it.
+    package static var sizeLimit: Int { Int(csystem_file_size_limit()) }
+
     /// What lock somebody else has there; nil for none.
     package func lockOfOthers(at offset: Int) throws(Errno) -> LockFile.Mode? {
         LockFile.Mode(

@@ -40,6 +40,10 @@ int64_t csystem_pread(int32_t file, void *bytes, size_t count, int64_t offset);
 int64_t csystem_pwrite(int32_t file, const void *bytes, size_t count, int64_t offset);
 int64_t csystem_truncate(int32_t file, int64_t size);
 int64_t csystem_sync(int32_t file);
+/// The same for the bytes alone and what is needed to read them again.
+int64_t csystem_sync_data(int32_t file);
+/// The largest size that this process may give a file (`RLIMIT_FSIZE`); INT64_MAX for none.
+int64_t csystem_file_size_limit(void);
 int64_t csystem_status(int32_t file, struct csystem_status *result);
 int64_t csystem_status_at(int32_t directory, const char *name, struct csystem_status *result);
 /// 1 where this process's user owns a directory, as the kernel judges it: by the user, and not by a number that
@@ -113,6 +117,8 @@ void csystem_mutex_unlock(uint32_t *word);
 void *csystem_map_shared(int32_t file, size_t count);
 /// Reserves blocks for a file's first `size` bytes, which it has from then on.
 int64_t csystem_allocate(int32_t file, int64_t size);
+/// Reserves blocks for `size` bytes from `start` on; the file is made longer where it ends before.
+int64_t csystem_allocate_range(int32_t file, int64_t start, int64_t size);
 uint32_t csystem_load32(const uint32_t *word);
 void csystem_increment32(uint32_t *word);
 void csystem_store32(uint32_t *word, uint32_t value);

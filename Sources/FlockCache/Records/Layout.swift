@@ -26,6 +26,28 @@ enum Layout {
     static let locks: FileName = "locks"
     static let damaged: FileName = "damaged"
     static let leases: FileName = "leases"
+    static let journal: FileName = "journal"
+
+    /// Below the store: the directory of a journal, which has a directory's name in `journal`.
+    static func journalPath(_ directory: FileName) -> FileName {
+        FileName(Array("journal/".utf8) + Array(directory.bytes))
+    }
+
+    /// In a journal's directory: the segment that begins with a record's number, 20 digits.
+    static func segment(_ first: UInt64) -> FileName {
+        var name = [UInt8]()
+        appendDecimal(first, to: &name, width: 20)
+        return FileName(name)
+    }
+
+    /// The number of a segment's first record; nil for other names.
+    static func segmentFirst(of name: UnsafeBufferPointer<UInt8>) -> UInt64? {
+        guard name.count == 20, let first = unsafe decimal(name), first > 0 else { return nil }
+        return first
+    }
+
+    /// In a journal's directory: a segment that is being made, by the process that has the journal's lock.
+    static let newSegment: FileName = ".new"
 
     /// In `locks`: shard mutexes and shard blocks.
     static let shards: FileName = "shards"

@@ -11,6 +11,12 @@ package struct LockName: Sendable {
         hash = PercentCode.hash(of: key.bytes)
     }
 
+    /// A name whose length is known to be right.
+    init(known key: Store.Key) {
+        self.key = key
+        hash = PercentCode.hash(of: key.bytes)
+    }
+
     /// The file of the lock table: the low 6 bits.
     var table: Int { Int(hash & 63) }
     /// The byte in that file; a lock with slots has as many bytes from there on.
@@ -18,6 +24,8 @@ package struct LockName: Sendable {
     static func byte(of hash: UInt64) -> Int { Int(hash >> 6) }
     /// The byte of those who wait: far from all locks.
     var turnstile: Int { 1 << 60 | byte }
+    /// The byte of the journal of that name: between the locks and the turnstiles.
+    var journal: Int { 1 << 59 | byte }
 
     /// The slot of the board on which the holder of one of the lock's slots is noted.
     func slot(_ index: Int) -> Int { (byte + index) & (BoardLayout.slotCount - 1) }

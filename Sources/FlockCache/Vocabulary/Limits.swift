@@ -8,6 +8,10 @@ package enum Limits {
     static let lockKey = 4096
     /// Slots of a lock or lease: trying for one looks at each.
     package static let slots = 4096
+    /// Bytes of a journal's record.
+    package static let record = 16 << 20
+    /// Bytes of a journal's segment, from which on the next record begins another.
+    static let segment = 64 << 20
     /// Bytes of a value.
     static let value = 1 << 30
     /// What microseconds reach in 2255.

@@ -23,6 +23,14 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
         case unknownOutcome
         /// The key is empty or too long.
         case invalidKey
+        /// A journal has no record of that number, nor is it the next one's.
+        case invalidNumber
+        /// A journal's record is larger than 16 MiB.
+        case invalidRecord
+        /// A journal's record was trimmed; the message names the first one that is kept.
+        case trimmed
+        /// A journal's record or segment fails its check.
+        case damaged
         /// The directory is not a store, or part of it is missing or is something else.
         case notAStore
         /// The file system is not known to keep the promises.

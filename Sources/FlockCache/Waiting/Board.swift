@@ -59,6 +59,10 @@ final class Board: Sendable {
         static func keys(_ shard: Int) -> Word { Word(offset: BoardLayout.shard(shard)) }
         /// A shard's mutex becomes free.
         static func mutex(_ shard: Int) -> Word { Word(offset: BoardLayout.shard(shard) + 16) }
+        /// Something is appended to a journal, or it is removed.
+        static func journal(_ name: JournalName) -> Word {
+            Word(offset: BoardLayout.shard(name.wordIndex) + 32)
+        }
         /// Any key becomes READY or absent, any lock or lease free: for the look-out of a session.
         static let anything = Word(offset: BoardLayout.anything)
         /// A lock becomes free, or the way to it: of all the keys that share the slot.

@@ -37,8 +37,8 @@ package enum ExitCode: Int32, CaseIterable, Sendable {
         case .yes: "yes: won, found, done"
         case .no: "no: not here, already done; never an error"
         case .usage: "usage: the command line is wrong"
-        case .damaged: "damaged data, set aside; the key is absent now"
-        case .notAStore: "no store there, or not a store"
+        case .damaged: "damaged data: a value, set aside, is absent now; a journal's record"
+        case .notAStore: "no store there, or not a store; or a record that was trimmed"
         case .unsupported: "this file system, or this version, cannot give the guarantee"
         case .internalError: "internal error"
         case .system: "the system is out of something: files, memory, locks"
@@ -62,8 +62,9 @@ package enum ExitCode: Int32, CaseIterable, Sendable {
             case .claimLost, .leaseLost, .lockLost: .lost
             case .wouldDeadlock, .badConfiguration: .configuration
             case .unknownOutcome: .inputOutput
-            case .invalidKey: .usage
-            case .notAStore: .notAStore
+            case .invalidKey, .invalidNumber, .invalidRecord: .usage
+            case .damaged: .damaged
+            case .notAStore, .trimmed: .notAStore
             case .unsupportedFileSystem, .incompatibleFormat: .unsupported
             case .permissionDenied: .noPermission
             case .readOnly: .cannotCreate
