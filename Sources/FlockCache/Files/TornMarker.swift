@@ -105,7 +105,8 @@ extension StoreFiles {
             hasOnlyOwn =
                 switch name {
                 case Layout.marker, Layout.board: status.isRegular
-                case Layout.entries, Layout.locks, Layout.leases, Layout.damaged: status.isDirectory
+                case Layout.entries, Layout.locks, Layout.leases, Layout.damaged, Layout.journal:
+                    status.isDirectory
                 default:
                     status.isDirectory
                         ? Layout.isPrivate(name.bytes)

@@ -16,6 +16,7 @@ final class OpenStore: Sendable {
     let shards: Shards
     let session: SessionByte
     let locks: LockTableAccess
+    let journals: OpenJournals
     #if Async
     /// Looks out for what tasks wait for.
     let lookOut = LookOut()
@@ -38,6 +39,7 @@ final class OpenStore: Sendable {
         shards = Shards(files, board)
         session = SessionByte(files)
         locks = LockTableAccess(files)
+        journals = OpenJournals(files, locks, board)
     }
 
     /// Whether the store was removed, or emptied and perhaps made anew in the same directory.
