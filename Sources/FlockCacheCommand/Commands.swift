@@ -2,8 +2,8 @@ extension Verb {
     /// All commands, in the order in which they are explained.
     static let all: [Verb] = [
         .claim, .finalize, .abandon, .get, .wait, .run, .lock, .leaseAcquire, .leaseRenew,
-        .leaseRelease, .leaseCheck, .leaseRun, .who, .watch, .remove, .list, .stats, .reap,
-        .initialize,
+        .leaseRelease, .leaseCheck, .leaseRun, .journalAppend, .journalRead, .journalTrim,
+        .journalList, .journalRemove, .who, .watch, .remove, .list, .stats, .reap, .initialize,
         .helpVerb, .version,
     ]
 }

@@ -88,7 +88,7 @@ import Testing
     @Test func whatIsSetAsideIsRemoved() throws {
         let store = try makeStore()
         _ = try store.claimAndFinalize("key", "value".utf8)
-        let record = try #require(contents(of: file(of: "key", in: path)))
+        let record = try #require(contents(of: try file(of: "key", in: path)))
         write(record.dropLast(), to: try file(of: "key", in: path))
         #expect(try store.bytes(of: "key") == nil)
         #expect(try store.events(of: "key") == ["claimed", "finalized", "removed"])

@@ -254,7 +254,7 @@ extension KilledChangeTests.Row {
     static let all = [claim, takeOver, finalize, finalizeAnew, abandon, remove, removeValue, lease]
 
     private static func directory(_ store: Store, _ name: EntryName) throws -> Directory {
-        try #require(store.session.forWriting().shardDirectory(name.shard, making: true))
+        try #require(try store.session.forWriting().shardDirectory(name.shard, making: true))
     }
 
     private static func section(_ name: EntryName, _ generation: Store.Generation) -> [UInt8] {
@@ -297,7 +297,7 @@ extension KilledChangeTests.Row {
     }
 
     private static func pending(_ store: Store, _ name: EntryName) throws -> Store.Generation {
-        try #require(Replay(listing: store).entries[name.key]?.pending)
+        try #require(try Replay(listing: store).entries[name.key]?.pending)
     }
 
     /// As a large value is published: beside the claim, which goes next.
@@ -333,7 +333,7 @@ extension KilledChangeTests.Row {
     static let remove = Self(
         testDescription: "remove both", prepare: finalizeAnew.prepare,
         intent: { store, name in
-            let entry = try #require(Replay(listing: store).entries[name.key])
+            let entry = try #require(try Replay(listing: store).entries[name.key])
             return .removal(
                 .removed, name, claim: entry.pending, value: entry.ready, hasPending: true,
                 hasReady: true)
@@ -347,7 +347,7 @@ extension KilledChangeTests.Row {
         testDescription: "remove a value",
         prepare: { store, name in _ = try store.claimAndFinalize(name.key, []) },
         intent: { store, name in
-            let entry = try #require(Replay(listing: store).entries[name.key])
+            let entry = try #require(try Replay(listing: store).entries[name.key])
             return .removal(
                 .reaped, name, claim: nil, value: entry.ready, hasPending: false, hasReady: true)
         },

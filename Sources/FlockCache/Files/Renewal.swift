@@ -43,7 +43,7 @@ extension Directory {
         guard marker.looksOld else { return }
         // Read-only, or another user's: so is the rest.
         guard (try? touch(Layout.marker)) != nil else { return }
-        for name in [Layout.board, Layout.locks, Layout.entries, Layout.leases] {
+        for name in [Layout.board, Layout.locks, Layout.entries, Layout.leases, Layout.journal] {
             // Not there yet.
             _ = try? touch(name)
         }

@@ -47,13 +47,25 @@ extension Session {
             }
             try evict(from: store, request, pass)
         }
-        if !request.dryRun { try sweepMarkers(of: store, pass) }
+        if !request.dryRun {
+            try sweepMarkers(of: store, pass)
+            try sweepJournals(of: store, pass)
+        }
         if let maxAge = request.limits.maxAge {
             _ = try pass.part { () throws(StoreError) in
                 try removeDamaged(olderThan: maxAge, from: store, request, pass)
             }
         }
         try pass.finish()
+    }
+
+    /// Removes segments of journals that killed processes were making.
+    private func sweepJournals(of store: OpenStore, _ pass: Pass) throws(StoreError) {
+        for name in try store.journals.names(ofUsersOnly: false) {
+            _ = try pass.record { () throws(StoreError) in
+                try store.journals.journal(name).sweep()
+            }
+        }
     }
 
     /// Removes what killed processes left under private names: markers, and empty files and directories.

@@ -18,6 +18,7 @@ final class OpenStore: Sendable {
     let locks: LockTableAccess
     /// Of a store that tells of its changes.
     let changes: ChangeJournal?
+    let journals: OpenJournals
     #if Async
     /// Looks out for what tasks wait for.
     let lookOut = LookOut()
@@ -43,6 +44,7 @@ final class OpenStore: Sendable {
         changes =
             files.marker.hasJournal
             ? ChangeJournal(shards, locks, onDelay: configuration.onUntold) : nil
+        journals = OpenJournals(files, locks, board)
     }
 
     /// Whether the store was removed, or emptied and perhaps made anew in the same directory.

@@ -39,6 +39,15 @@ extension HeldJournal {
         }.lowerBound
     }
 
+    /// Appends the records of a batch, all or none, and returns their numbers.
+    mutating func append(_ batch: borrowing JournalBatch) throws(StoreError) -> ClosedRange<UInt64>
+    {
+        try append(batch.count, taking: batch.size) { (writer) throws(StoreError) in
+            try unsafe batch.forEach { (record) throws(StoreError) in try unsafe writer.add(record)
+            }
+        }
+    }
+
     private mutating func append(
         _ count: Int, taking size: Int,
         _ write: (inout FrameWriter) throws(StoreError) -> Void

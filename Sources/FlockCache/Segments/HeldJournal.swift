@@ -36,7 +36,7 @@ struct HeldJournal: ~Copyable {
         _ journal: SegmentedJournal, patience: Duration = Limits.patience
     ) throws(StoreError) {
         guard !journal.files.isReadOnly else {
-            throw StoreError(.readOnly, "append to the journal", path: journal.path())
+            throw StoreError(Errno.readOnly, "append to the journal", path: journal.path())
         }
         try journal.lock(patience)
         do throws(StoreError) {

@@ -4,18 +4,18 @@ internal import SystemCalls
 ///
 /// It never goes back, loses or repeats a record, whatever is appended, rotated and trimmed meanwhile: of a segment
 /// that is removed it reads on what it had open. Used by one thread at a time.
-final class JournalReader {
+package final class JournalReader {
     /// A record that is complete.
-    struct Found {
-        let number: UInt64
+    package struct Found: Sendable {
+        package let number: UInt64
         /// Microseconds since 1970, by the clock of the process that appended it.
-        let time: Int64
-        let count: Int
+        package let time: Int64
+        package let count: Int
         fileprivate let offset: Int
     }
 
     /// What comes next.
-    enum Step {
+    package enum Step: Sendable {
         case record(Found)
         /// Nothing yet.
         case end
@@ -23,9 +23,14 @@ final class JournalReader {
         case noJournal
     }
 
-    private let journal: SegmentedJournal
+    let journal: SegmentedJournal
     private var scan: SegmentScan?
     private var bound = Bound.unseen
+    /// Of the segment's cell when it was last looked at; 0 where there was none.
+    private(set) var sequence: UInt64 = 0
+    /// Nothing behind it is read; nil without such an end.
+    private var last: UInt64?
+    private let isBounded: Bool
 
     /// What tells where the segment's records end.
     private enum Bound {
@@ -38,20 +43,28 @@ final class JournalReader {
     /// Where to begin; nil: with the oldest record.
     private let start: UInt64?
 
-    init(_ journal: SegmentedJournal, from start: UInt64?) {
+    /// - Parameters:
+    ///   - start: the number of the record to begin with; nil: the oldest one.
+    ///   - isBounded: whether to read what is there when the first record is asked for, and nothing later.
+    init(_ journal: SegmentedJournal, from start: UInt64?, isBounded: Bool = false) {
         self.journal = journal
         self.start = start
+        self.isBounded = isBounded
     }
 
+    var segment: Segment? { scan?.segment }
+    var isClosed: Bool { if case .cell(let cell) = bound { cell.isClosed } else { false } }
+
     /// The number of the next record, once it is known where to begin.
-    var number: UInt64? { scan.map { $0.segment.first + $0.end.records } ?? start }
+    package var number: UInt64? { scan.map { $0.segment.first + $0.end.records } ?? start }
 
     /// The next record.
     ///
     /// - Throws: `.trimmed` where it was trimmed away; `.invalidNumber` where the number to begin with is beyond the
     ///   next record's; `.damaged` where its check fails.
-    func next() throws(StoreError) -> Step {
+    package func next() throws(StoreError) -> Step {
         if scan == nil, try !begin() { return .noJournal }
+        if let last, let number, number > last { return .end }
         while let scan {
             if mayHaveMore(scan), let found = try read(scan) { return .record(found) }
             if try refresh(scan) { continue }
@@ -64,12 +77,12 @@ final class JournalReader {
     }
 
     /// The bytes of the record that was last found.
-    func bytes(of record: Found) throws(StoreError) -> [UInt8] {
+    package func bytes(of record: Found) throws(StoreError) -> [UInt8] {
         try scan?.bytes(record.offset, record.count) ?? []
     }
 
     /// The bytes of the record that was last found, piece by piece.
-    func pieces(
+    package func pieces(
         of record: Found, _ body: (UnsafeRawBufferPointer) throws(StoreError) -> Void
     ) throws(StoreError) {
         _ = try unsafe scan?.pieces(record.offset, record.count, body)
@@ -78,7 +91,9 @@ final class JournalReader {
     // MARK: Where to begin
 
     /// Opens the segment of the number to begin with, and goes there; false where there is no journal.
-    private func begin() throws(StoreError) -> Bool {
+    ///
+    /// Done by the first `next` where it was not before.
+    package func begin() throws(StoreError) -> Bool {
         // Again where it is trimmed meanwhile.
         for _ in 0..<100 {
             guard let survey = try JournalSurvey(of: journal) else { return false }
@@ -97,6 +112,7 @@ final class JournalReader {
             let scan = SegmentScan(segment)
             self.scan = scan
             bound = .unseen
+            if isBounded { last = survey.last }
             while scan.segment.first + scan.end.records < number {
                 if mayHaveMore(scan), try read(scan) != nil { continue }
                 guard try refresh(scan) else { break }
@@ -135,14 +151,14 @@ final class JournalReader {
     /// show an older file.
     private func readAgain(_ scan: SegmentScan) throws(StoreError) -> Found {
         let deadline = BootTime.now.advanced(
-            by: journal.files.isLocal ? .milliseconds(1) : .seconds(1))
+            by: journal.files.isLocal ? .zero : .seconds(1))
         repeat {
             scan.refresh()
             if case .record(let frame, let payload) = try scan.next() {
                 return Found(
                     number: frame.number, time: frame.time, count: frame.count, offset: payload)
             }
-            yieldProcessor()
+            if !journal.files.isLocal { sleep(nanoseconds: 10_000_000) }
         } while BootTime.now < deadline
         let number = scan.segment.first + scan.end.records
         let next = try JournalSurvey(of: journal)?.parts.first { $0.first > number }?.first
@@ -152,8 +168,9 @@ final class JournalReader {
     /// Looks at the segment's cell; true where there is something to be read that was not there before.
     private func refresh(_ scan: SegmentScan) throws(StoreError) -> Bool {
         let boot = try journal.files.placeIfKnown()?.boot
-        guard let cell = try scan.segment.cellForReading(),
-            cell.isTrusted(in: journal, scan.segment, boot)
+        let found = try scan.segment.cellForReading()
+        sequence = found?.sequence ?? 0
+        guard let cell = found, cell.isTrusted(in: journal, scan.segment, boot)
         else {
             if case .chain = bound { return false }
             bound = .chain

@@ -10,6 +10,7 @@ struct JournalSurvey {
         let bytes: Int
         /// Of the last record.
         let time: Int64
+        let inode: UInt64
     }
 
     /// From the oldest to the last; not empty.
@@ -55,14 +56,14 @@ struct JournalSurvey {
         if let cell = found, cell.isTrusted(in: journal, segment, boot) {
             return Part(
                 first: segment.first, records: cell.committed.records,
-                bytes: cell.committed.offset, time: cell.time)
+                bytes: cell.committed.offset, time: cell.time, inode: segment.inode)
         }
         let scan = SegmentScan(segment)
         let most = next.map { $0 - segment.first }
         while scan.end.records != most, case .record = try scan.next() {}
         return Part(
             first: segment.first, records: most ?? scan.end.records, bytes: scan.end.offset,
-            time: scan.time)
+            time: scan.time, inode: segment.inode)
     }
 }
 

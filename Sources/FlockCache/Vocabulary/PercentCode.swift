@@ -1,3 +1,10 @@
+/// Appends bytes as `list` prints keys: letters, digits and some marks as they are, all others percent-encoded.
+package func appendEscaped(_ bytes: UnsafeRawBufferPointer, to text: inout [UInt8]) {
+    for index in bytes.indices {
+        PercentCode.append(unsafe bytes[index], to: &text)
+    }
+}
+
 /// Keys as names of files, and back; and the hash by which keys are spread.
 enum PercentCode {
     /// What the name of a claim's file ends with, so that no key's own name may.
@@ -23,15 +30,20 @@ enum PercentCode {
         name.reserveCapacity(key.count + 8)
         for (index, byte) in key.enumerated() {
             let isDot = byte == dot && (index == 0 || isPendingLike && index == suffixStart)
-            if isPlain(byte) && !isDot {
-                name.append(byte)
-            } else {
-                name.append(UInt8(ascii: "%"))
-                name.append(upperDigits[Int(byte >> 4)])
-                name.append(upperDigits[Int(byte & 15)])
-            }
+            if isDot { appendEncoded(byte, to: &name) } else { append(byte, to: &name) }
         }
         return name
+    }
+
+    /// A byte as it stands anywhere in a name but where a dot may not.
+    fileprivate static func append(_ byte: UInt8, to name: inout [UInt8]) {
+        if isPlain(byte) { name.append(byte) } else { appendEncoded(byte, to: &name) }
+    }
+
+    private static func appendEncoded(_ byte: UInt8, to name: inout [UInt8]) {
+        name.append(UInt8(ascii: "%"))
+        name.append(upperDigits[Int(byte >> 4)])
+        name.append(upperDigits[Int(byte & 15)])
     }
 
     /// The key of a name; nil for a name that no key has.

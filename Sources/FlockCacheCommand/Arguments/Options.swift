@@ -111,9 +111,6 @@ extension Option {
         name: "damaged", help: "damaged records that are kept for inspection")
     static let prefix = Option(
         name: "prefix", kind: .bytes, help: "only keys that begin with TEXT")
-    static let from = Option(
-        name: "from", kind: .generation, help: "begin with number N; otherwise with the next change"
-    )
     static let nulEnded = Option(name: "null", short: "0", help: "raw keys only, each ended by NUL")
     static let prometheus = Option(
         name: "prometheus", help: "as metrics, for the node exporter's text-file collector")
@@ -133,6 +130,27 @@ extension Option {
         name: "durable", help: "what is acknowledged survives a power cut")
     static let journal = Option(
         name: "journal", help: "keep a journal of all changes, for watch")
+}
+
+// MARK: Journals
+
+extension Option {
+    static let recordFile = file.explained(
+        "the record is the content of PATH; - is standard input")
+    static let lines = Option(
+        name: "lines", help: "each line of the input is a record, without its newline")
+    static let from = Option(
+        name: "from", kind: .count, help: "begin with record N (default: the oldest)")
+    static let changesFrom = from.explained("begin with change N (default: the next one)")
+    static let follow = Option(
+        name: "follow", help: "go on as records come, until interrupted")
+    static let followWait = wait.explained("with --follow: end after D without a record")
+    static let nulRecords = nulEnded.explained("raw records only, each ended by NUL")
+    static let changeWait = wait.explained(
+        "wait at most D behind a stopped process (default and most: 10s)")
+    static let keep = Option(name: "keep", kind: .count, help: "keep the newest N records")
+    static let keepAge = maxAge.explained("keep records younger than D")
+    static let keepBytes = maxBytes.explained("keep the newest SIZE bytes")
 }
 
 /// What holds where an option is not given.

@@ -71,7 +71,7 @@ private func finalize(
 }
 
 /// Opens a file with a value; of a FIFO it waits for the writer, and says so.
-private func openValue(
+func openValue(
     _ path: [UInt8], _ words: Words, _ environment: Environment
 ) throws(Errno) -> File {
     guard !path.contains(0) else { throw .noEntry }

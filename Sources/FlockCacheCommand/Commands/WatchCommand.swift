@@ -3,7 +3,7 @@ internal import FlockCache
 extension Verb {
     static let watch = Verb(
         name: "watch", summary: "Print each change of the store as it happens.", operands: [],
-        options: [.prefix, .from, .changeWait],
+        options: [.prefix, .changesFrom, .changeWait],
         detail: """
             Each line is NUMBER, TIME, EVENT, KEY and GENERATION, separated by tabs. Keys are
             percent-encoded as on disk. EVENT is claimed, taken-over, finalized, put, incremented,
@@ -21,7 +21,9 @@ extension Verb {
     let limit = invocation.wait(.changeWait)?.limit
     let prefix = invocation.text(.prefix).map { Store.Key($0) }
     let watch = try failing { () throws(StoreError) in
-        try ChangeWatch(store.session, prefix: prefix, from: invocation.number(.from))
+        try ChangeWatch(
+            store.session, prefix: prefix,
+            from: invocation.count(.changesFrom).map { UInt64($0) })
     }
     var results = invocation.results
     while true {
@@ -40,7 +42,7 @@ extension Verb {
 }
 
 private func line(of change: WatchedChange, asJSON: Bool) -> String {
-    let time = utcTime(change.time)
+    let time = UTCTime(microseconds: change.time).text
     guard asJSON else {
         let key = change.event == .restarted ? "/" : change.key.description
         return "\(change.number)\t\(time)\t\(change.event.name)\t\(key)\t\(change.generation)"

@@ -5,16 +5,25 @@ internal import SystemCalls
 ///
 /// Looked through twice, so that a large one is never held in memory.
 struct JSONValue {
-    let ready: ReadyFile
+    /// Calls a closure with the bytes, piece by piece; twice the same.
+    let pieces: (_ body: (UnsafeRawBufferPointer) -> Void) throws(Failure) -> Void
+
+    init(_ pieces: @escaping (_ body: (UnsafeRawBufferPointer) -> Void) throws(Failure) -> Void) {
+        self.pieces = pieces
+    }
+
+    init(ready: ReadyFile) {
+        pieces = { (body) throws(Failure) in try ready.pieces(body) }
+    }
 
     func write(to results: inout Results) throws(Failure) {
         var validator = UTF8Validator()
-        try ready.pieces { validator.feed($0) }
+        try pieces { validator.feed($0) }
         let isText = validator.isComplete
         try results.bytes("\"encoding\":\"\(isText ? "utf-8" : "base64")\",\"value\":\"".utf8)
         var base64 = Base64()
         var failure: Failure?
-        try ready.pieces { bytes in
+        try pieces { bytes in
             guard failure == nil else { return }
             var encoded: [UInt8] = []
             if isText {
