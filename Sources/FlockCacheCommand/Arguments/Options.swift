@@ -44,7 +44,7 @@ extension Option {
         name: "wait", short: "w", kind: .wait, help: "wait at most D for the end of a PENDING")
     static let lockWait = wait.explained("wait at most D for the locks")
     static let leaseWait = wait.explained("wait at most D for the lease")
-    static let changeWait = wait.explained("end after D without a change (124)")
+    static let watchWait = wait.explained("end after D without a change (124)")
     static let noWait = Option(name: "no-wait", short: "n", help: "do not wait")
     static let alsoAbsent = Option(
         name: "also-absent", help: "where nobody has the key, wait for somebody to begin")

@@ -3,7 +3,7 @@ internal import FlockCache
 extension Verb {
     static let watch = Verb(
         name: "watch", summary: "Print each change of the store as it happens.", operands: [],
-        options: [.prefix, .changesFrom, .changeWait],
+        options: [.prefix, .changesFrom, .watchWait],
         detail: """
             Each line is NUMBER, TIME, EVENT, KEY and GENERATION, separated by tabs. Keys are
             percent-encoded as on disk. EVENT is claimed, taken-over, finalized, put, incremented,
@@ -18,7 +18,7 @@ extension Verb {
 
 @Sendable private func runWatch(_ invocation: Invocation) throws(Failure) -> ExitCode {
     let store = try invocation.openStore()
-    let limit = invocation.wait(.changeWait)?.limit
+    let limit = invocation.wait(.watchWait)?.limit
     let prefix = invocation.text(.prefix).map { Store.Key($0) }
     let watch = try failing { () throws(StoreError) in
         try ChangeWatch(
