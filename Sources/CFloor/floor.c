@@ -1,10 +1,13 @@
+#define _GNU_SOURCE
 #include "CFloor.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -109,4 +112,47 @@ int32_t cfloor_get(struct cfloor_store *store, const char *ready) {
     ssize_t count = pread(file, bytes, (size_t)status.st_size, 0);
     close(file);
     return count == status.st_size ? 0 : -1;
+}
+
+static int32_t begin(struct cfloor_store *store, char *bytes) {
+    struct stat status;
+    return fstat(store->shard, &status) == 0 ? put(store, bytes) : -1;
+}
+
+int32_t cfloor_put(
+    struct cfloor_store *store, const char *ready, const char *pending, const char *temporary) {
+    char bytes[block], head[2048];
+    struct stat status;
+    if (lock(store, bytes) != 0) return -1;
+    int old = openat(store->shard, ready, O_RDONLY | flags);
+    if (old >= 0) {
+        if (fstat(old, &status) != 0 || pread(old, head, 1093, 0) <= 0) return -1;
+        close(old);
+    }
+    if (!is_absent(store, pending) || begin(store, bytes) != 0) return -1;
+    int file = openat(store->shard, temporary, O_RDWR | O_CREAT | O_EXCL | flags, 0600);
+    if (file < 0) return -1;
+    memcpy(head, store->claim, store->claim_length);
+    memcpy(head + store->claim_length, store->value, store->value_length);
+    size_t count = store->claim_length + store->value_length;
+    if (write(file, head, count) != (ssize_t)count) return -1;
+    close(file);
+    unsigned how = old >= 0 ? RENAME_EXCHANGE : RENAME_NOREPLACE;
+    if (syscall(SYS_renameat2, store->shard, temporary, store->shard, ready, how) != 0) return -1;
+    if (old >= 0 && unlinkat(store->shard, temporary, 0) != 0) return -1;
+    return begin(store, bytes) == 0 ? unlock(store) : -1;
+}
+
+int32_t cfloor_increment(
+    struct cfloor_store *store, const char *ready, const char *pending, int32_t isSecond) {
+    char bytes[block], record[2048];
+    struct stat status;
+    if (lock(store, bytes) != 0) return -1;
+    int file = openat(store->shard, ready, O_RDWR | flags);
+    if (file < 0 || fstat(file, &status) != 0 || pread(file, record, 1637, 0) != 1636) return -1;
+    if (!is_absent(store, pending) || begin(store, bytes) != 0) return -1;
+    if (pwrite(file, record + 1024, 100, isSecond ? 1536 : 1024) != 100) return -1;
+    if (begin(store, bytes) != 0) return -1;
+    close(file);
+    return unlock(store);
 }

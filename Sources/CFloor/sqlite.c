@@ -19,6 +19,7 @@ struct cfloor_sqlite {
     int (*prepare)(sqlite3 *, const char *, int, sqlite3_stmt **, const char **);
     int (*bind_text)(sqlite3_stmt *, int, const char *, int, void (*)(void *));
     int (*step)(sqlite3_stmt *);
+    int (*reset)(sqlite3_stmt *);
     int (*finalize)(sqlite3_stmt *);
 };
 
@@ -34,6 +35,7 @@ struct cfloor_sqlite *cfloor_sqlite_load(void) {
     *(void **)&sqlite->prepare = dlsym(library, "sqlite3_prepare_v2");
     *(void **)&sqlite->bind_text = dlsym(library, "sqlite3_bind_text");
     *(void **)&sqlite->step = dlsym(library, "sqlite3_step");
+    *(void **)&sqlite->reset = dlsym(library, "sqlite3_reset");
     *(void **)&sqlite->finalize = dlsym(library, "sqlite3_finalize");
     return sqlite;
 }
@@ -86,4 +88,30 @@ int32_t cfloor_sqlite_claim(struct cfloor_sqlite *sqlite, const char *path, cons
     int result = sqlite->step(statement);
     sqlite->finalize(statement);
     return sqlite->close(database) == 0 && result == done ? 0 : -1;
+}
+
+struct cfloor_connection {
+    struct cfloor_sqlite *sqlite;
+    sqlite3_stmt *increment;
+};
+
+struct cfloor_connection *cfloor_sqlite_connect(struct cfloor_sqlite *sqlite, const char *path) {
+    sqlite3 *database;
+    struct cfloor_connection *connection = calloc(1, sizeof *connection);
+    if (!connection || sqlite->open(path, &database) != 0) return NULL;
+    connection->sqlite = sqlite;
+    sqlite->busy_timeout(database, 30000);
+    if (sqlite->exec(database, settings, NULL, NULL, NULL) != 0) return NULL;
+    const char *counter = "INSERT OR IGNORE INTO entries VALUES ('counter', 1, '', 0)";
+    if (sqlite->exec(database, counter, NULL, NULL, NULL) != 0) return NULL;
+    const char *text = "UPDATE entries SET value = value + 1 WHERE key = 'counter'";
+    if (sqlite->prepare(database, text, -1, &connection->increment, NULL) != 0) return NULL;
+    return connection;
+}
+
+int32_t cfloor_sqlite_increment(struct cfloor_connection *connection) {
+    enum { done = 101 };
+    int result = connection->sqlite->step(connection->increment);
+    connection->sqlite->reset(connection->increment);
+    return result == done ? 0 : -1;
 }

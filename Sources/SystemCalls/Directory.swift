@@ -151,6 +151,15 @@ package final class Directory: Sendable {
         }
     }
 
+    /// Lets two names change places in one step; fails with `invalid` where the file system does not know this call.
+    package func exchange(_ name: FileName, with other: FileName) throws(Errno) {
+        _ = try call {
+            unsafe name.withPointer { one in
+                unsafe other.withPointer { unsafe csystem_rename_exchange(file.number, one, $0) }
+            }
+        }
+    }
+
     /// Renames in one step, replacing what has the new name.
     package func rename(
         _ name: FileName, to other: FileName, in target: Directory? = nil

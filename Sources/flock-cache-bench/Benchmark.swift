@@ -13,6 +13,7 @@ import SystemCalls
 ///     flock-cache-bench locks DIRECTORY [ROUNDS]        what a lock costs, beside C
 ///     flock-cache-bench queue DIRECTORY [SECONDS]       how locks are shared out among those who wait
 ///     flock-cache-bench leases DIRECTORY [SECONDS]      what renewing a lease costs, beside C
+///     flock-cache-bench values DIRECTORY [ROUNDS]       what put and increment cost, beside C and SQLite
 ///
 /// What is compared is done in turn, so that the machine's moods meet all alike. Quote the ratios; the
 /// absolute times are the machine's.
@@ -32,6 +33,8 @@ struct Benchmark {
         case "locks": try inDirectory(base) { try Locks($0, rounds: number ?? 20_000).run() }
         case "queue": try inDirectory(base) { try Queue($0, seconds: number ?? 3).run() }
         case "leases": try inDirectory(base) { try Leases($0, seconds: number ?? 10).run() }
+        case "values": try inDirectory(base) { try Values($0, rounds: number ?? 20_000).run() }
+        case Values.role: try Values.beCounter(Array(arguments.dropFirst(2)))
         case Locks.role: try Locks.beHolder(Array(arguments.dropFirst(2)))
         case Contest.victim: try Contest.beVictim(Array(arguments.dropFirst(2)))
         case Contest.waiter: try Contest.beWaitingVictim(Array(arguments.dropFirst(2)))
@@ -107,6 +110,9 @@ struct Times {
         guard body() == 0 else { fatalError("the floor failed") }
         add(theirs: cfloor_now() - start)
     }
+
+    /// Nanoseconds of ours.
+    var median: Double { quantile(ours, 0.5) }
 
     func report(_ name: String, beside other: String) {
         let (a, b) = (quantile(ours, 0.5), quantile(theirs, 0.5))

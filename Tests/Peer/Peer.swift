@@ -43,6 +43,7 @@ import Glibc
 ///     chdir PATH          → done
 ///     frozen PATH         works beside the opening of a store on a frozen device, see `Frozen`
 ///     frozen-existing PATH
+///     put KEY VALUE …     sets and counts values, see `Values`; race-put and so on at the gate
 ///     exit                ends without giving anything up
 @main
 struct Peer: ~Copyable {
@@ -135,6 +136,11 @@ struct Peer: ~Copyable {
         case "tasks-cancel": return try cancelTasks(rest)
         case "tasks-times": return try timeTasks(rest)
         #endif
+        case "put", "increment", "count", "update": return try setValue(order, rest)
+        case "race-put", "race-increment", "race-count", "race-update":
+            return try atGate { (peer) throws in
+                try peer.setValue(String(order.dropFirst(5)), rest)
+            }
         case "exit": _exit(0)
         default: return "what?"
         }

@@ -7,7 +7,7 @@ import TestSupport
 
 /// Every command killed at every system call, and every call of it failing.
 @Suite(.ownThreads) struct CrashTests {
-    @Test(arguments: Operation.all)
+    @Test(arguments: Operation.all + Operation.values)
     func aKilledCommandLeavesTheOldStateOrTheNew(_ operation: Operation) throws {
         let bench = try FaultBench()
         var states: [String: Int] = [:]
@@ -48,7 +48,7 @@ import TestSupport
     /// 28 is ENOSPC, 5 EIO, 24 EMFILE.
     ///
     /// In the short form each call fails with one of them, another in each run.
-    @Test(arguments: Operation.all, wantsLongTests ? [28, 5, 24] : [0])
+    @Test(arguments: Operation.all + Operation.values, wantsLongTests ? [28, 5, 24] : [0])
     func aFailingCallIsNeverASuccess(_ operation: Operation, one: Int32) throws {
         let bench = try FaultBench()
         var random = Seeded("failing calls of \(operation.testDescription)")
@@ -89,7 +89,7 @@ import TestSupport
     ///
     /// A command that fails may then leave what it could not take back, but says nothing that is
     /// not so.
-    @Test(arguments: Operation.all, wantsLongTests ? [28, 5, 24] : [5])
+    @Test(arguments: Operation.all + Operation.values, wantsLongTests ? [28, 5, 24] : [5])
     func commandsOnAFailingDeviceSayNothingThatIsNotSo(_ operation: Operation, errno: Int32) throws
     {
         let bench = try FaultBench()

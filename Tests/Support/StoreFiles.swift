@@ -125,6 +125,7 @@ private func wholeGeneration(of path: String) -> UInt64 {
 
 /// The generation of a record whose claim section is there to its end; 0 otherwise.
 private func wholeGeneration(in record: [UInt8]) -> UInt64 {
+    if let counter = counter(in: record) { return counter.generation }
     let lines = record.prefix(1024).split(separator: 10, omittingEmptySubsequences: false)
     guard lines.dropLast().contains(where: { $0.starts(with: "check: ".utf8) && $0.count == 15 }),
         let line = lines.first(where: { $0.starts(with: "generation: ".utf8) })
@@ -134,6 +135,7 @@ private func wholeGeneration(in record: [UInt8]) -> UInt64 {
 
 /// What follows the line of the value's check.
 private func value(in record: [UInt8]) -> [UInt8]? {
+    if let counter = counter(in: record) { return Array(String(counter.number).utf8) }
     let mark = Array("\nvalue-check: ".utf8)
     guard
         let start = record.indices.dropLast(mark.count).first(where: {
@@ -141,4 +143,24 @@ private func value(in record: [UInt8]) -> [UInt8]? {
         }), record.count >= start + mark.count + 9
     else { return nil }
     return Array(record[(start + mark.count + 9)...])
+}
+
+/// The number of a record with two cells of 100 bytes, of which the one with the higher generation counts.
+private func counter(in record: [UInt8]) -> (number: Int64, generation: UInt64)? {
+    guard record.count == 1636 else { return nil }
+    let lines = record[..<1024].split(separator: 10)
+    guard lines.contains(where: { $0.elementsEqual("counter: 1024 1536".utf8) }) else { return nil }
+    func field(_ name: String, _ lines: [ArraySlice<UInt8>]) -> String? {
+        lines.first { $0.starts(with: "\(name): ".utf8) }
+            .map { String(decoding: $0.dropFirst(name.count + 2), as: UTF8.self) }
+    }
+    let cells = [1024, 1536].compactMap { start -> (number: Int64, generation: UInt64)? in
+        let lines = record[start..<(start + 100)].split(separator: 10)
+        guard lines.count == 4, field("check", lines)?.count == 8,
+            let number = field("number", lines).flatMap({ Int64($0) }),
+            let generation = field("generation", lines).flatMap({ UInt64($0) })
+        else { return nil }
+        return (number, generation)
+    }
+    return cells.max { $0.generation < $1.generation }
 }

@@ -23,6 +23,13 @@ int32_t cfloor_claim_lost(struct cfloor_store *store, const char *ready, const c
 int32_t cfloor_finalize(struct cfloor_store *store, const char *ready, const char *pending);
 int32_t cfloor_get(struct cfloor_store *store, const char *ready);
 
+/// What `put` does, over a record or to a new name; the temporary name is free before and after.
+int32_t cfloor_put(
+    struct cfloor_store *store, const char *ready, const char *pending, const char *temporary);
+/// What `increment` does in a record of 1636 bytes.
+int32_t cfloor_increment(
+    struct cfloor_store *store, const char *ready, const char *pending, int32_t is_second);
+
 /// Opens a file of a directory, locks a byte of it, and closes it: 0, or -1 on failure.
 int32_t cfloor_lock(int32_t directory, const char *name, int64_t byte);
 
@@ -47,5 +54,11 @@ struct cfloor_sqlite *cfloor_sqlite_load(void);
 int32_t cfloor_sqlite_make(struct cfloor_sqlite *sqlite, const char *path);
 /// Opens it, claims a key and closes it.
 int32_t cfloor_sqlite_claim(struct cfloor_sqlite *sqlite, const char *path, const char *key);
+
+/// A connection to such a database, with a counter in it.
+struct cfloor_connection;
+struct cfloor_connection *cfloor_sqlite_connect(struct cfloor_sqlite *sqlite, const char *path);
+/// Adds 1 to the counter.
+int32_t cfloor_sqlite_increment(struct cfloor_connection *connection);
 
 #endif

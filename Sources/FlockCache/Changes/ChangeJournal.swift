@@ -122,17 +122,17 @@ final class ChangeJournal: Sendable {
 
     private func note(_ segment: Segment) { withState { $0.segment = segment } }
 
-    /// Tells of a change that was made; false where that has to wait, and the mark must stay.
-    func tellNow(_ intent: Intent, of shard: Int) -> Bool {
-        guard !intent.events.isEmpty else { return true }
+    /// Tells of a change that was made; returns why that has to wait, where it has, and the mark must stay.
+    func tellNow(_ intent: Intent, of shard: Int) -> StoreError? {
+        guard !intent.events.isEmpty else { return nil }
         do throws(StoreError) {
             try tell(intent, of: shard, patience: Self.patience)
-            return true
+            return nil
         } catch {
             // Where this fails too, the files tell: nobody changes them before this is told.
             try? remember(intent, of: shard)
             onDelay?(.changeIsUntold(error))
-            return false
+            return error
         }
     }
 

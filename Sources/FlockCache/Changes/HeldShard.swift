@@ -22,7 +22,7 @@ struct HeldShard: ~Copyable {
     /// What was begun and is not told yet.
     private var intent: Intent?
     /// Why what a killed process has changed here could not be told: then nothing more may be changed.
-    private let untold: StoreError?
+    private var untold: StoreError?
 
     var files: StoreFiles { mutex.shards.files }
     var shard: Int { mutex.shard }
@@ -91,6 +91,7 @@ struct HeldShard: ~Copyable {
     ) throws(StoreError) -> (ShardBlock, ShardCount?) {
         let files = mutex.shards.files
         let count = try files.count(mutex.shard, removingDebris: mutex.file.isWritable)
+        if files.isDurable && mutex.file.isWritable { try synchroniseNames(mutex) }
         var block = ShardBlock()
         block.highest = highest
         block.boot = boot
@@ -98,6 +99,16 @@ struct HeldShard: ~Copyable {
         block.mark = count.isSound ? mutex.shards.directoryMark(of: mutex.shard) : .unknown
         if mutex.file.isWritable { try mutex.write(block) }
         return (block, count)
+    }
+
+    /// Puts the shard's names on the device: whoever was killed in the middle of a change may not have come to it,
+    /// and who counts in a record in place relies on its name.
+    private static func synchroniseNames(_ mutex: borrowing ShardMutex) throws(StoreError) {
+        let (files, shard) = (mutex.shards.files, mutex.shard)
+        guard let directory = try files.shardDirectory(shard, making: false) else { return }
+        try attempt("synchronise", files.file(Layout.shard(shard), in: nil)) { () throws(Errno) in
+            try directory.sync()
+        }
     }
 
     /// A block for reading alone, where the boot is not known: whether the one that was found is of this boot
@@ -170,6 +181,9 @@ struct HeldShard: ~Copyable {
         block.highest = marked.highest
     }
 
+    /// Has those who wait for a key look at it, also where the change is not committed.
+    mutating func tellWaiters(of name: EntryName) { mutex.ended = name }
+
     /// Leaves it to who needs the counts to count anew.
     mutating func doubtCounts() { areCountsKnown = false }
 
@@ -178,9 +192,10 @@ struct HeldShard: ~Copyable {
     /// - Parameter name: of a key whose claim the change has ended: who waits for it is to look.
     mutating func commit(ending name: EntryName? = nil) {
         mutex.ended = name
-        if let changes, let told = intent.take(), !changes.tellNow(told, of: shard) {
+        if let changes, let told = intent.take() {
+            untold = changes.tellNow(told, of: shard)
             // The mark stays, and whoever takes the mutex next tells of the change first.
-            return
+            if untold != nil { return }
         }
         clear()
     }

@@ -111,7 +111,7 @@ struct FinalizeChange {
         switch try state(in: directory) {
         case .done(let generation):
             let other = try comparison(in: directory)
-            try discard(record.name, &held, in: directory)
+            try store.discard(record.name, &held, in: directory)
             return (generation, other)
         case .mine(let claim):
             mine = claim
@@ -141,22 +141,6 @@ struct FinalizeChange {
         }
         try store.syncAfter("finalize", key, in: directory)
         return (record.generation, nil)
-    }
-
-    /// Removes the file of a value that will not be published.
-    func discard(_ temporary: FileName) throws(StoreError) {
-        var held = try HeldShard(store, name.shard)
-        try discard(temporary, &held, in: try held.directory())
-    }
-
-    private func discard(
-        _ temporary: FileName, _ held: inout HeldShard, in directory: Directory
-    ) throws(StoreError) {
-        try held.begin(Intent())
-        try attempt("remove", store.file(temporary, in: name.shard)) { () throws(Errno) in
-            if try directory.unlink(temporary) { held.block.counts.temporaries -= 1 }
-        }
-        held.commit()
     }
 
     // MARK: What is there
@@ -219,9 +203,15 @@ struct FinalizeChange {
     }
 
     /// nil where there is no READY record, and a nil in that where it has no whole claim section.
+    ///
+    /// That of a number which is counted has the generation of the last time: no claim before that is current.
     private func readyClaim(in directory: Directory) throws(StoreError) -> ClaimSection?? {
         try store.files.withRecord(name.ready, of: name, in: directory) { (file) throws(Errno) in
-            try ClaimSection.read(file)
+            guard var claim = try ClaimSection.read(file) else { return nil }
+            if let counter = try CounterRecord.read(file, of: name) {
+                claim.generation = counter.cell.generation
+            }
+            return claim
         }
     }
 

@@ -45,11 +45,45 @@ final class LargeRecord {
 
     /// Writes the head, now that length and check are known.
     func finish() throws(StoreError) {
+        try attempt("write the value of \(key)", store.path) { () throws(Errno) in
+            try finish(as: claim)
+        }
+    }
+
+    /// The same with the text of another claim that is as long.
+    func finish(as claim: [UInt8]) throws(Errno) {
+        precondition(claim.count == self.claim.count, "the value's place is behind it")
         let head = ValueSection(finalized: WallClock.microseconds, payloadLength: length)
             .head(behind: claim, payload: checksum)
+        try file.write(claim + head, at: 0)
+        if store.isDurable { try file.sync() }
+    }
+
+    /// Where the store is durable, puts the value on the device: for who is to write the head under a mutex.
+    func syncValue() throws(StoreError) {
+        guard store.isDurable else { return }
         try attempt("write the value of \(key)", store.path) { () throws(Errno) in
-            try file.write(claim + head, at: 0)
-            if store.isDurable { try file.sync() }
+            try file.sync()
         }
+    }
+
+    func inode() throws(Errno) -> UInt64 { try file.status().inode }
+}
+
+extension OpenStore {
+    /// Removes the file of a value that will not be published.
+    func discard(_ temporary: FileName, in shard: Int) throws(StoreError) {
+        var held = try HeldShard(self, shard)
+        try discard(temporary, &held, in: try held.directory())
+    }
+
+    func discard(
+        _ temporary: FileName, _ held: inout HeldShard, in directory: Directory
+    ) throws(StoreError) {
+        try held.begin(Intent())
+        try attempt("remove", file(temporary, in: held.shard)) { () throws(Errno) in
+            if try directory.unlink(temporary) { held.block.counts.temporaries -= 1 }
+        }
+        held.commit()
     }
 }

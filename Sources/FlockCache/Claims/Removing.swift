@@ -83,7 +83,7 @@ extension OpenStore {
         in directory: Directory
     ) throws(StoreError) -> Bool {
         let heads = try files.readyHeads(name, in: directory)
-        let generation = heads.map { $0?.claim.generation ?? 0 }
+        let generation = heads.map { $0?.generation ?? 0 }
         let pending = try files.readPending(name, in: directory)
         let status = try attempt("read", file(name.ready, in: name.shard)) { () throws(Errno) in
             try directory.status(of: name.ready)

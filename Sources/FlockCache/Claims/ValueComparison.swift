@@ -23,8 +23,9 @@ final class ValueComparison {
     init(_ file: consuming File, of name: EntryName) throws(Errno) {
         let heads = try ReadyFile.readHeads(file, of: name)
         self.file = file
-        start = heads.map { $0.claim.length + ValueSection.headLength } ?? 0
-        length = heads?.value.payloadLength ?? -1
+        // A number that is counted is of no claim.
+        start = heads?.valueStart ?? 0
+        length = heads.flatMap { $0.valueStart == nil ? nil : $0.valueLength } ?? -1
     }
 
     /// Compares the next piece.

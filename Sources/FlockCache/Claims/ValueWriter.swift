@@ -157,7 +157,9 @@ package final class ValueWriter {
     /// Forgets the value.
     package func discard() {
         // Also where the claim was lost meanwhile: what cannot be removed now the reaper removes.
-        if case .large(let change, let record) = state { try? change.discard(record.name) }
+        if case .large(let change, let record) = state {
+            try? change.store.discard(record.name, in: name.shard)
+        }
         state = .failed
     }
 

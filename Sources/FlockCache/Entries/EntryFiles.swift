@@ -53,7 +53,7 @@ extension StoreFiles {
     func readyGeneration(
         _ name: EntryName, in directory: Directory
     ) throws(StoreError) -> Store.Generation? {
-        try readyHeads(name, in: directory).map { $0?.claim.generation ?? 0 }
+        try readyHeads(name, in: directory).map { $0?.generation ?? 0 }
     }
 
     /// The heads of the READY record; nil when there is none, and a nil in that when they cannot be read.

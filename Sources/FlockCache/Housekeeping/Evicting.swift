@@ -24,7 +24,7 @@ extension Session {
                 try store.files.withRecord(name.ready, of: name, in: directory) {
                     (file) throws(Errno) in
                     try ReadyFile.readHeads(file, of: name).map {
-                        ValueSection.isOld($0.value.finalized, than: maxAge)
+                        ValueSection.isOld($0.finalized, than: maxAge)
                     } ?? false
                 } ?? false
             }

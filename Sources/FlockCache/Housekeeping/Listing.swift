@@ -135,10 +135,10 @@ extension Store {
             }
             return Summary(
                 key: name.key,
-                state: .ready(size: heads.value.payloadLength),
-                generation: heads.claim.generation,
+                state: .ready(size: heads.valueLength),
+                generation: heads.generation,
                 age: .microseconds(
-                    max(0, clampedDifference(WallClock.microseconds, heads.value.finalized))))
+                    max(0, clampedDifference(WallClock.microseconds, heads.finalized))))
         }
     }
 }

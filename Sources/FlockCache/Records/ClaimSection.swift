@@ -26,11 +26,18 @@ struct ClaimSection: Equatable, Sendable {
     static let mostBytes = 1024
 
     /// The text, its own check last.
-    var text: [UInt8] {
+    var text: [UInt8] { text(generationWidth: 1) }
+
+    /// As wide as the highest generation.
+    static let generationWidth = 16
+
+    /// The text with zeros before a generation that has fewer digits: for a text whose place is taken before the
+    /// generation is known.
+    func text(generationWidth: Int) -> [UInt8] {
         var text = RecordText()
         text.line("flock-cache", decimal: UInt64(Limits.format), separator: " ")
         text.line("key", name)
-        text.line("generation", decimal: generation)
+        text.line("generation", decimal: generation, width: generationWidth)
         switch holder {
         case .session(let id): text.line("session", hexadecimal(id, digits: 16))
         case .process(let process): text.process(process)

@@ -59,6 +59,11 @@ package struct ReadyFile: Sendable {
     ) throws(Errno) -> Reading {
         let status = try file.status()
         guard status.isRegular else { return .damaged }
+        if status.size == CounterRecord.byteCount,
+            let counter = try CounterRecord.read(file, of: name)
+        {
+            return .ready(ReadyFile(name.key, counter.cell), modified: status.modified)
+        }
         let found = try unsafe withUnsafeTemporaryAllocation(
             byteCount: min(status.size, oneRead), alignment: 8
         ) { (buffer) throws(Errno) -> Head? in
@@ -86,6 +91,25 @@ package struct ReadyFile: Sendable {
             key: name.key, generation: head.generation, finalized: head.section.finalized,
             valueLength: head.section.payloadLength, content: content)
         return .ready(ready, modified: status.modified)
+    }
+
+    private init(_ key: Store.Key, _ cell: CounterCell) {
+        let value = cell.value
+        self.init(
+            key: key, generation: cell.generation, finalized: cell.counted,
+            valueLength: value.count,
+            content: .bytes(value))
+    }
+
+    private init(
+        key: Store.Key, generation: Store.Generation, finalized: Int64, valueLength: Int,
+        content: Content
+    ) {
+        self.key = key
+        self.generation = generation
+        self.finalized = finalized
+        self.valueLength = valueLength
+        self.content = content
     }
 
     /// The heads of a record, and its value if that was read with them and is whole.
@@ -137,14 +161,20 @@ package struct ReadyFile: Sendable {
     }
 
     struct Heads {
-        let claim: ClaimHead
-        let value: ValueSection
+        let generation: Store.Generation
+        /// When it was published, or last counted.
+        let finalized: Int64
+        let valueLength: Int
+        /// Where the value begins; nil where it is a counter's.
+        let valueStart: Int?
 
         /// Of the record's file, as it was written.
-        var size: Int { claim.length + ValueSection.headLength + value.payloadLength }
+        var size: Int { valueStart.map { $0 + valueLength } ?? CounterRecord.byteCount }
     }
 
     /// The two heads of a record, without looking at the payload; nil if they are not whole.
+    ///
+    /// What a counter says stands in place of them.
     static func readHeads(
         _ file: borrowing File, of name: EntryName
     ) throws(Errno) -> Heads? {
@@ -154,11 +184,21 @@ package struct ReadyFile: Sendable {
             let count = try unsafe file.read(into: buffer, at: 0)
             let bytes = unsafe UnsafeRawBufferPointer(
                 rebasing: UnsafeRawBufferPointer(buffer)[..<count])
-            guard let claim = unsafe ClaimHead(bytes),
-                let (value, _) = unsafe ValueSection.parse(bytes, behind: claim.length),
+            guard let claim = unsafe ClaimHead(bytes) else { return nil }
+            if unsafe CounterRecord.isBegun(bytes, behind: claim.length) {
+                return try CounterRecord.read(file, of: name).map {
+                    Heads(
+                        generation: $0.cell.generation, finalized: $0.cell.counted,
+                        valueLength: $0.cell.value.count, valueStart: nil)
+                }
+            }
+            guard let (value, _) = unsafe ValueSection.parse(bytes, behind: claim.length),
                 unsafe bytes[claim.name].elementsEqual(name.encoded)
             else { return nil }
-            return Heads(claim: claim, value: value)
+            return Heads(
+                generation: claim.generation, finalized: value.finalized,
+                valueLength: value.payloadLength,
+                valueStart: claim.length + ValueSection.headLength)
         }
     }
 

@@ -13,10 +13,11 @@ struct RecordText {
         end()
     }
 
-    mutating func line(_ name: StaticString, decimal value: UInt64, separator: StaticString = ": ")
-    {
+    mutating func line(
+        _ name: StaticString, decimal value: UInt64, separator: StaticString = ": ", width: Int = 1
+    ) {
         begin(name, separator)
-        append(value)
+        appendDecimal(value, to: &bytes, width: width)
         end()
     }
 

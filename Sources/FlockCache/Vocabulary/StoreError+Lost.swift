@@ -65,6 +65,16 @@ extension StoreError {
                 + "the value; nothing was published; leave a store where it is while it is used")
     }
 
+    static func storeMovedMeanwhile(
+        _ operation: String, _ key: Store.Key, _ path: String
+    ) -> StoreError {
+        StoreError(
+            .notAStore, operation, path: path, key: key,
+            reason:
+                "the store was moved or removed while the value was read, so no other process would find it; "
+                + "nothing was set; try again, and leave a store where it is while it is used")
+    }
+
     static func lockLostWithStore(_ key: Store.Key, _ path: String) -> StoreError {
         StoreError(
             .lockLost, "keep the lock", path: path, key: key,

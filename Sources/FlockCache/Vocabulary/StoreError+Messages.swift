@@ -74,7 +74,7 @@ extension StoreError {
 
     static func valueTooLarge(_ key: Store.Key) -> StoreError {
         StoreError(
-            .noSpace, "finalize", key: key,
+            .noSpace, "store the value of", key: key,
             reason: "a value has at most 1 GiB; store a path or an address instead")
     }
 
@@ -86,6 +86,24 @@ extension StoreError {
             .inputOutput, "read the value of", key: key, systemError: errno.code,
             reason: "\(printable(place)): \(errno.message)"
                 + (errno == .tooManyFiles ? "; " + Self.descriptorAdvice : ""))
+    }
+
+    // MARK: Counting
+
+    static func notANumber(_ key: Store.Key) -> StoreError {
+        StoreError(
+            .notANumber, "increment", key: key,
+            reason: "its value is not a decimal number of 64 bits; nothing was changed; "
+                + "put one there, or remove the key to begin at 0")
+    }
+
+    /// - Parameter path: at which it is kept.
+    static func damagedNumber(_ key: Store.Key, _ path: String) -> StoreError {
+        StoreError(
+            .notANumber, "increment", path: path, key: key,
+            reason:
+                "its record was damaged, and has been set aside there; nothing was counted, and the key is "
+                + "absent now: the next increment begins at 0")
     }
 
     // MARK: Opening

@@ -43,6 +43,8 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
         case badConfiguration
         /// The store is on a file system mounted read-only.
         case readOnly
+        /// The value of the key is no decimal number of 64 bits, or was damaged; nothing was counted.
+        case notANumber
         /// The device, a quota or a file-size limit is full, or the value has more than 1 GiB.
         case noSpace
         /// Anything else that the system refuses.

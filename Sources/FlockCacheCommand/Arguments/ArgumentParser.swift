@@ -53,7 +53,9 @@ final class ArgumentParser {
         while index < arguments.count {
             let argument = arguments[index]
             index += 1
-            let isOption = !onlyOperands && argument.count > 1 && argument[0] == Self.hyphen
+            let isOption =
+                !onlyOperands && argument.count > 1 && argument[0] == Self.hyphen
+                && !isNumber(argument)
             let isEnd = argument.elementsEqual("--".utf8)
             if let verb,
                 verb.beginsCommand(
@@ -72,6 +74,12 @@ final class ArgumentParser {
                 try readShort(argument)
             }
         }
+    }
+
+    /// Whether it is a number below zero where the verb takes one.
+    private func isNumber(_ argument: [UInt8]) -> Bool {
+        verb?.takesNumbers == true && !invocation.operands.isEmpty
+            && UInt64(argument: Array(argument.dropFirst())) != nil
     }
 
     private func result() throws(Failure) -> Result {
@@ -115,6 +123,7 @@ final class ArgumentParser {
         }
         let name = group + word
         verb = verbs.first { $0.name.utf8.elementsEqual(name) }
+        invocation.verbName = verb?.name ?? ""
         guard verb == nil else { return }
         let beginning = word + [UInt8(ascii: " ")]
         guard group.isEmpty, !part(of: beginning).isEmpty else {

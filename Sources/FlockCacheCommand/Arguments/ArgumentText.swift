@@ -32,6 +32,17 @@ extension UInt64 {
     }
 }
 
+extension Int64 {
+    /// Decimal digits, and before them a `-` or not.
+    init?(argument: [UInt8]) {
+        let isNegative = argument.first == UInt8(ascii: "-")
+        guard let magnitude = UInt64(argument: isNegative ? Array(argument.dropFirst()) : argument)
+        else { return nil }
+        // Of the lowest number there is no positive one.
+        self.init(exactly: isNegative ? -Int128(magnitude) : Int128(magnitude))
+    }
+}
+
 extension Int {
     /// `4096`, `64K`, `10M`, `2G`.
     init?(sizeArgument argument: [UInt8]) {

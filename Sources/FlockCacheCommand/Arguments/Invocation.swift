@@ -5,6 +5,8 @@ final class Invocation {
     let environment: Environment
     /// The table of commands that it was read by, for the help.
     let verbs: [Verb]
+    /// The name of the command, once it is known.
+    var verbName = ""
     var operands: [[UInt8]] = []
     /// A COMMAND to run, and its arguments.
     var command: [[UInt8]] = []
@@ -44,6 +46,10 @@ final class Invocation {
 
     func count(_ option: Option) -> Int? {
         value(option) { if case .count(let count) = $0 { count } else { nil } }
+    }
+
+    func integer(_ option: Option) -> Int64? {
+        value(option) { if case .integer(let integer) = $0 { integer } else { nil } }
     }
 
     func number(_ option: Option) -> UInt64? {

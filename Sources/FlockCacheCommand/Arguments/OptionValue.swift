@@ -3,14 +3,14 @@ enum OptionKind: Sendable {
     case duration
     /// A duration or `forever`.
     case wait
-    case size, count, generation, owner, process, path, bytes, mode, exitCode
+    case size, count, integer, generation, owner, process, path, bytes, mode, exitCode
 
     var placeholder: String {
         switch self {
         case .duration: "D"
         case .wait: "D"
         case .size: "SIZE"
-        case .count: "N"
+        case .count, .integer: "N"
         case .generation: "G"
         case .owner: "PID|none"
         case .process: "PID"
@@ -27,6 +27,7 @@ enum OptionKind: Sendable {
         case .wait: "a duration such as 30s or 5m, or 'forever'"
         case .size: "a size such as 4096, 64K, 10M or 2G"
         case .count: "a number"
+        case .integer: "a whole number of 64 bits such as 5 or -5"
         case .generation: "a generation, a number"
         case .owner: "a process number, or 'none'"
         case .process: "a process number"
@@ -44,6 +45,7 @@ enum OptionKind: Sendable {
         case .wait: Wait(argument: text).map { .wait($0) }
         case .size: Int(sizeArgument: text).map { .size($0) }
         case .count: UInt64(argument: text).flatMap { Int(exactly: $0) }.map { .count($0) }
+        case .integer: Int64(argument: text).map { .integer($0) }
         case .generation, .process: UInt64(argument: text).map { .number($0) }
         case .owner: NamedOwner(argument: text).map { .owner($0) }
         case .path, .bytes: .text
@@ -62,6 +64,8 @@ enum OptionValue {
     case wait(Wait)
     case size(Int)
     case count(Int)
+    /// With a sign.
+    case integer(Int64)
     /// A generation, or a process.
     case number(UInt64)
     case owner(NamedOwner)

@@ -6,9 +6,14 @@ struct Option: Sendable {
     /// nil: it stands alone.
     var kind: OptionKind?
     let help: String
+    /// What stands for its value in the help, where that is not what stands for all of its kind.
+    var placeholder: String?
+
+    /// What stands for its value in the help; nil where it stands alone.
+    var valueName: String? { kind.map { placeholder ?? $0.placeholder } }
 
     var spelling: String {
-        let long = "--" + name + (kind.map { " " + $0.placeholder } ?? "")
+        let long = "--" + name + (valueName.map { " " + $0 } ?? "")
         return short.map { "-\($0), \(long)" } ?? "    \(long)"
     }
 
@@ -62,6 +67,15 @@ extension Option {
     static let generation = Option(
         name: "generation", kind: .generation, help: "the claim's number, as claim printed it")
     static let leaseGeneration = generation.explained("the lease's number, as acquire printed it")
+    static let ifGeneration = Option(
+        name: "if-generation", kind: .generation,
+        help: "only if the value has generation G")
+    static let ifAbsent = Option(
+        name: "if-absent", help: "only if the key has no value")
+    static let minimum = Option(
+        name: "min", kind: .integer, help: "only if the sum is not below A", placeholder: "A")
+    static let maximum = Option(
+        name: "max", kind: .integer, help: "only if the sum is not above B", placeholder: "B")
     static let owner = Option(
         name: "owner", kind: .owner,
         help: "the process whose claim it is (or FLOCK_CACHE_OWNER)")

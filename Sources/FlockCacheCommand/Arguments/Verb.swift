@@ -9,6 +9,8 @@ final class Verb: Sendable {
     /// What stands without a name: `KEY`, `[VALUE]` if it may be left out, `KEY…` for one or more.
     let operands: [String]
     let options: [Option]
+    /// Whether a number below zero may stand behind the first operand without `--` before it.
+    let takesNumbers: Bool
     /// What the command prints and how it ends, in a few lines.
     let detail: String
     let example: String
@@ -34,10 +36,11 @@ final class Verb: Sendable {
     }
 
     convenience init(
-        name: String, summary: String, operands: [String], options: [Option], detail: String,
+        name: String, summary: String, operands: [String], options: [Option],
+        takesNumbers: Bool = false, detail: String,
         example: String, run: @escaping @Sendable (Invocation) throws(Failure) -> ExitCode
     ) {
-        self.init(name, summary, operands, options, detail, example, .plain(run))
+        self.init(name, summary, operands, options, takesNumbers, detail, example, .plain(run))
     }
 
     /// One that runs a COMMAND.
@@ -45,17 +48,18 @@ final class Verb: Sendable {
         name: String, summary: String, operands: [String], options: [Option], detail: String,
         example: String, runCommand: @escaping @Sendable (Invocation) throws(Failure) -> Int32
     ) {
-        self.init(name, summary, operands, options, detail, example, .running(runCommand))
+        self.init(name, summary, operands, options, false, detail, example, .running(runCommand))
     }
 
     private init(
         _ name: String, _ summary: String, _ operands: [String], _ options: [Option],
-        _ detail: String, _ example: String, _ action: Action
+        _ takesNumbers: Bool, _ detail: String, _ example: String, _ action: Action
     ) {
         self.name = name
         self.summary = summary
         self.operands = operands
         self.options = options
+        self.takesNumbers = takesNumbers
         self.detail = detail
         self.example = example
         self.action = action

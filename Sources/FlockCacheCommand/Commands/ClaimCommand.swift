@@ -30,13 +30,7 @@ extension Verb {
         try ignoringClosedPipe { () throws(Failure) in try invocation.report(ready, of: key) }
         return .no
     case .pending(let holder):
-        invocation.words.say(Phrases.pending(key, holder))
-        if invocation.has(.json) {
-            try ignoringClosedPipe { () throws(Failure) in
-                try invocation.print(
-                    JSON.members("pending", key, [.init("holder", JSON.holder(holder))]))
-            }
-        }
+        try invocation.reportPending(key, holder)
         return wait.end
     }
 }
@@ -76,16 +70,5 @@ private func tellWin(
             ? "the claim was given up"
             : "the claim could not be given up: abandon --generation \(generation)"
         throw Failure(error.code, error.message + "; " + fate)
-    }
-}
-
-/// Reports a result, and ignores that its reader has closed the pipe.
-///
-/// That ends other commands with 0, which of a claim would mean "won".
-private func ignoringClosedPipe(_ report: () throws(Failure) -> Void) throws(Failure) {
-    do throws(Failure) {
-        try report()
-    } catch {
-        guard error.isClosedPipe else { throw error }
     }
 }

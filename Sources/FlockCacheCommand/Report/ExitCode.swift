@@ -37,7 +37,8 @@ package enum ExitCode: Int32, CaseIterable, Sendable {
         case .yes: "yes: won, found, done"
         case .no: "no: not here, already done; never an error"
         case .usage: "usage: the command line is wrong"
-        case .damaged: "damaged data: a value, set aside, is absent now; a journal's record"
+        case .damaged:
+            "not a number; or damaged data: a value, set aside, is absent now; a journal's record"
         case .notAStore: "no store there, or not a store; or a record that was trimmed"
         case .unsupported: "this file system, or this version, cannot give the guarantee"
         case .internalError: "internal error"
@@ -63,7 +64,7 @@ package enum ExitCode: Int32, CaseIterable, Sendable {
             case .wouldDeadlock, .badConfiguration: .configuration
             case .unknownOutcome: .inputOutput
             case .invalidKey, .invalidNumber, .invalidRecord: .usage
-            case .damaged: .damaged
+            case .damaged, .notANumber: .damaged
             case .notAStore, .trimmed: .notAStore
             case .unsupportedFileSystem, .incompatibleFormat: .unsupported
             case .permissionDenied: .noPermission

@@ -206,7 +206,7 @@ extension Operation {
             }
         })
 
-    private static func prepareValue(_ bench: FaultBench, _ key: Store.Key) throws {
+    static func prepareValue(_ bench: FaultBench, _ key: Store.Key) throws {
         #expect(try bench.store.claimAndFinalize(key, "old".utf8).isWon)
     }
 
@@ -214,7 +214,7 @@ extension Operation {
         _ = try bench.store.claim(key, for: bench.ownerIdentity)
     }
 
-    private static func prepareClaimAnew(_ bench: FaultBench, _ key: Store.Key) throws {
+    static func prepareClaimAnew(_ bench: FaultBench, _ key: Store.Key) throws {
         try prepareValue(bench, key)
         _ = try bench.store.claim(key, for: bench.ownerIdentity, maxAge: .zero)
     }

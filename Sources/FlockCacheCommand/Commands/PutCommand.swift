@@ -1,0 +1,79 @@
+internal import FlockCache
+
+extension Verb {
+    static let put = Verb(
+        name: "put", summary: "Set the value of a key, without a claim.",
+        operands: ["KEY", "[VALUE]"],
+        options: [.ifGeneration, .ifAbsent, .file],
+        detail: """
+            Prints the new generation, exit 0. Where --if-generation or --if-absent
+            does not hold it changes nothing, prints the generation that the value has
+            (nothing where the key is absent), and exits 1. Exit 75 when somebody is
+            producing the value: nothing changed. Readers see the old value or the new
+            one, never neither. Generations are in put's output, list and get --json.
+            """,
+        example: """
+            flock-cache put --if-generation "$g" -- "$key" "$new" || echo "changed"
+            """,
+        run: runPut)
+}
+
+@Sendable private func runPut(_ invocation: Invocation) throws(Failure) -> ExitCode {
+    let store = try invocation.openStore()
+    let key = invocation.key()
+    switch try put(key, try invocation.precondition(), in: store, invocation) {
+    case .set(let generation):
+        try invocation.report("ready", generation, of: key)
+        return .yes
+    case .unmet(let generation):
+        try ignoringClosedPipe { () throws(Failure) in
+            try invocation.report("unchanged", generation, of: key)
+        }
+        return .no
+    case .pending(let holder):
+        try invocation.reportPending(key, holder)
+        return .notNow
+    }
+}
+
+private func put(
+    _ key: Store.Key, _ precondition: Store.Precondition, in store: Store,
+    _ invocation: Invocation
+) throws(Failure) -> PutOutcome {
+    try invocation.withValue(of: key) { (source) throws(StoreError) in
+        try unsafe store.session.put(key, source, if: precondition)
+    }
+}
+
+extension Invocation {
+    fileprivate func precondition() throws(Failure) -> Store.Precondition {
+        switch (number(.ifGeneration), has(.ifAbsent)) {
+        case (nil, false): return .none
+        case (nil, true): return .absent
+        case (let generation?, false): return .generation(generation)
+        case (_?, true): throw .usage("put takes --if-generation or --if-absent, not both")
+        }
+    }
+
+    /// Prints a generation, if there is one.
+    fileprivate func report(
+        _ state: String, _ generation: Store.Generation?, of key: Store.Key
+    ) throws(Failure) {
+        if has(.json) {
+            let members: [JSON.Member] =
+                generation.map { [.init("generation", .generation($0))] } ?? []
+            try print(JSON.members(state, key, members))
+        } else if let generation {
+            try print(String(generation))
+        }
+    }
+
+    /// Says who is producing a value.
+    func reportPending(_ key: Store.Key, _ holder: Holder) throws(Failure) {
+        words.say(Phrases.pending(key, holder))
+        guard has(.json) else { return }
+        try ignoringClosedPipe { () throws(Failure) in
+            try print(JSON.members("pending", key, [.init("holder", JSON.holder(holder))]))
+        }
+    }
+}
