@@ -59,6 +59,14 @@ let package = Package(
         .executableTarget(
             name: "flock-cache-bench", dependencies: ["FlockCache", "SystemCalls", "CFloor"]),
 
+        // Programs as users would write them; the tests run them.
+        .executableTarget(
+            name: "example-uploads", dependencies: ["FlockCache"], path: "docs/examples/uploads",
+            exclude: ["upload.sh"]),
+        .executableTarget(
+            name: "example-registry", dependencies: ["FlockCache"],
+            path: "docs/examples/registry"),
+
         // Helpers of the tests, and one binary that plays the other processes.
         .target(name: "TestSupport", path: "Tests/Support"),
         .executableTarget(
@@ -84,7 +92,7 @@ let package = Package(
             name: "ProcessTests",
             dependencies: [
                 "FlockCache", "SystemCalls", "TestSupport", "TestHelpers", "flock-cache-peer",
-                "flock-cache",
+                "flock-cache", "example-uploads", "example-registry",
             ]),
     ],
     swiftLanguageModes: [.v6]

@@ -18,6 +18,7 @@ import Glibc
 ///     finalize-file PATH  → done
 ///     abandon             → done
 ///     get KEY             → value VALUE | none
+///     create-delete N     → done        so many keys, one after the other
 ///     counts              → PENDING READY BYTES
 ///     gate PATH           → done        the gate at which the orders race… wait
 ///     race KEY            → ready, then as claim
@@ -114,6 +115,13 @@ struct Peer: ~Copyable {
         case "lock-spawn": return try lockAndSpawn(rest)
         case "unlock": return unlock()
         case "is-lost": return locked?.isLost == true ? "yes" : "no"
+        case "create-delete":
+            for number in 0..<(Int(rest) ?? 0) {
+                let key = Store.Key("document-\(number)")
+                if case .won(let won) = try store.claim(key) { try won.finalize("v".utf8) }
+                try store.remove(key)
+            }
+            return "done"
         case "chdir": return chdir(rest) == 0 ? "done" : "no"
         case "frozen": return try openBesideFrozen(rest, existing: false)
         case "frozen-existing": return try openBesideFrozen(rest, existing: true)
