@@ -201,12 +201,20 @@ int64_t csystem_rename(int32_t from_directory, const char *from, int32_t directo
     return RESULT(renameat(from_directory, from, directory, to));
 }
 
+// Not glibc's renameat2, which kernels before 3.15 and filters may not know: EINVAL stands for all of them.
+static int64_t rename_with(
+    int32_t from_directory, const char *from, int32_t directory, const char *to, unsigned flags) {
+    int64_t result = RESULT(syscall(SYS_renameat2, from_directory, from, directory, to, flags));
+    return result == -ENOSYS || result == -EPERM || result == -EOPNOTSUPP ? -EINVAL : result;
+}
+
 int64_t csystem_rename_new(
     int32_t from_directory, const char *from, int32_t directory, const char *to) {
-    // Not glibc's renameat2, which kernels before 3.15 and filters may not know: EINVAL stands for all of them.
-    int64_t result = RESULT(
-        syscall(SYS_renameat2, from_directory, from, directory, to, RENAME_NOREPLACE));
-    return result == -ENOSYS || result == -EPERM ? -EINVAL : result;
+    return rename_with(from_directory, from, directory, to, RENAME_NOREPLACE);
+}
+
+int64_t csystem_rename_exchange(int32_t directory, const char *one, const char *other) {
+    return rename_with(directory, one, directory, other, RENAME_EXCHANGE);
 }
 
 int64_t csystem_unlink(int32_t directory, const char *name) {

@@ -165,8 +165,9 @@ import Testing
         let identity = try #require(try ProcessIdentity(of: owner.id))
         let request = LeaseRequest(
             timeToLive: nil, owner: identity, processID: owner.id, command: [])
-        guard case .granted = try store.session.acquireLease(
-            "lease", request, waiting: .zero, whileWaiting: { _, _ in })
+        guard
+            case .granted = try store.session.acquireLease(
+                "lease", request, waiting: .zero, whileWaiting: { _, _ in })
         else { throw Unexpected("it is free") }
         try store.reap()
         #expect(try store.events(of: "lease") == ["leased"])

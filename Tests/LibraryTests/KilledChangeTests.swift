@@ -159,7 +159,9 @@ import Testing
         unlink(try file(of: "key", in: directory("store")) + ".pending")
         _ = try store.counts()
         #expect(
-            try store.events(of: "key") == ["claimed", "finalized", "claimed", "removed", "removed"])
+            try store.events(of: "key") == [
+                "claimed", "finalized", "claimed", "removed", "removed",
+            ])
         #expect(try store.bytes(of: "key") == nil && old > 0)
         #expect(try Replay(store.allChanges()) == Replay(listing: store))
     }

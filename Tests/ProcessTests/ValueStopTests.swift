@@ -7,7 +7,10 @@ import TestSupport
 /// `put` and `increment` stopped at every system call, while a rival finishes, or waits until they go on.
 @Suite(.ownThreads) struct ValueStopTests {
     /// Both numbers are counted, in either order, and each is told another.
-    @Test(arguments: ValueStopTests.some([Operation.increment, .incrementOverStale, .incrementNew, .incrementOver]))
+    @Test(
+        arguments: ValueStopTests.some([
+            Operation.increment, .incrementOverStale, .incrementNew, .incrementOver,
+        ]))
     func ofTwoIncrementsNoneIsLost(_ operation: Operation) throws {
         try FaultBench.stopEverywhere(operation) { bench, key, _ in
             ["--store", bench.path, "increment", "\(key)", "100"]
@@ -55,7 +58,8 @@ import TestSupport
     }
 
     /// Who claims the key finds the value, or has it and then the value is not set; never both.
-    @Test(arguments: ValueStopTests.some([Operation.putOverStale, .incrementNew, .putNew, .putLarge]))
+    @Test(
+        arguments: ValueStopTests.some([Operation.putOverStale, .incrementNew, .putNew, .putLarge]))
     func aClaimAndAValueDoNotBothSucceed(_ operation: Operation) throws {
         try FaultBench.stopEverywhere(operation) { bench, key, _ in
             ["--store", bench.path, "claim", "--owner", "\(bench.owner.id)", "\(key)"]

@@ -78,7 +78,8 @@ import TestSupport
 
     /// Room is made for that much before a change.
     @Test func noRecordIsLongerThanTheLongest() throws {
-        let key = Store.Key([UInt8](repeating: 0x2f, count: 60) + [UInt8](repeating: 0x61, count: 60))
+        let key = Store.Key(
+            [UInt8](repeating: 0x2f, count: 60) + [UInt8](repeating: 0x61, count: 60))
         let record = ChangeRecord(
             event: .incremented, generation: Limits.generation, shard: 255, counter: .max,
             name: Array(try name(key).encoded))
@@ -87,7 +88,8 @@ import TestSupport
 
     @Test func theHeaderReadsAsItWasWritten() {
         let header = IntentHeader(
-            device: 1 << 40, inode: .max, boot: BootID(high: 3, low: .max), number: 5, isTold: false)
+            device: 1 << 40, inode: .max, boot: BootID(high: 3, low: .max), number: 5, isTold: false
+        )
         #expect(header.bytes.count == Intent.byteCount)
         #expect(header.bytes.withUnsafeBytes { IntentHeader($0) } == header)
         #expect(header.bytes.dropFirst().withUnsafeBytes { IntentHeader($0) } == nil)

@@ -67,6 +67,8 @@ int64_t csystem_link(int32_t directory, const char *from, const char *to);
 int64_t csystem_rename(int32_t from_directory, const char *from, int32_t directory, const char *to);
 /// Fails with EEXIST where the new name is taken, and with EINVAL where the file system cannot tell.
 int64_t csystem_rename_new(int32_t from_directory, const char *from, int32_t directory, const char *to);
+/// Lets two names change places in one step; fails with EINVAL where that is not known.
+int64_t csystem_rename_exchange(int32_t directory, const char *one, const char *other);
 int64_t csystem_unlink(int32_t directory, const char *name);
 int64_t csystem_remove_directory(int32_t directory, const char *name);
 int64_t csystem_read_directory(int32_t directory, void *entries, size_t count);

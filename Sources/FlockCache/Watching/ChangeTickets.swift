@@ -60,6 +60,9 @@ final class ChangeTickets: Watch {
 
     private let tickets = Mutex<[Ticket]>([])
 
+    /// How many tasks wait.
+    var count: Int { tickets.withLock { $0.count } }
+
     /// Draws a ticket; look for a change after this, and then wait with it or give it back.
     ///
     /// The caller adds this watch to the look-out next.

@@ -50,8 +50,11 @@ final class FaultBench: @unchecked Sendable {
     var path: String { directory("store") }
     var largeFile: String { directory("large") }
 
-    init() throws {
-        store = try Store(at: directory("store"))
+    /// - Parameter telling: whether the store tells of its changes.
+    init(telling: Bool = false) throws {
+        store =
+            try telling
+            ? Store.telling(at: directory("store")) : Store(at: directory("store"))
         ownerIdentity = try #require(try ProcessIdentity(of: owner.id))
         let dead = Child("sleep", ["1000"])
         deadIdentity = try #require(try ProcessIdentity(of: dead.id))
@@ -104,6 +107,9 @@ final class FaultBench: @unchecked Sendable {
         }
         return low
     }
+
+    /// Keys of the shard that are used by no operation.
+    func spareKey(_ index: Int) -> Store.Key { Self.keys[499 - index % 100] }
 
     /// Makes the block of the shard that is used unknown.
     func forgetCounts() {

@@ -1,0 +1,182 @@
+import Glibc
+import TestSupport
+import Testing
+
+@testable import FlockCache
+@testable import TestHelpers
+
+/// Commands of a store that tells of its changes, killed at every system call: each change is told once, by whoever
+/// comes next.
+@Suite(.ownThreads) struct ChangeCrashTests {
+    /// What each command makes before it has opened the store is the same for all: in the short form the calls of the
+    /// change itself alone are met.
+    private func calls(_ bench: FaultBench, _ operation: Operation) throws -> ClosedRange<Int> {
+        let count = try bench.countCalls(of: operation)
+        return (wantsLongTests ? 1 : max(1, count - 44))...count + 1
+    }
+
+    private func check(_ bench: FaultBench, _ what: String) throws {
+        let changes = try bench.store.allChanges()
+        #expect(flaw(in: changes) == nil, "\(what)")
+        let (told, listed) = (Replay(changes), try Replay(listing: bench.store))
+        if told != listed { Issue.record("\(what): told \(told), there is \(listed)") }
+    }
+
+    /// Who comes next in the shard, in turn.
+    private func comeNext(_ bench: FaultBench, _ number: Int) throws {
+        switch number % 4 {
+        case 0: _ = try bench.store.win(bench.spareKey(number))
+        case 1: _ = try bench.store.counts()
+        case 2: _ = try ChangeWatch(bench.store.session, prefix: nil, from: nil).goRound()
+        default: #expect(bench.run(["--store", bench.path, "reap"], fault: "").code == 0)
+        }
+    }
+
+    @Test(arguments: Operation.all + Operation.values)
+    func whatAKilledCommandHasChangedIsToldOnce(_ operation: Operation) throws {
+        let bench = try FaultBench(telling: true)
+        var untold = 0
+        for number in try calls(bench, operation) {
+            let (key, old, arguments) = try bench.prepare(operation)
+            let before = try bench.store.allChanges().count
+            let outcome = bench.run(arguments, fault: "\(number):KILL")
+            let new = try bench.state(of: key)
+            let what = "call \(number): \(old) → \(new), \(outcome.ending)"
+            if new != old, try bench.store.allChanges().count == before { untold += 1 }
+            // Another shard tells between, so that the last record is not what was noted.
+            _ = try bench.store.claimAndFinalize(Store.Key("elsewhere-\(number)"), [])
+            try comeNext(bench, number)
+            try check(bench, what)
+        }
+        print("left \(untold) changes to tell: \(operation.testDescription)")
+        #expect(untold > 0, "the matrix met the change")
+    }
+
+    /// Killed while it tells for another, and again at the same call.
+    @Test(arguments: [Operation.claimFresh, .removeBoth])
+    func whoIsKilledWhileTellingForAnotherLeavesItToTheNext(_ operation: Operation) throws {
+        let bench = try FaultBench(telling: true)
+        let last = try #require(
+            try calls(bench, operation).last { number in
+                let (key, old, arguments) = try bench.prepare(operation)
+                let before = try bench.store.allChanges().count
+                _ = bench.run(arguments, fault: "\(number):KILL")
+                let isLeft =
+                    try bench.state(of: key) != old
+                    && bench.store.allChanges().count == before
+                _ = try bench.store.counts()
+                return isLeft
+            })
+        let stats = ["--store", bench.path, "stats"]
+        var killed = 0
+        for number in (wantsLongTests ? 1 : 30)... {
+            let (_, _, arguments) = try bench.prepare(operation)
+            _ = bench.run(arguments, fault: "\(last):KILL")
+            let first = bench.run(stats, fault: "\(number):KILL")
+            let second = bench.run(stats, fault: "\(number):KILL")
+            _ = try bench.store.claimAndFinalize(Store.Key("elsewhere-\(number)"), [])
+            try comeNext(bench, number)
+            try check(bench, "killed at \(last), \(number) and \(number): \(second)")
+            killed += second.ending == .signal(SIGKILL) ? 1 : 0
+            if first.code == 0 && second.code == 0 { break }
+        }
+        print("killed at \(killed) calls while telling for another: \(operation.testDescription)")
+        #expect(killed > 10)
+    }
+
+    @Test(arguments: Operation.all + Operation.values, wantsLongTests ? [28, 5, 24] : [28])
+    func aChangeOfACommandThatFailsIsToldIfItHappened(
+        _ operation: Operation, errno: Int32
+    ) throws {
+        let bench = try FaultBench(telling: true)
+        for number in try calls(bench, operation) {
+            let (key, old, arguments) = try bench.prepare(operation)
+            let outcome = bench.run(arguments, fault: "\(number):\(errno)")
+            let new = try bench.state(of: key)
+            try comeNext(bench, number)
+            try check(bench, "call \(number): \(old) → \(new), \(outcome)")
+        }
+    }
+
+    // MARK: Leases
+
+    struct LeaseChange: Sendable, CustomTestStringConvertible {
+        let testDescription: String
+        /// Returns the generation that the command is given.
+        let prepare: @Sendable (Store, Store.Key) throws -> Store.Generation
+        let arguments: @Sendable (Store.Key, Store.Generation) -> [String]
+
+        static let all = [
+            LeaseChange(
+                testDescription: "acquire", prepare: { _, _ in 0 },
+                arguments: { key, _ in ["lease", "acquire", "\(key)", "--ttl", "1h"] }),
+            LeaseChange(
+                testDescription: "acquire what is over", prepare: prepareOver,
+                arguments: { key, _ in ["lease", "acquire", "\(key)", "--ttl", "1h"] }),
+            LeaseChange(
+                testDescription: "release", prepare: grant,
+                arguments: { key, generation in
+                    ["lease", "release", "\(key)", "--generation", "\(generation)"]
+                }),
+            LeaseChange(
+                testDescription: "renew what has expired",
+                prepare: { store, key in
+                    let generation = try prepareOver(store, key)
+                    _ = try store.session.expireLease(try EntryName(key), patience: .seconds(10))
+                    return generation
+                },
+                arguments: { key, generation in
+                    ["lease", "renew", "\(key)", "--generation", "\(generation)"]
+                }),
+            LeaseChange(
+                testDescription: "reap what is over", prepare: prepareOver,
+                arguments: { _, _ in ["reap"] }),
+        ]
+
+        private static func grant(_ store: Store, _ key: Store.Key) throws -> Store.Generation {
+            try grant(store, key, .seconds(3600))
+        }
+
+        private static func prepareOver(
+            _ store: Store, _ key: Store.Key
+        ) throws -> Store.Generation {
+            let generation = try grant(store, key, .microseconds(1))
+            guard waitUntil({ (try? store.isCurrent(generation, ofLease: key)) == false }) else {
+                throw Unexpected("it is over")
+            }
+            return generation
+        }
+
+        private static func grant(
+            _ store: Store, _ key: Store.Key, _ timeToLive: Duration
+        ) throws -> Store.Generation {
+            let request = LeaseRequest(timeToLive: timeToLive, processID: getpid(), command: [])
+            guard
+                case .granted(let grant) = try store.session.acquireLease(
+                    key, request, waiting: .zero, whileWaiting: { _, _ in })
+            else { throw Unexpected("it is free") }
+            return grant.generation
+        }
+    }
+
+    @Test(arguments: LeaseChange.all)
+    func whatAKilledCommandDidToALeaseIsToldOnce(_ change: LeaseChange) throws {
+        let bench = try FaultBench(telling: true)
+        var endings: Set<String> = []
+        // Behind the last call that a command makes before its own.
+        for number in (wantsLongTests ? 1 : 30)... {
+            let key = bench.spareKey(number)
+            let generation = try change.prepare(bench.store, key)
+            let arguments = ["--store", bench.path] + change.arguments(key, generation)
+            let outcome = bench.run(arguments, fault: "\(number):KILL")
+            _ = try bench.store.claimAndFinalize(Store.Key("elsewhere-\(number)"), [])
+            try comeNext(bench, number)
+            try check(bench, "call \(number): \(outcome)")
+            try? bench.store.session.releaseLease(
+                key, Replay(bench.store.allChanges()).leases[key]?.first ?? generation)
+            endings.insert("\(outcome.ending)")
+            if outcome.code == 0 { break }
+        }
+        #expect(endings.count == 2, "some were killed, and the last was not")
+    }
+}
