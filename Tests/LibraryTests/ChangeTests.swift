@@ -223,9 +223,9 @@ import Testing
 
     @Test func aWatchedStoreThatIsRemovedIsAnError() throws {
         let store = try makeStore()
-        _ = try store.win("key")
+        let claim = try store.win("key")
         let watch = try ChangeWatch(store.session, prefix: nil, from: 1)
-        #expect(try watch.next(waiting: .zero) != nil)
+        #expect(try watch.next(waiting: .zero) != nil && claim != nil)
         removeTree(path)
         #expect(storeError { _ = try watch.next(waiting: .seconds(30)) }?.code == .notAStore)
     }

@@ -76,6 +76,8 @@ import Testing
     func whoComesNextTellsOnce(_ row: Row, point: Point) throws {
         let keys = TestHelpers.keys(2 * Next.allCases.count, inShard: 0x5a)
         for (index, next) in Next.allCases.enumerated() {
+            // A listing takes the mutexes of shards that have entries.
+            if next == .list && row.testDescription == "lease" { continue }
             let store = try Store.telling(at: directory("\(next)"))
             // Something was told before, so that numbers are not all 1.
             _ = try store.claimAndFinalize("other-shard", [])
@@ -190,10 +192,11 @@ import Testing
         #expect(try Replay(listing: store).entries[keys[1]]?.pending == claim?.generation)
         #expect(try store.allChanges().count == 2)
         stuck = nil
-        _ = try other.win(keys[2])
+        let next = try other.win(keys[2])
         #expect(try store.allChanges().map(\.key) == [keys[0], keys[0], keys[1], keys[2]])
         #expect(try flaw(in: store.allChanges()) == nil)
         _ = stuck
+        withExtendedLifetime((claim, next)) {}
     }
 
     /// A change of which there could be nothing told is not made.
@@ -205,8 +208,9 @@ import Testing
         #expect(try KeyFiles(file(of: "key", in: directory("store"))) == .absent)
         #expect(try store.counts().pending == 0)
         unlink(directory("store/journal"))
-        #expect(try store.win("key") != nil)
-        #expect(try store.events(of: "key") == ["claimed"])
+        let claim = try store.win("key")
+        #expect(try claim != nil && store.events(of: "key") == ["claimed"])
+        try claim?.abandon()
     }
 
     // MARK: Trimming
