@@ -149,10 +149,10 @@ int32_t cfloor_increment(
     struct stat status;
     if (lock(store, bytes) != 0) return -1;
     int file = openat(store->shard, ready, O_RDWR | flags);
-    if (file < 0 || fstat(file, &status) != 0 || pread(file, record, 1637, 0) != 1636) return -1;
-    if (!is_absent(store, pending) || begin(store, bytes) != 0) return -1;
+    if (file < 0 || fstat(file, &status) != 0 || pread(file, record, 1636, 0) != 1636) return -1;
+    if (!is_absent(store, pending) || put(store, bytes) != 0) return -1;
     if (pwrite(file, record + 1024, 100, isSecond ? 1536 : 1024) != 100) return -1;
-    if (begin(store, bytes) != 0) return -1;
+    if (put(store, bytes) != 0) return -1;
     close(file);
     return unlock(store);
 }

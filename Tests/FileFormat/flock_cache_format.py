@@ -6,6 +6,7 @@
     flock_cache_format.py STORE --hold SHARD    holds a shard's mutex until standard input ends
     flock_cache_format.py STORE --session ID    alive or dead
     flock_cache_format.py STORE --shard KEY     the shard and the name of a key
+    flock_cache_format.py STORE --increment KEY N   adds N to a counter, in place, and prints its number
     flock_cache_format.py STORE --wake KEY      wakes those who wait for a key, if any do: called or nobody
     flock_cache_format.py STORE --await KEY     waits until a key is READY or absent: says so, and after how
                                                 many sleeps and looks in vain
@@ -20,6 +21,7 @@ import fcntl
 import mmap
 import os
 import platform
+import re
 import struct
 import sys
 import time
@@ -83,6 +85,40 @@ def parse_claim(data):
         start = end + 1
 
 
+CELL = re.compile(
+    rb"number: ([+-]\d{19})\ngeneration: (\d{16})\ncounted: (\d{16})\ncheck: ([0-9a-f]{8})\n")
+
+
+def parse_cells(data, start):
+    """Of each cell that is whole: its generation, its number and its offset."""
+    if len(data) != 1636:
+        raise Damaged("not of a counter's length")
+    cells = []
+    for offset in 1024, 1536:
+        cell = CELL.fullmatch(data[offset:offset + 100])
+        if cell and crc32c(cell[0][:91], crc32c(data[:start])) == int(cell[4], 16):
+            cells.append((int(cell[2]), int(cell[1]), offset))
+    if not cells:
+        raise Damaged("no whole cell")
+    return cells
+
+
+def read_cells(path):
+    """The same of a file that may be being counted: where a cell is not whole, both are read again."""
+    data = read(path)
+    start = parse_claim(data)[1]
+    if not data[start:].startswith(b"counter: 1024 1536\n"):
+        return None
+    cells = parse_cells(data, start)
+    return cells if len(cells) == 2 else parse_cells(read(path), start)
+
+
+def cell_text(head, number, generation):
+    text = b"number: %+020d\ngeneration: %016d\ncounted: %016d\ncheck: " % (
+        number, generation, time.time_ns() // 1000)
+    return text + b"%08x\n" % crc32c(text, crc32c(head))
+
+
 def parse_ready(data):
     """The fields of both sections, and the payload."""
     fields, start = parse_claim(data)
@@ -117,6 +153,7 @@ class Mutex:
             time.sleep(0.001)
         if os.fstat(self.file).st_nlink == 0:
             raise Damaged("the store was removed")
+        return self
 
     def __exit__(self, *_):
         os.close(self.file)
@@ -139,10 +176,17 @@ def read(path):
 
 
 def ready_row(directory, name):
-    fields, payload = parse_ready(read(f"{directory}/{name}"))
+    cells = read_cells(f"{directory}/{name}")
+    if cells:
+        fields, _ = parse_claim(read(f"{directory}/{name}"))
+        generation, number, _ = max(cells)
+        payload = b"%d" % number
+    else:
+        fields, payload = parse_ready(read(f"{directory}/{name}"))
+        generation = int(fields["generation"])
     if fields["key"] != name:
         raise Damaged(f"it holds the key {fields['key']}")
-    return "ready", name, int(fields["generation"]), encode(payload)
+    return "ready", name, generation, encode(payload)
 
 
 def pending_row(directory, name):
@@ -216,6 +260,45 @@ def stats(store):
     if unknown:
         print(f"{unknown} shards have to be counted anew", file=sys.stderr)
     return 1 if unknown else 0
+
+
+def increment(store, key, amount):
+    """Adds to a counter that is there and that nobody has claimed, and prints its number."""
+    shard, name = shard_of(key), encode(key)
+    path, place = f"{store}/entries/{shard:02x}/{name}", 64 + 64 * shard
+    with Mutex(store, shard) as mutex:
+        if os.path.exists(path + ".pending"):
+            raise Damaged("it is claimed, or was")
+        data = read(path)
+        fields, start = parse_claim(data)
+        cells = read_cells(path)
+        if not cells or os.stat(path).st_nlink > 1 or fields["key"] != name:
+            raise Damaged("not a counter of this store alone")
+        generation, number, offset = max(cells)
+        block = bytearray(os.pread(mutex.file, 64, place))
+        boot = int(read("/proc/sys/kernel/random/boot_id").replace(b"-", b""), 16)
+        changer, check, highest = struct.unpack_from("<IIQ", block)
+        good = check == crc32c(block[:4] + block[8:]) and changer == 0
+        if not good or block[48:] != struct.pack("<QQ", boot >> 64, boot % 2**64):
+            raise Damaged("the shard has to be counted anew")
+        generation = max(time.time_ns() // 1000, highest + 1, generation + 1)
+        number += amount
+        if not -2**63 <= number < 2**63:
+            raise Damaged("it would leave 64 bits")
+        struct.pack_into("<Q", block, 8, generation)
+        write_block(mutex.file, place, block, os.getpid())
+        with open(path, "r+b", buffering=0) as file:
+            os.pwrite(file.fileno(), cell_text(data[:start], number, generation), 2560 - offset)
+            if b"\ndurable: yes\n" in read(f"{store}/flock-cache"):
+                os.fsync(file.fileno())
+        write_block(mutex.file, place, block, 0)
+    print(number)
+
+
+def write_block(file, place, block, changer):
+    struct.pack_into("<I", block, 0, changer)
+    struct.pack_into("<I", block, 4, crc32c(block[:4] + block[8:]))
+    os.pwrite(file, block, place)
 
 
 class Timespec(ctypes.Structure):
@@ -316,6 +399,7 @@ def main():
     action.add_argument("--session", type=lambda text: int(text, 16))
     for name in ("--shard", "--wake", "--await"):
         action.add_argument(name, type=os.fsencode)
+    action.add_argument("--increment", nargs=2)
     given = parser.parse_args()
     version = read(f"{given.store}/flock-cache").split(b"\n")[0]
     if version != b"flock-cache 1":
@@ -326,6 +410,8 @@ def main():
         return stats(given.store)
     if given.shard is not None:
         print(f"{shard_of(given.shard):02x} {encode(given.shard)}")
+    elif given.increment:
+        increment(given.store, os.fsencode(given.increment[0]), int(given.increment[1]))
     elif given.wake is not None:
         wake(given.store, given.wake)
     elif getattr(given, "await") is not None:

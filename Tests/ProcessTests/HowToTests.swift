@@ -111,6 +111,49 @@ import TestSupport
                 == run(builtProducts + "/flock-cache", ["stats"], environment: environment).text)
     }
 
+    /// It counts in the same cells, and reads what is counted here.
+    @Test(.enabled(if: isInstalled("python3")))
+    func aProgramFromTheFormatPageAloneCounts() {
+        func count(_ amount: String) -> Outcome {
+            run(
+                "python3", [Self.reader, stage.store, "--increment", "n", amount],
+                environment: stage.variables)
+        }
+        #expect(stage.run("increment", "n", "-9223372036854775808").code == 0)
+        #expect(count("5").text == "-9223372036854775803\n")
+        #expect(stage.run("get", "n").text == "-9223372036854775803")
+        #expect(stage.run("increment", "n", "9223372036854775807").text == "4\n")
+        // Beside each other, each sees what the other has counted.
+        for round in 0..<5 {
+            #expect(count("-10").text == "\(4 - round * 9 - 10)\n")
+            #expect(stage.run("increment", "n").text == "\(4 - (round + 1) * 9)\n")
+        }
+        let listed = run(
+            "python3", [Self.reader, stage.store, "--list"], environment: stage.variables)
+        let own = stage.run("list").text.split(separator: "\t")
+        #expect(listed.text == "ready\tn\t\(own[2])\t-41\n", "\(listed)")
+        let counted = run(
+            "python3", [Self.reader, stage.store, "--stats"], environment: stage.variables)
+        #expect(counted.text == stage.run("stats").text && counted.text.hasSuffix("bytes 1636\n"))
+        // What is set otherwise is no counter.
+        stage.run("put", "n", "41")
+        #expect(count("1").code != 0)
+    }
+
+    // MARK: Counters and quotas
+
+    @Test func theScriptOfCountersAndQuotasDoesWhatItSays() {
+        let outcome = run(
+            "sh", [Self.root + "/docs/how-to/counters-and-quotas.sh"],
+            environment: stage.variables)
+        #expect(outcome.code == 0 && outcome.error.isEmpty, "\(outcome)")
+        #expect(
+            outcome.text.split(separator: "\n") == [
+                "100 page views", "50 of 60 got a permit", "1 of 2 could pay, 40 left",
+                "20 workers added 20 lines",
+            ])
+    }
+
     /// The same locks: while the program has a shard's mutex nobody changes a key of it.
     @Test(.enabled(if: isInstalled("python3")))
     func aProgramFromTheFormatPageAloneExcludesAndIsExcluded() {

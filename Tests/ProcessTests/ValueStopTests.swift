@@ -8,9 +8,7 @@ import TestSupport
 @Suite(.ownThreads) struct ValueStopTests {
     /// Both numbers are counted, in either order, and each is told another.
     @Test(
-        arguments: ValueStopTests.some([
-            Operation.increment, .incrementOverStale, .incrementNew, .incrementOver,
-        ]))
+        arguments: most([Operation.increment, .incrementOverStale, .incrementNew, .incrementOver]))
     func ofTwoIncrementsNoneIsLost(_ operation: Operation) throws {
         try FaultBench.stopEverywhere(operation) { bench, key, _ in
             ["--store", bench.path, "increment", "\(key)", "100"]
@@ -31,7 +29,7 @@ import TestSupport
     }
 
     /// One of two that set an absent key only where it is absent.
-    @Test(arguments: ValueStopTests.some([Operation.putOverStale, .putLarge, .putNew]))
+    @Test(arguments: most([Operation.putOverStale, .putLarge, .putNew]))
     func ofTwoOnTheSamePreconditionOneSucceeds(_ operation: Operation) throws {
         try FaultBench.stopEverywhere(operation, adding: ["--if-absent"]) { bench, key, _ in
             ["--store", bench.path, "put", "--if-absent", "\(key)", "rival"]
@@ -44,7 +42,7 @@ import TestSupport
     }
 
     /// The last of two that set it is there.
-    @Test(arguments: ValueStopTests.some([Operation.putOverNumber, .putLargeOver, .putOver]))
+    @Test(arguments: most([Operation.putOverNumber, .putLargeOver, .putOver]))
     func ofTwoPutsBothAreToldAndTheLaterIsThere(_ operation: Operation) throws {
         try FaultBench.stopEverywhere(operation) { bench, key, _ in
             ["--store", bench.path, "put", "\(key)", "rival"]
@@ -58,8 +56,7 @@ import TestSupport
     }
 
     /// Who claims the key finds the value, or has it and then the value is not set; never both.
-    @Test(
-        arguments: ValueStopTests.some([Operation.putOverStale, .incrementNew, .putNew, .putLarge]))
+    @Test(arguments: most([Operation.putOverStale, .incrementNew, .putNew, .putLarge]))
     func aClaimAndAValueDoNotBothSucceed(_ operation: Operation) throws {
         try FaultBench.stopEverywhere(operation) { bench, key, _ in
             ["--store", bench.path, "claim", "--owner", "\(bench.owner.id)", "\(key)"]
@@ -73,7 +70,7 @@ import TestSupport
     }
 
     /// Removed before or after, and nothing is left half-way.
-    @Test(arguments: ValueStopTests.some([Operation.increment, .putOver]))
+    @Test(arguments: most([Operation.increment, .putOver]))
     func aRemovalComesBeforeOrAfter(_ operation: Operation) throws {
         try FaultBench.stopEverywhere(operation) { bench, key, _ in
             ["--store", bench.path, "remove", "\(key)"]
@@ -83,9 +80,9 @@ import TestSupport
             return value == FaultBench.small || value == Array("-5".utf8)
         }
     }
+}
 
-    /// All in the long form; otherwise the first half, which meets each of the ways in which a value is set.
-    private static func some(_ operations: [Operation]) -> [Operation] {
-        wantsLongTests ? operations : Array(operations.prefix((operations.count + 1) / 2))
-    }
+/// All in the long form; otherwise the first half, which meets each of the ways in which a value is set.
+private func most(_ operations: [Operation]) -> [Operation] {
+    wantsLongTests ? operations : Array(operations.prefix((operations.count + 1) / 2))
 }

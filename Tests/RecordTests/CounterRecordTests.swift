@@ -104,7 +104,10 @@ import TestSupport
         for count in 0..<bytes.count {
             if try read(Array(bytes[..<count])) != nil { Issue.record("cut to \(count)") }
         }
-        #expect(try read(bytes + [0]) == nil)
+        write(bytes + [0], to: directory("longer"))
+        let reading = try ReadyFile.read(
+            try File.open(path: FileName(directory("longer"))), EntryName("key"))
+        if case .ready = reading { Issue.record("longer") }
     }
 
     /// A cell of another record, or of the same key's record before, does not count here.

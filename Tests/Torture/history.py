@@ -11,6 +11,7 @@ import rig as torture
 from rig import KEY, NEIGHBOURS, Store, brief, check
 
 KEYS = [KEY, NEIGHBOURS[0], "elsewhere"]
+NUMBERS = ["number", NEIGHBOURS[1]]
 LEASES = ["lease", KEY]
 LONG = "1h"
 # The codes that say "not this store": after a power cut nobody may hear them.
@@ -25,7 +26,7 @@ Step = namedtuple("Step", "words mark keys leases")
 def look(path):
     view = oracle.View(path)
     leases = {name: oracle.lease(path, name) for name in LEASES}
-    return {key: view.keys.get(key, (None, None)) for key in [*KEYS, "computed"]}, leases
+    return {key: view.keys.get(key, (None, None)) for key in [*KEYS, *NUMBERS, "computed"]}, leases
 
 
 class History:
@@ -63,7 +64,8 @@ class History:
         self.random.choice([
             self._claim, self._claim, self._finalize, self._finalize, self._finalize, self._abandon,
             self._remove, self._run, self._acquire, self._acquire, self._renew, self._renew,
-            self._release, self._lock])()
+            self._release, self._lock, self._put, self._put, self._increment, self._increment,
+            self._increment])()
 
     def _claim(self, key=None):
         key = key or self.random.choice(KEYS)
@@ -90,6 +92,24 @@ class History:
             self._step("finalize", key, "--file", path, "--generation", generation, codes=(0, 76))
             os.unlink(path)
             del self.claimed[key]
+
+    def _put(self):
+        key = self.random.choice([*KEYS, *NUMBERS])
+        value = f"{len(self.steps)}".encode()
+        if key not in NUMBERS:
+            value = value * self.random.choice([1, 100, 30_000])
+        self.values.setdefault(key, set()).add(value)
+        path = self.rig.path("value")
+        with open(path, "wb") as file:
+            file.write(value)
+        self._step("put", key, "--file", path, codes=(0, 75))
+        os.unlink(path)
+
+    def _increment(self):
+        key = self.random.choice(NUMBERS)
+        for _ in range(self.random.choice([1, 2, 5])):
+            done = self._step("increment", key, self.random.choice(["1", "-7", "1000000"]))
+            self.values.setdefault(key, set()).add(done.out.strip())
 
     def _abandon(self):
         if self.claimed:
@@ -227,6 +247,9 @@ class History:
             run("finalize", key, "after", "--generation", int(won.out))
             check(run("get", key).out == b"after", f"another value of {key}")
         run("run", "afterwards", "--", "echo", "computed")
+        run("put", KEY, "41")
+        check(run("increment", KEY).out == b"42\n", "another number")
+        check(run("increment", "counted").out == b"1\n", "another number")
         for slot in "after", KEY, "lock":
             run("lock", "-n", slot, "--", "true")
         for verb in ["remove", KEY], ["reap"], ["stats"], ["list"], ["who"]:

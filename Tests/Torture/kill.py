@@ -15,6 +15,9 @@ other call as before the next of these, so what is left out is only which locks 
 of many calls of one name in a row (the blocks of a new store) the first and the last.
 """
 
+import os
+
+import oracle
 import rig as torture
 import scenarios
 from rig import KEY, check
@@ -29,9 +32,8 @@ def attack(scenario, point):
         check(killed.code == scenario.done.code, f"not reached, and ended with {killed.code}")
     view = store.view()
     found = scenario.progress(view)
-    if scenario.arguments(store)[3] == "claim" and killed.out.endswith(b"\n"):
-        _, claim = view.keys.get(KEY, (None, None))
-        check(claim and claim[1] == int(killed.out), f"told {killed.out}, but there is {claim}")
+    if killed.out.endswith(b"\n") and scenario.done.code == 0:
+        check_told(scenario.words(scenario)[0], killed.out, *view.keys.get(KEY, (None, None)))
     # Each look at what was left begins with the store as it was left.
     later = store.copy(scenario.rig.path("later"))
     counted = store.copy(scenario.rig.path("counted"))
@@ -41,6 +43,16 @@ def attack(scenario, point):
     torture.check_next_claim(store, view, live, max(scenario.known, default=0))
     store.remove()
     return found, view, (later, counted)
+
+
+def check_told(verb, told, ready, claim):
+    """What was told is there."""
+    if verb == "claim":
+        check(claim and claim[1] == int(told), f"told {told}, but there is {claim}")
+    if verb == "put":
+        check(ready and ready[1] == int(told), f"told {told}, but there is {torture.brief(ready)}")
+    if verb == "increment":
+        check(ready and ready[2] + b"\n" == told, f"told {told}, but there is {torture.brief(ready)}")
 
 
 def check_again(scenario, store, found):
@@ -54,6 +66,13 @@ def check_again(scenario, store, found):
     elif words[0] == "claim":
         # A claim that was made and not told is live: its owner is.
         check(done.code == (75 if found.get(KEY) else 0), f"tried again, {done.code}")
+    elif words[0] == "increment":
+        number = int(scenario.new.keys[KEY][0][2]) - (5 if found[KEY] else 0)
+        check(done.code == 0 and view.keys[KEY][0][2] == b"%d" % number,
+              f"tried again, {done.code}, and there is {torture.brief(view.keys[KEY])}")
+    elif words[0] == "put":
+        check(done.code == 0 and view.keys[KEY][0] == ("ready", int(done.out), b"x"),
+              f"tried again, {done.code}, and there is {torture.brief(view.keys[KEY])}")
     elif words[0] == "finalize":
         published = view.keys[KEY][0]
         expected = scenario.new.keys[KEY][0][2] if found[KEY] or "--file" in words else b"x"
@@ -65,6 +84,41 @@ def check_again(scenario, store, found):
     wrong = store.wrong_blocks(view)
     check(not wrong, "; ".join(wrong))
     store.remove()
+
+
+def half_a_cell(scenario, half):
+    """A cell of which only one half was written: the number is what it was before, to everybody.
+
+    No kill does that; a power cut may.
+    """
+    store = scenario.copy()
+    view = store.view()
+    path = os.path.join(store.path, "entries", f"{oracle.shard_of(KEY):02x}", KEY)
+    before = read(path)
+    done = store.run(*scenario.words(scenario))
+    check(done.code == 0, done.err.decode())
+    after = read(path)
+    start = next(o for o in (1024, 1536) if before[o : o + 100] != after[o : o + 100])
+    torn = bytearray(after)
+    torn[start : start + 100] = {
+        "first": after[start : start + 50] + before[start + 50 : start + 100],
+        "second": before[start : start + 50] + after[start + 50 : start + 100],
+        "none": bytes(100),
+    }[half]
+    with open(path, "r+b") as file:
+        file.write(torn)
+    found = store.view().keys[KEY][0]
+    check(found == view.keys[KEY][0], f"torn it is {torture.brief(found)}")
+    got = store.run("get", KEY)
+    check(got.code == 0 and got.out == found[2], f"get says {got.out}, there is {found[2]}")
+    again = store.run(*scenario.words(scenario))
+    check(again.code == 0 and again.out == done.out, f"counted on to {again.out}, not {done.out}")
+    store.remove()
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def reap(scenario, before, stores):
@@ -104,6 +158,9 @@ def main():
         cases = [(f"{p.name} {p.number}, {p.line[:90]}", scenario, p) for p in points]
         results = rig.each(f"kill {scenario.name}", cases, attack)
         rig.attempt(f"kill {scenario.name}: the order of states", check_order, results)
+        if scenario.name == "increment":
+            halves = [(half, scenario, half) for half in ("first", "second", "none")]
+            rig.each("half a cell", halves, half_a_cell)
         scenario.owner.end()
         left = [(case[0], scenario, *result[1:]) for case, result in zip(cases, results) if result]
         rig.each(f"reap after kill {scenario.name}", left, reap)

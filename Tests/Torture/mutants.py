@@ -96,6 +96,41 @@ MUTANTS = [
         "isSecond = wasSecond",
         ["lease.py renew"]),
     Mutant(
+        "of two cells the older one counts", "Records/CounterRecord.swift",
+        "return first.generation >= second.generation",
+        "return first.generation < second.generation",
+        ["kill.py ^increment$"]),
+    Mutant(
+        "a cell is written over the one that counts", "Values/Incrementing.swift",
+        "at: counter.record.nextOffset)",
+        "at: 2560 - counter.record.nextOffset)",
+        ["kill.py ^increment$"]),
+    Mutant(
+        "put unlinks and renames", "Values/Replacement.swift",
+        "try directory.exchange(temporary, with: name.ready)",
+        "try directory.unlink(name.ready); try directory.rename(temporary, to: name.ready)",
+        ["kill.py ^put-over$"]),
+    Mutant(
+        "put removes a stale claim before the value is there", "Values/Replacement.swift",
+        "let placed: Placed?\n",
+        "let placed: Placed?\n        if case .leftover = beside { _ = try? directory.unlink(name.pending) }\n",
+        ["kill.py ^put-over-stale$"]),
+    Mutant(
+        "put does not look at the precondition under the mutex", "Values/Putting.swift",
+        "guard precondition.holds(for: former?.generation) else { return .unmet(former?.generation) }",
+        "_ = precondition",
+        ["preempt.py ^put$"]),
+    Mutant(
+        "what was counted is not synchronised before it is acknowledged", "Values/Incrementing.swift",
+        "try counter.file.syncData()\n        } catch {\n            throw .unknownOutcome",
+        "_ = counter.file.number\n        } catch {\n            throw .unknownOutcome",
+        ["power.py ^history-durable$ --quick"]),
+    Mutant(
+        "a value is not synchronised before it takes another's place", "Values/Replacement.swift",
+        "try file.write(text)\n            if store.isDurable { try file.sync() }",
+        "try file.write(text)",
+        ["power.py ^put-over$"]),
+    Mutant(
         "a value is not synchronised before its rename", "Claims/FinalizeChange.swift",
         "if store.isDurable { try mine.file.sync() }",
         "",

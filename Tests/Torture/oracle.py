@@ -5,6 +5,7 @@ It shares no code with the command: where the two disagree, one of them is wrong
 
 import functools
 import os
+import re
 import struct
 import urllib.parse
 
@@ -67,12 +68,28 @@ def claim_section(data):
     return fields, end + 17
 
 
+_CELL = re.compile(
+    rb"number: ([+-]\d{19})\ngeneration: (\d{16})\ncounted: \d{16}\ncheck: ([0-9a-f]{8})\n")
+
+
+def counter(data, start):
+    """Generation and digits of the cell that counts, of a claim section that ends there; None for no number."""
+    cells = []
+    for offset in 1024, 1536:
+        cell = _CELL.fullmatch(data[offset : offset + 100])
+        if cell and b"%08x" % crc32c(data[:start] + cell[0][:91]) == cell[3]:
+            cells.append((int(cell[2]), str(int(cell[1])).encode()))
+    return max(cells) if cells and len(data) == 1636 else None
+
+
 def ready_record(data):
     """Generation and payload of a whole READY record; None if any of it is not as it must be."""
     found = claim_section(data)
     if found is None:
         return None
     fields, start = found
+    if data[start:].startswith(b"counter: 1024 1536\n"):
+        return counter(data, start)
     head = data[start : start + 69]
     if len(head) < 69 or head[:11] != b"finalized: " or head[46:60] != b"\nvalue-check: ":
         return None
@@ -122,8 +139,8 @@ class View:
                 counts[1] += 1
                 counts[3] += len(data)
                 section = claim_section(data)
-                ready_generation = int(section[0]["generation"]) if section else 0
                 whole = ready_record(data)
+                ready_generation = whole[0] if whole else int(section[0]["generation"]) if section else 0
                 ready = ("ready", *whole) if whole else ("damaged", ready_generation, data)
                 self.generations.add(ready_generation)
             if name + PENDING in names:
@@ -166,6 +183,17 @@ class View:
             return 0 if claim is None or claim[1] == generation else 76
         if words[0] == "remove":
             return 75 if is_live and "--pending" not in words else 0
+        if words[0] == "put":
+            is_absent = ready is None or ready[0] == "damaged"
+            wanted = int(words[words.index("--if-generation") + 1]) if "--if-generation" in words else None
+            if is_live:
+                return 75
+            if "--if-absent" in words:
+                return 0 if is_absent else 1
+            return 0 if wanted is None or not is_absent and ready[1] == wanted else 1
+        if words[0] == "increment":
+            is_number = ready is None or re.fullmatch(rb"[+-]?\d+\n?", ready[2])
+            return 75 if is_live else 0 if is_number else 65
         if words[0] == "get":
             return 0 if has_value else 65 if ready else 75 if claim else 1
         return 0

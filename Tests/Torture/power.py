@@ -1,6 +1,6 @@
 """Cuts the power, on ext4 and XFS, as root, in two ways.
 
-**At every system call** of claim, finalize, abandon and remove, by the file system's own ioctl. A store
+**At every system call** of claim, finalize, abandon, remove, put and increment, by the file system's own ioctl. A store
 made with `--durable` lies on a loop-mounted image. The command is killed at a call, and the file system
 shut down, which drops what was not written: with flag 2 also the journal in memory, with flag 1 only
 data. After mounting again, and with another boot id, as after a restart:
@@ -45,7 +45,8 @@ from rig import KEY, Wrong, check
 FILE_SYSTEMS = {"ext4": (["mkfs.ext4", "-qF", "-m", "0"], "64M"), "xfs": (["mkfs.xfs", "-qf"], "320M")}
 ATTACKED = [
     "claim-first", "claim", "take-over", "finalize", "finalize-large", "finalize-over",
-    "finalize-large-over", "abandon", "remove-both"]
+    "finalize-large-over", "abandon", "remove-both", "put-first", "put", "put-over", "put-over-number",
+    "put-over-stale", "put-large-over", "increment-first", "increment", "increment-over"]
 SHUT_DOWN = 0x8004587D  # _IOR('X', 125, u32): EXT4_IOC_SHUTDOWN, XFS_IOC_GOINGDOWN
 FLAGS = {1: "journal written", 2: "nothing written"}
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -140,7 +141,7 @@ def durable(*arguments):
 def run_on(rig, name, boot):
     disk = Disk(rig.home, name)
     rig.stores = disk.mount
-    for settings, attacked in ((("--durable",), ATTACKED), ((), ["claim", "finalize"])):
+    for settings, attacked in ((("--durable",), ATTACKED), ((), ["claim", "finalize", "put-over", "increment"])):
         rig.settings = settings
         losses = []
         for scenario in rig.prepared(scenarios.everything(), attacked):

@@ -14,6 +14,7 @@ With --quick eight points of each pair are taken, chosen by the seed, and four o
 
 import concurrent.futures
 import os
+import re
 import select
 import signal
 import subprocess
@@ -34,7 +35,14 @@ class Rival:
 
 def rivals(scenario, owner):
     generation = scenario.generation
+    others = []
+    if re.match("put|increment|claim$|take-over|finalize$", scenario.name):
+        others = [
+            Rival("put", ["put", KEY, "rival's value", "--if-absent"]),
+            Rival("increment", ["increment", KEY, "100"]),
+        ]
     return [
+        *others,
         Rival("claim", ["claim", KEY, "--owner", owner.pid, *scenario.rival_options]),
         Rival("finalize", ["finalize", KEY, "rival's value", "--generation", generation]),
         Rival("abandon", ["abandon", KEY, "--generation", generation]),
@@ -48,14 +56,16 @@ def rivals(scenario, owner):
 def outcome(scenario, rival, first, second, store):
     """What counts of two runs and the store: generations only as known from before or new."""
 
-    def words(done):
+    def words(done, verb):
+        if verb == "increment":
+            return done.out
         if not done.out.strip().isdigit():
             return sorted(done.out.split(b"\n"))
         return "known" if int(done.out) in scenario.known else "a new generation"
 
     view = store.view()
     check(not store.wrong_blocks(view), "; ".join(store.wrong_blocks(view)))
-    said = (words(first), words(second))
+    said = (words(first, scenario.words(scenario)[0]), words(second, rival.name))
     if scenario.name == rival.name == "reap":
         said = sorted(said[0] + said[1])  # two reapers share the work
     if scenario.arguments(store)[3] == rival.arguments[0] == "claim":

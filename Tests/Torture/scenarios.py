@@ -144,6 +144,31 @@ def _build_damaged(store, scenario):
         file.write(b"X")
 
 
+def _build_number(store, scenario):
+    """A number that was counted twice, so that either cell has been the one that counts."""
+    _base(store)
+    for amount in "40", "2":
+        store.must("increment", KEY, amount)
+
+
+def _build_digits(store, scenario):
+    """A number that was not counted."""
+    _base(store)
+    store.must("put", KEY, "0042")
+
+
+def _stale_beside(build):
+    """And beside it the claim of a dead owner, who wanted it fresher."""
+
+    def built(store, scenario):
+        build(store, scenario)
+        scenario.generation = store.claim(scenario.owner, KEY, "--max-age", "0")
+        scenario.owner.end()
+        scenario.owner = store.rig.new_owner()
+
+    return built
+
+
 def _build_litter(store, scenario):
     """Everything that a reaper removes: claims of dead owners, a torn one, debris, a temporary."""
     _base(store)
@@ -166,6 +191,8 @@ def again(scenario):
     """The attacked command line tried again; a value that is shorter, to see what an earlier left."""
     if scenario.name in ("finalize", "finalize-over"):
         return _finalize(scenario, "x")
+    if scenario.name.startswith("put") and scenario.done.code == 0:
+        return ["put", KEY, "x"]
     return scenario.words(scenario)
 
 
@@ -179,6 +206,39 @@ def _finalize(scenario, *value):
 
 def _finalize_large(scenario):
     return _finalize(scenario, "--file", scenario.rig.large_file)
+
+
+def _put(scenario, *value):
+    return ["put", KEY, *(value or ["new value"])]
+
+
+def _put_large(scenario):
+    return _put(scenario, "--file", scenario.rig.large_file)
+
+
+def _increment(scenario):
+    return ["increment", KEY, "-5"]
+
+
+def values():
+    """Values that are set and counted."""
+    return [
+        Scenario("put-first", lambda store, scenario: _empty(store), _put),
+        Scenario("put", _build_claim, _put),
+        Scenario("put-over", _build_ready, _put),
+        Scenario("put-over-number", _build_number, _put),
+        Scenario("put-over-stale", _build_takeover, _put),
+        Scenario("put-large", _build_claim, _put_large),
+        Scenario("put-large-over", _stale_beside(_build_number), _put_large),
+        Scenario("increment-first", lambda store, scenario: _empty(store), _increment),
+        Scenario("increment", _build_number, _increment),
+        Scenario("increment-over", _build_digits, _increment),
+        Scenario("increment-stale", _stale_beside(_build_number), _increment),
+        # These change nothing.
+        Scenario("put-pending", _build_claimed, _put, code=75),
+        Scenario("put-unmet", _build_ready, lambda s: _put(s, "new value", "--if-absent"), code=1),
+        Scenario("increment-word", _build_ready, _increment, code=65),
+    ]
 
 
 def everything():
@@ -206,4 +266,5 @@ def everything():
         Scenario("get", _build_both, lambda s: ["get", KEY], anew),
         Scenario("get-damaged", _build_damaged, lambda s: ["get", KEY], code=65),
         Scenario("reap", _build_litter, lambda s: ["reap"]),
+        *values(),
     ]

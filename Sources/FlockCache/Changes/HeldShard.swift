@@ -23,6 +23,8 @@ struct HeldShard: ~Copyable {
     private var intent: Intent?
     /// Why what a killed process has changed here could not be told: then nothing more may be changed.
     private var untold: StoreError?
+    /// Whether the change that was begun adds or removes names.
+    private var changesNames = true
 
     var files: StoreFiles { mutex.shards.files }
     var shard: Int { mutex.shard }
@@ -147,10 +149,13 @@ struct HeldShard: ~Copyable {
     ///
     /// - Parameters:
     ///   - generation: that the change gives, if it gives one.
+    ///   - changingNames: false for a change in a file alone: what the block says of the directory, whether it is
+    ///     right or not, then stays.
     ///   - intended: what is about to be done, for who has to tell of it if this process is killed.
     /// - Throws: also where the journal of changes has no room to tell of it.
     mutating func begin(
-        generation: Store.Generation = 0, _ intended: @autoclosure () -> Intent
+        generation: Store.Generation = 0, changingNames: Bool = true,
+        _ intended: @autoclosure () -> Intent
     ) throws(StoreError) {
         guard mutex.file.isWritable else {
             throw StoreError(
@@ -159,18 +164,8 @@ struct HeldShard: ~Copyable {
         if let untold { throw untold }
         // Known already, unless this process cannot know it.
         _ = try files.place()
-        let mark = mutex.shards.directoryMark(of: shard)
-        if block.mark != mark {
-            if block.mark == .absent {
-                // It has just been made, and this is quick; or somebody has put it there.
-                let (fresh, count) = try Self.countAnew(
-                    mutex, highest: block.highest, block.boot)
-                block = fresh
-                areCountsKnown = count?.isSound == true
-            } else {
-                areCountsKnown = false
-            }
-        }
+        changesNames = changingNames
+        if changingNames { try compareMark() }
         // Before the mark: an intent beside a clean block is nobody's.
         if let changes { intent = try changes.announce(intended(), of: shard) }
         unsafe Store.beforeChange?()
@@ -183,6 +178,19 @@ struct HeldShard: ~Copyable {
 
     /// Has those who wait for a key look at it, also where the change is not committed.
     mutating func tellWaiters(of name: EntryName) { mutex.ended = name }
+
+    /// Sees whether files have come or gone beside this program.
+    private mutating func compareMark() throws(StoreError) {
+        guard block.mark != mutex.shards.directoryMark(of: shard) else { return }
+        guard block.mark == .absent else {
+            areCountsKnown = false
+            return
+        }
+        // It has just been made, and this is quick; or somebody has put it there.
+        let (fresh, count) = try Self.countAnew(mutex, highest: block.highest, block.boot)
+        block = fresh
+        areCountsKnown = count?.isSound == true
+    }
 
     /// Leaves it to who needs the counts to count anew.
     mutating func doubtCounts() { areCountsKnown = false }
@@ -207,7 +215,11 @@ struct HeldShard: ~Copyable {
     }
 
     private mutating func clear() {
-        block.mark = areCountsKnown ? mutex.shards.directoryMark(of: shard) : .unknown
+        if !areCountsKnown {
+            block.mark = .unknown
+        } else if changesNames {
+            block.mark = mutex.shards.directoryMark(of: shard)
+        }
         // The change itself has happened. Where this fails the mark stays, and the next counts anew.
         try? mutex.write(block)
     }

@@ -55,7 +55,7 @@ struct CounterRecord {
         return unsafe record[claimLength..<(claimLength + line.count)].elementsEqual(line)
     }
 
-    /// The counter that a file holds; nil where it holds none, or none that is whole.
+    /// The counter that a file of that size holds; nil where it holds none, or none that is whole.
     ///
     /// Takes no lock. A cell that is not whole is being written, or was not written to its end; the other one then
     /// counts, but not at once: since the bytes of that were copied it may have been written itself, and be the newer
@@ -96,9 +96,8 @@ struct CounterRecord {
     private static func look(
         at file: borrowing File, _ name: EntryName
     ) throws(Errno) -> Cells? {
-        try unsafe withUnsafeTemporaryAllocation(byteCount: byteCount + 1, alignment: 8) {
+        try unsafe withUnsafeTemporaryAllocation(byteCount: byteCount, alignment: 8) {
             (buffer) throws(Errno) in
-            // One byte more than there may be.
             let count = try unsafe file.read(into: buffer, at: 0)
             let bytes = unsafe UnsafeRawBufferPointer(
                 rebasing: UnsafeRawBufferPointer(buffer)[..<count])

@@ -168,8 +168,10 @@ extension ValueChange {
         in directory: Directory
     ) throws(StoreError) {
         let text = counter.record.text(of: cell)
+        let hasLeftover = if case .leftover = beside { true } else { false }
         try held.begin(
-            generation: cell.generation, .publish(event, name, cell.generation))
+            generation: cell.generation, changingNames: hasLeftover,
+            .publish(event, name, cell.generation))
         do throws(Errno) {
             try counter.file.write(text, at: counter.record.nextOffset)
             // Other machines see it when the mutex is free.

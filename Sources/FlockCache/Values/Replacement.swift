@@ -91,9 +91,7 @@ extension ValueChange {
         let inode: UInt64
         switch new.content {
         case .text(let text):
-            let file = try directory.open(
-                new.temporary, .createNew(mode: store.marker.fileMode))
-            if store.marker.isShared { try file.changeMode(to: store.marker.fileMode) }
+            let file = try store.marker.create(new.temporary, in: directory)
             try file.write(text)
             if store.isDurable { try file.sync() }
             inode = store.isLocal ? 0 : try file.status().inode

@@ -85,7 +85,7 @@ struct ValueChange {
         case .none: return .nothing
         case .torn: return .leftover(0, isCounted: ready == nil)
         case .whole(let claim):
-            guard claim.generation > ready ?? 0 else {
+            guard claim.stands(beside: ready) else {
                 return .leftover(claim.generation, isCounted: false)
             }
             if let holder = try store.liveHolder(of: claim) { return .live(holder) }

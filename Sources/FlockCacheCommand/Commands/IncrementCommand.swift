@@ -29,7 +29,9 @@ extension Verb {
     }
     switch outcome {
     case .counted(let number, let generation):
-        try invocation.report("ready", number, generation, of: key)
+        try telling("it was counted all the same, to \(number)") { () throws(Failure) in
+            try invocation.report("ready", number, generation, of: key)
+        }
         return .yes
     case .outOfRange(let number):
         try ignoringClosedPipe { () throws(Failure) in

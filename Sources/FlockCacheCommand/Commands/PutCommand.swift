@@ -23,7 +23,10 @@ extension Verb {
     let key = invocation.key()
     switch try put(key, try invocation.precondition(), in: store, invocation) {
     case .set(let generation):
-        try invocation.report("ready", generation, of: key)
+        try telling("the value was set all the same, with generation \(generation)") {
+            () throws(Failure) in
+            try invocation.report("ready", generation, of: key)
+        }
         return .yes
     case .unmet(let generation):
         try ignoringClosedPipe { () throws(Failure) in

@@ -69,6 +69,15 @@ func openValue(
     return file
 }
 
+/// Reports what was done; where that fails the failure says that it was done.
+func telling(_ what: String, _ report: () throws(Failure) -> Void) throws(Failure) {
+    do throws(Failure) {
+        try report()
+    } catch {
+        throw Failure(error.code, error.message + "; " + what, isClosedPipe: error.isClosedPipe)
+    }
+}
+
 /// Reports a result, and ignores that its reader has closed the pipe.
 ///
 /// That ends other commands with 0, which of a claim would mean "won", and of a change "done".

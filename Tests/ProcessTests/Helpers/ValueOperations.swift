@@ -13,6 +13,11 @@ extension Operation {
         incrementOver, incrementOverStale,
     ]
 
+    /// All in the long form; otherwise those that meet each step at least once.
+    static let someValues =
+        wantsLongTests
+        ? values : [putNew, putOverStale, putLargeOver, incrementNew, incrementOverStale]
+
     /// READY with that value and a generation above all before.
     private static func isSet(_ value: [UInt8]) -> @Sendable (KeyFiles, KeyFiles) -> Bool {
         { old, new in
