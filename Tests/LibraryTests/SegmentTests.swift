@@ -26,7 +26,9 @@ import TestSupport
 
     @Test func emptyAndLargestRecordsAreWhole() throws {
         let bench = try JournalBench()
-        let all = [[], pattern(16 << 20), [], pattern(70_000), [0]]
+        var large = [UInt8](repeating: 7, count: 16 << 20)
+        large[5_000_000] = 8
+        let all = [[], large, [], pattern(70_000), [0]]
         for record in all { try bench.append([record]) }
         #expect(try bench.read() == all)
         #expect(bench.segments.count == 3)

@@ -20,7 +20,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 # What the files say of a key or a lease; `mark` is how much the disk had been sent when the command that
 # led to it was acknowledged.
-Step = namedtuple("Step", "words mark keys leases")
+Step = namedtuple("Step", "words mark keys leases records")
 
 
 def look(path):
@@ -38,10 +38,12 @@ class History:
         self.rig, self.random, self.disk, self.is_durable = rig, random, disk, is_durable
         self.store = Store(rig, os.path.join(disk.mount, "store"))
         self.values, self.granted, self.claimed = {}, {}, {}
+        # Of the journal: what was appended as each number.
+        self.records = {}
         disk.begin()
         disk.attach()
         try:
-            self.steps = [Step(["nothing"], 0, *look(self.store.path))]
+            self.steps = [Step(["nothing"], 0, *look(self.store.path), {})]
             if is_durable or random.random() < 0.5:
                 self._step("init", *rig_settings(is_durable))
             for _ in range(length):
@@ -55,7 +57,8 @@ class History:
     def _step(self, *words, codes=(0,)):
         done = self.store.run(*words)
         check(done.code in codes, f"{words} ended with {done.code}: {done.err.decode()}")
-        self.steps.append(Step(words, len(self.disk.log), *look(self.store.path)))
+        self.steps.append(
+            Step(words, len(self.disk.log), *look(self.store.path), dict(self.records)))
         return done
 
     # -- What is done --
@@ -65,7 +68,7 @@ class History:
             self._claim, self._claim, self._finalize, self._finalize, self._finalize, self._abandon,
             self._remove, self._run, self._acquire, self._acquire, self._renew, self._renew,
             self._release, self._lock, self._put, self._put, self._increment, self._increment,
-            self._increment])()
+            self._increment, self._append, self._append, self._append_lines])()
 
     def _claim(self, key=None):
         key = key or self.random.choice(KEYS)
@@ -141,6 +144,27 @@ class History:
             name, generation = self.granted.popitem()
             self._step("lease", "release", name, "--generation", generation)
 
+    def _append(self):
+        number = max(self.records, default=0) + 1
+        text = f"record {number} ".encode() * self.random.choice([1, 20, 400, 4000])
+        path = self.rig.path("record")
+        with open(path, "wb") as file:
+            file.write(text)
+        self.records[number] = text
+        done = self._step("journal", "append", "log", "--file", path)
+        os.unlink(path)
+        check(int(done.out) == number, f"told {done.out}, not {number}")
+
+    def _append_lines(self):
+        first = max(self.records, default=0) + 1
+        lines = [f"line {number}".encode() for number in range(first, first + 20)]
+        path = self.rig.path("lines")
+        with open(path, "wb") as file:
+            file.write(b"\n".join(lines))
+        self.records.update(enumerate(lines, first))
+        self._step("journal", "append", "log", "--lines", "--file", path)
+        os.unlink(path)
+
     # -- What the device is sent in between --
 
     def _write_some(self):
@@ -177,6 +201,7 @@ class History:
         view, (keys, leases) = self.store.view(), look(self.store.path)
         last = max(i for i, step in enumerate(self.steps) if step.mark <= cut.position)
         lost = self._lost(last, keys, leases)
+        lost = self._check_journal(last) or lost
         check(not (lost and self.is_durable), f"{lost}; {self._told(last)}")
         self._check_commands(view, keys, last)
         # Said last: that every command works holds with a torn marker too.
@@ -209,6 +234,21 @@ class History:
             if found not in allowed:
                 return f"the lease {name} is {found}, not one of {allowed}"
         return ""
+
+    def _check_journal(self, last):
+        """Every record that is read is one that was appended under its number, in a row from 1; and the journal goes
+        on. Returns what of it is lost.
+        """
+        read = self._run_after("journal", "read", "log", "-0", codes=(0, 1))
+        found = read.out.split(b"\0")[:-1]
+        for number, text in enumerate(found, 1):
+            check(text == self.records.get(number), f"record {number} is {brief(text)}")
+        done = self._run_after("journal", "append", "log", "after")
+        check(int(done.out) == len(found) + 1, f"told {done.out} after {len(found)} records")
+        again = self._run_after("journal", "read", "log", "-0")
+        check(again.out == read.out + b"after\0", "appending has changed what was there")
+        acknowledged = max(self.steps[last].records, default=0)
+        return f"{acknowledged - len(found)} records" if len(found) < acknowledged else ""
 
     def _run_after(self, *words, codes=(0,)):
         done = self.store.run(*words)

@@ -82,7 +82,8 @@ class Stopped:
         inject = f"inject={point.name}:signal=STOP:when={point.number}"
         self._process = subprocess.Popen(
             ["strace", "-o", f"/dev/fd/{writing}", "-e", f"trace={point.name}", "-e", inject,
-             *arguments], stderr=subprocess.PIPE, env=ENVIRONMENT, pass_fds=[writing])
+             *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT,
+            pass_fds=[writing])
         os.close(writing)
         self._log = os.fdopen(reading, errors="replace")
         self.pid = None
@@ -94,7 +95,7 @@ class Stopped:
     def finish(self):
         if self.pid:
             os.kill(self.pid, signal.SIGCONT)
-        error = self._process.communicate(timeout=30)[1]
+        self.output, error = self._process.communicate(timeout=30)
         self._log.close()
         return self._process.returncode, error.decode()
 

@@ -131,6 +131,39 @@ MUTANTS = [
         "try file.write(text)",
         ["power.py ^put-over$"]),
     Mutant(
+        "a record's check does not go on from the one before", "Records/JournalFrame.swift",
+        "var checksum = Checksum(from: previous)",
+        "var checksum = Checksum(from: previous & 0)",
+        ["journal.py journal.append$"]),
+    Mutant(
+        "a journal's cell is written over the one that counts", "Segments/HeldJournal.swift",
+        "try segment.write(changed, at: 1 - index)\n        cell = changed\n        index = 1 - index",
+        "try segment.write(changed, at: index)\n        cell = changed",
+        ["power.py ^history-plain$ --quick"]),
+    Mutant(
+        "a journal's next segment has its name before the last is closed",
+        "Segments/HeldJournal+Rotation.swift",
+        "try commit(closed)\n        hasNews = true\n        // A segment without a record that could be read has the "
+        "name that the next one gets.\n        adopt(try fresh.publish(replacing: end.records == 0))",
+        "let next = try fresh.publish(replacing: end.records == 0)\n        try commit(closed)\n"
+        "        hasNews = true\n        adopt(next)",
+        ["journal.py rotation$"]),
+    Mutant(
+        "a journal is trimmed newest first", "Segments/Trimming.swift",
+        "try removeSegments(excess[...], patience: patience)",
+        "try removeSegments(excess.reversed()[...], patience: patience)",
+        ["journal.py trim$"]),
+    Mutant(
+        "a journal is not walked after another boot", "Segments/HeldJournal.swift",
+        "let isOfThisBoot = boot == nil || self.boot == boot || !journal.files.isLocal",
+        "let isOfThisBoot = boot == nil || self.boot != .none || !journal.files.isLocal",
+        ["power.py ^history-plain$ --quick"]),
+    Mutant(
+        "a record is not synchronised before it is read", "Segments/HeldJournal+Append.swift",
+        "            try segment.sync()\n        } catch {\n            failure = error\n        }",
+        "            _ = try segment.isLinked()\n        } catch {\n            failure = error\n        }",
+        ["power.py ^history-durable$ --quick"]),
+    Mutant(
         "a value is not synchronised before its rename", "Claims/FinalizeChange.swift",
         "if store.isDurable { try mine.file.sync() }",
         "",

@@ -38,6 +38,10 @@ int32_t cfloor_lock(int32_t directory, const char *name, int64_t byte);
 int32_t cfloor_renew(
     int32_t locks, int32_t directory, const char *shard, const char *name, const char *bytes);
 
+/// The system calls of an append to a journal: the record at an offset, a cell, under a lock. 0, or -1 on failure.
+int32_t cfloor_append(
+    int32_t locks, int32_t segment, int64_t end, const void *record, size_t count, int32_t cell);
+
 /// A lock with what most would write first: sleep on a word until somebody who releases it wakes one of
 /// those who sleep. It is a byte of an open file, and four words are in memory that is shared. Whoever comes
 /// tries first, or sleeps where others do, which is told by a count (polite 1) or, so that the killed do not
@@ -52,6 +56,10 @@ struct cfloor_sqlite;
 struct cfloor_sqlite *cfloor_sqlite_load(void);
 /// Makes a database with one table; another process keeps it open, until this one ends.
 int32_t cfloor_sqlite_make(struct cfloor_sqlite *sqlite, const char *path);
+/// Opens it, inserts a text so many times into a table of records, each time in a transaction of its own, and closes
+/// it.
+int32_t cfloor_sqlite_append(
+    struct cfloor_sqlite *sqlite, const char *path, const char *text, int32_t count);
 /// Opens it, claims a key and closes it.
 int32_t cfloor_sqlite_claim(struct cfloor_sqlite *sqlite, const char *path, const char *key);
 

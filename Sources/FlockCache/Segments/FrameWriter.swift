@@ -104,7 +104,7 @@ struct FrameWriter {
     }
 
     private func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(StoreError) {
-        try attempt("append to", segment.path) { () throws(Errno) in
+        try attempt("append to the journal", segment.path) { () throws(Errno) in
             try unsafe segment.file.write(bytes, at: offset)
         }
     }

@@ -89,7 +89,8 @@ extension HeldJournal {
             let (segment, needed) = (segment, count + reserve)
             let most = journal.segmentByteCount
             // The next cell tells the others.
-            cell.allocated = try attempt("append to", segment.path) { () throws(Errno) in
+            cell.allocated = try attempt("append to the journal", segment.path) {
+                () throws(Errno) in
                 try segment.file.allocateRoom(needed, from: end, upTo: most)
             }
             return
@@ -127,17 +128,32 @@ extension HeldJournal {
                 return
             }
             if let failure {
-                // The next append tries again where this fails.
-                try? abandonUncommitted()
+                do throws(StoreError) {
+                    try abandonUncommitted()
+                } catch {
+                    // Another process may publish the records yet.
+                    throw .unknownAppend(number, journal.path(), failure)
+                }
                 throw failure
             }
             var changed = cell
             changed.committed = end
-            try commit(changed)
+            do throws(StoreError) {
+                try commit(changed)
+            } catch {
+                // The next process that commits publishes them too.
+                throw .unknownAppend(number, journal.path(), error)
+            }
             hasNews = true
             return
         }
-        guard let final = try segment.cell()?.cell else { throw .damagedSegment(segment.path) }
+        let final: JournalCell
+        do throws(StoreError) {
+            guard let found = try segment.cell() else { throw .damagedSegment(segment.path) }
+            final = found.cell
+        } catch {
+            throw .unknownAppend(number, journal.path(), error)
+        }
         if final.committed.records >= end.records || !final.isClosed {
             if let failure { throw .unknownAppend(number, journal.path(), failure) }
             return

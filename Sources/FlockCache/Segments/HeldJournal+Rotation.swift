@@ -12,14 +12,16 @@ extension HeldJournal {
     ///
     /// - Parameter room: what the new one has room for at least.
     mutating func rotate(room: Int) throws(StoreError) {
-        if journal.files.isDurable, cell.committed != cell.written {
-            do throws(StoreError) {
-                try settle()
-            } catch {
-                // Whoever waits for these records is told that they are not there.
+        do throws(StoreError) {
+            // In every store, so that a power cut takes records from the end of a journal and not from its middle.
+            try segment.sync()
+        } catch {
+            if journal.files.isDurable {
+                // Processes that wait for records behind the committed end are told that they are not there.
                 try abandonUncommitted(room: room)
                 return
             }
+            // Nothing was promised here. A reader will be told of a record that is damaged.
         }
         try begin(behind: cell.written, room: room)
     }

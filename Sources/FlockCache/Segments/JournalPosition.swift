@@ -34,6 +34,8 @@ struct JournalPosition: Sendable {
             if found?.cell.sequence != sequence { return true }
             return try !segment.isLinked()
         }
+        // Only where others follow is a segment removed, or where the journal is.
+        if try !segment.isLinked() { return true }
         guard let directory = try journal.directoryForReading() else { return true }
         let last = try Segment.all(in: directory, journal: journal.path()).last ?? 0
         if last > number { return true }

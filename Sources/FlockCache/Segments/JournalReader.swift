@@ -71,7 +71,11 @@ package final class JournalReader {
             guard case .cell(let cell) = bound, cell.isClosed else {
                 return try scan.segment.isLinked() ? .end : .noJournal
             }
-            guard try goOn(behind: scan) else { return .end }
+            switch try goOn(behind: scan) {
+            case .opened: continue
+            case .notYet: return .end
+            case .removed: return .noJournal
+            }
         }
         return .noJournal
     }
@@ -98,6 +102,7 @@ package final class JournalReader {
         for _ in 0..<100 {
             guard let survey = try JournalSurvey(of: journal) else { return false }
             let number = start ?? survey.first
+            guard number > 0 else { throw .numberZero(journal.name.key) }
             guard number >= survey.first else {
                 throw .trimmed(journal.name.key, number, first: survey.first)
             }
@@ -117,7 +122,8 @@ package final class JournalReader {
                 if mayHaveMore(scan), try read(scan) != nil { continue }
                 guard try refresh(scan) else { break }
             }
-            return true
+            if scan.segment.first + scan.end.records == number { return true }
+            self.scan = nil
         }
         return false
     }
@@ -182,8 +188,10 @@ package final class JournalReader {
         return cell.committed.records > scan.end.records
     }
 
-    /// Goes on with the segment behind a closed one; false where there is none yet.
-    private func goOn(behind scan: SegmentScan) throws(StoreError) -> Bool {
+    private enum Next { case opened, notYet, removed }
+
+    /// Goes on with the segment behind a closed one.
+    private func goOn(behind scan: SegmentScan) throws(StoreError) -> Next {
         let number = scan.segment.first + scan.end.records
         if let directory = try journal.directoryForReading(),
             let segment = try Segment.open(
@@ -192,11 +200,16 @@ package final class JournalReader {
         {
             self.scan = SegmentScan(segment)
             bound = .unseen
-            return true
+            return .opened
         }
-        if let survey = try JournalSurvey(of: journal), survey.first > number {
+        // Before the look at what there is: segments are removed only where others follow.
+        let isLinked = try scan.segment.isLinked()
+        guard let survey = try JournalSurvey(of: journal) else { return .removed }
+        // Another journal of that name was begun.
+        if survey.last + 1 < number { return .removed }
+        guard survey.first <= number else {
             throw .trimmed(journal.name.key, number, first: survey.first)
         }
-        return false
+        return isLinked || survey.last >= number ? .notYet : .removed
     }
 }

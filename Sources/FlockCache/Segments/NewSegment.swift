@@ -47,7 +47,8 @@ struct NewSegment: ~Copyable {
         cell.sequence = 1
         cell.allocated = allocated
         try segment.write(cell, at: 0)
-        if journal.files.isDurable { try segment.sync() }
+        // In every store: a power cut that leaves the name and not the header would make the journal useless.
+        try segment.sync()
         self.segment = segment
         self.cell = cell
         self.journal = journal

@@ -26,16 +26,20 @@ extension SegmentedJournal {
         guard let survey = try JournalSurvey(of: self) else { return }
         let excess = survey.excess(of: limits)
         guard !excess.isEmpty else { return }
-        if excess.count == survey.parts.count {
-            var held = try HeldJournal(self, patience: patience)
-            // What was appended meanwhile stays.
-            let last = excess[excess.count - 1]
-            guard held.segment.first == last.first, held.next == last.first + last.records else {
-                return try removeSegments(excess.dropLast(), patience: patience)
-            }
-            try held.rotate(room: 0)
+        guard excess.count == survey.parts.count else {
+            return try removeSegments(excess[...], patience: patience)
         }
-        try removeSegments(excess[...], patience: patience)
+        // The others first: on a full device that makes room for the one to begin.
+        try removeSegments(excess.dropLast(), patience: patience)
+        let last = excess[excess.count - 1]
+        do {
+            var held = try HeldJournal(self, patience: patience)
+            let end = last.first + last.records
+            // What was appended meanwhile stays. A segment that was closed already has a next one by now.
+            guard held.segment.first == end || held.next == end else { return }
+            if held.segment.first == last.first { try held.rotate(room: 0) }
+        }
+        try removeSegments([last], patience: patience)
     }
 
     /// Removes segments, the lock being taken for each: removing a large file takes milliseconds.
@@ -79,6 +83,7 @@ extension SegmentedJournal {
         guard let directory = try directoryForReading() else { return }
         defer { forgetDirectory() }
         let segments = try Segment.all(in: directory, journal: path())
+        try closeLast(segments, in: directory)
         try attempt("remove", path()) { () throws(Errno) in
             // It may be a second name of the last segment, which then would not look removed.
             try directory.unlink(Layout.newSegment)
@@ -87,6 +92,23 @@ extension SegmentedJournal {
             try journals.removeDirectory(name.directory)
             if files.isDurable { try journals.sync() }
         }
+    }
+
+    /// Closes the last segment, so that nothing is appended to it under another name: a copy by hard links, or the
+    /// private one that a killed process has left.
+    private func closeLast(_ segments: [UInt64], in directory: Directory) throws(StoreError) {
+        // A damaged one is not appended to either, and is removed all the same.
+        let opened = segments.last.flatMap {
+            try? Segment.open($0, in: directory, .readWrite, journal: path())
+        }
+        guard let segment = opened, let found = try segment.cell(), !found.cell.isClosed else {
+            return
+        }
+        var closed = found.cell
+        closed.isClosed = true
+        closed.committed = closed.written
+        closed.sequence += 1
+        try segment.write(closed, at: 1 - found.index)
     }
 
     /// Removes what a killed process left of a segment that it was making.

@@ -33,6 +33,12 @@ extension StoreError {
                 + (last == 0 ? "there is none yet" : "the last one is \(last)"))
     }
 
+    static func numberZero(_ name: Store.Key) -> StoreError {
+        StoreError(
+            .invalidNumber, "read the journal", key: name,
+            reason: "there is no record 0: the first one is 1")
+    }
+
     static func recordTooLarge(_ name: Store.Key) -> StoreError {
         StoreError(
             .invalidRecord, "append to the journal", key: name,

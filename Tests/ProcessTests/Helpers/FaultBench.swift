@@ -33,7 +33,7 @@ final class FaultBench: @unchecked Sendable {
     let directory = TemporaryDirectory()
     let store: Store
     let owner = Child("sleep", ["1000"])
-    private let commands = Child(builtProducts + "/flock-cache-peer", ["--commands"])
+    private let commands: Child
     let ownerIdentity: ProcessIdentity
     /// The identity of a process that has ended.
     let deadIdentity: ProcessIdentity
@@ -50,8 +50,12 @@ final class FaultBench: @unchecked Sendable {
     var path: String { directory("store") }
     var largeFile: String { directory("large") }
 
-    /// - Parameter telling: whether the store tells of its changes.
-    init(telling: Bool = false) throws {
+    /// - Parameters:
+    ///   - environment: of the commands.
+    ///   - telling: whether the store tells of its changes.
+    init(environment: [String: String] = [:], telling: Bool = false) throws {
+        commands = Child(
+            builtProducts + "/flock-cache-peer", ["--commands"], environment: environment)
         store =
             try telling
             ? Store.telling(at: directory("store")) : Store(at: directory("store"))
