@@ -76,6 +76,7 @@ extension Session {
             var cell = former
             cell.isExpired = true
             try held.begin(
+                changingNames: false,
                 .lease(
                     name, slot: index, sequence: file.nextSequence(of: index),
                     cell.events(after: former)))
@@ -146,6 +147,7 @@ private struct ChangedCell<R>: ~Copyable {
         durably: Bool
     ) throws(StoreError) {
         try held.begin(
+            changingNames: false,
             .lease(name, slot: index, sequence: file.nextSequence(of: index), events))
         try write(durably: durably)
         held.commit(ending: wakes ? name : nil)

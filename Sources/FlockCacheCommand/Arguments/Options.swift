@@ -167,26 +167,6 @@ extension Option {
     static let keepBytes = maxBytes.explained("keep the newest SIZE bytes")
 }
 
-// MARK: Journals
-
-extension Option {
-    static let recordFile = file.explained(
-        "the record is the content of PATH; - is standard input")
-    static let lines = Option(
-        name: "lines", help: "each line of the input is a record, without its newline")
-    static let from = Option(
-        name: "from", kind: .count, help: "begin with record N (default: the oldest)")
-    static let follow = Option(
-        name: "follow", help: "go on as records come, until interrupted")
-    static let followWait = wait.explained("with --follow: end after D without a record")
-    static let nulRecords = nulEnded.explained("raw records only, each ended by NUL")
-    static let changeWait = wait.explained(
-        "wait at most D behind a stopped process (default and most: 10s)")
-    static let keep = Option(name: "keep", kind: .count, help: "keep the newest N records")
-    static let keepAge = maxAge.explained("keep records younger than D")
-    static let keepBytes = maxBytes.explained("keep the newest SIZE bytes")
-}
-
 /// What holds where an option is not given.
 enum OptionDefault {
     /// For the commands that wait unless told otherwise, where FLOCK_CACHE_WAIT is not set either.
