@@ -223,9 +223,9 @@ import Testing
 
     @Test func aWatchedStoreThatIsRemovedIsAnError() throws {
         let store = try makeStore()
-        let claim = try store.win("key")
-        let watch = try ChangeWatch(store.session, prefix: nil, from: 1)
-        #expect(try watch.next(waiting: .zero) != nil && claim != nil)
+        _ = try store.claimAndFinalize("key", [])
+        let watch = try ChangeWatch(store.session, prefix: nil, from: 2)
+        #expect(try watch.next(waiting: .zero)?.event == .finalized)
         removeTree(path)
         #expect(storeError { _ = try watch.next(waiting: .seconds(30)) }?.code == .notAStore)
     }

@@ -89,6 +89,11 @@ import Testing
 
     // MARK: Many
 
+    private static let root: String = {
+        let parts = #filePath.split(separator: "/")
+        return "/" + parts.dropLast(3).joined(separator: "/")
+    }()
+
     private static let keys = (0..<6).map { "key/\($0)" }
 
     /// What a writer does next: a fault or none, and a command.
@@ -168,6 +173,16 @@ import Testing
             let expected = "\(change.event.name)\t\(change.key)\t\(change.generation)"
             #expect(line.hasPrefix("\(change.number)\t") && line.hasSuffix(expected), "\(line)")
         }
+        // A program that knows the file format alone replays the same.
+        let reader = Self.root + "/Tests/FileFormat/flock_cache_changes.py"
+        let replayed = run(
+            "python3", [reader, stage.store, "--replay"], environment: stage.variables)
+        let rows = listed.entries.values.reduce(0) {
+            $0 + ($1.ready == nil ? 0 : 1) + ($1.pending == nil ? 0 : 1)
+        }
+        let lines = replayed.text.split(separator: "\n")
+        #expect(replayed.code == 0, "\(replayed)")
+        #expect(lines.count { !$0.hasPrefix("leased") } == rows, "\(replayed.text), \(listed)")
         for _ in 0..<5 {
             let start = Int.random(in: 1...changes.count + 1, using: &random)
             let rest = stage.run("watch", "--from", "\(start)", "-w", "0")
@@ -182,9 +197,7 @@ import Testing
 
     @Test func theScriptOfTheDocumentsHandlesEachChangeAndGoesOn() throws {
         _ = try makeStore()
-        var root = #filePath.split(separator: "/")
-        root.removeLast(3)
-        let script = "/" + root.joined(separator: "/") + "/docs/how-to/react-to-changes.sh"
+        let script = Self.root + "/docs/how-to/react-to-changes.sh"
         let log = stage.directory("log")
         func react() -> Outcome {
             stage.script(

@@ -42,7 +42,7 @@ MUTANTS = [
         "_ = seenReady",
         ["preempt.py ^take-over$"]),
     Mutant(
-        "a shard is not marked while it is changed", "Mutexes/HeldShard.swift",
+        "a shard is not marked while it is changed", "Changes/HeldShard.swift",
         "marked.changer = Process.id",
         "marked.changer = 0",
         ["kill.py ^claim$"]),
@@ -76,7 +76,7 @@ MUTANTS = [
         "guard looksAgain && name.shard < 0 else { return .absent }",
         ["preempt.py ^get-pending$"]),
     Mutant(
-        "generations begin again once the files are gone", "Mutexes/HeldShard.swift",
+        "generations begin again once the files are gone", "Changes/HeldShard.swift",
         "max(UInt64(clamping: WallClock.microseconds), block.highest + 1, found + 1)",
         "found + 1",
         ["kill.py ^abandon$"]),
@@ -130,6 +130,26 @@ MUTANTS = [
         "try file.write(text)\n            if store.isDurable { try file.sync() }",
         "try file.write(text)",
         ["power.py ^put-over$"]),
+    Mutant(
+        "a change is told when its mark is cleared", "Changes/HeldShard.swift",
+        "untold = changes.tellNow(told, of: shard)",
+        "clear(); untold = changes.tellNow(told, of: shard)",
+        ["changes.py ^claim$"]),
+    Mutant(
+        "the number of a change's record is not noted", "Changes/ChangeJournal.swift",
+        "        try intents.write(noted, of: shard)\n        _ = try end.append(records)",
+        "        _ = try end.append(records)",
+        ["changes.py ^claim$"]),
+    Mutant(
+        "who counts a shard again does not tell first", "Changes/HeldShard.swift",
+        "found?.changer != 0 {",
+        "found?.changer != 0, !verifying {",
+        ["changes.py ^claim$"]),
+    Mutant(
+        "the end of a lease is not told", "Leases/ChangingLeases.swift",
+        "ToldEvent(event: .expired, generation: $0.generation) }",
+        "ToldEvent(event: .expired, generation: $0.generation) }.flatMap { $0.generation == 0 ? $0 : nil }",
+        ["changes.py lease-over$"]),
     Mutant(
         "a record's check does not go on from the one before", "Records/JournalFrame.swift",
         "var checksum = Checksum(from: previous)",
