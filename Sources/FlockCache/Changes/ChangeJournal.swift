@@ -78,6 +78,16 @@ final class ChangeJournal: Sendable {
         }
     }
 
+    /// The same as whoever has a mutex finds it now: one that has lost its name nobody else would read.
+    func currentIntents() throws(StoreError) -> IntentFile {
+        let known = try intents()
+        if try known.isLinked() { return known }
+        withState { state in
+            if state.intents === known { state.intents = nil }
+        }
+        return try intents()
+    }
+
     // MARK: A change
 
     /// Writes what a change is about to do; the caller has the shard's mutex, and sets its mark next.
@@ -85,8 +95,7 @@ final class ChangeJournal: Sendable {
     /// - Returns: what is to be told when it is done.
     /// - Throws: where there would be no room to tell of it. Nothing has happened then.
     func announce(_ intended: Intent, of shard: Int) throws(StoreError) -> Intent {
-        let intents = try intents()
-        try intents.checkThatItIsLinked(files)
+        let intents = try currentIntents()
         let former = try intents.read(shard)
         // One that says so already: nothing is told of either.
         if intended.kind == .untold, let former, former.kind == .untold { return former }

@@ -38,9 +38,8 @@ final class IntentFile: Sendable {
     }
 
     /// Whether the file still has a name: otherwise nobody would find what is written to it.
-    func checkThatItIsLinked(_ store: StoreFiles) throws(StoreError) {
-        let isLinked = try attempt("use", path) { () throws(Errno) in try file.isLinked() }
-        if !isLinked { throw .replaced(store.path) }
+    func isLinked() throws(StoreError) -> Bool {
+        try attempt("use", path) { () throws(Errno) in try file.isLinked() }
     }
 
     private static func offset(_ shard: Int) -> Int { (1 + shard) * Intent.byteCount }

@@ -24,7 +24,7 @@ extension ChangeJournal {
     ///
     /// The caller has the shard's mutex, and clears the mark afterwards.
     func recover(_ shard: Int, _ patience: Duration) throws(StoreError) {
-        let intents = try intents()
+        let intents = try currentIntents()
         // None: the first marked change of this shard was killed before it could intend anything.
         guard var intent = try intents.read(shard), intent.kind != .untold else { return }
         if intent.number == 0, !intent.hasHappened {

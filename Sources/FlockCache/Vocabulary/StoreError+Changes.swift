@@ -34,6 +34,14 @@ extension StoreError {
                 + (last == 0 ? "there is none yet" : "the last one is \(last)"))
     }
 
+    /// The journal of changes was removed while it was read.
+    static func changesAreGone(_ path: String) -> StoreError {
+        StoreError(
+            .notAStore, "watch the store", path: path,
+            reason: "its journal of changes was removed, and numbers begin with 1 again; list the "
+                + "store, and watch it anew")
+    }
+
     /// A record of the journal of changes that this version does not know.
     static func unknownChange(_ number: UInt64, _ path: String) -> StoreError {
         StoreError(

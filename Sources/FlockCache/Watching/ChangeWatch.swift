@@ -75,8 +75,9 @@ package final class ChangeWatch: @unchecked Sendable {
             case .end: return nil
             case .noJournal:
                 // Nothing was ever told; the only number to begin with is 1.
-                guard isChecked || position <= 1 else { throw .changeBeyond(position, last: 0) }
-                return nil
+                guard position > 1 else { return nil }
+                throw isChecked
+                    ? .changesAreGone(store.path) : .changeBeyond(position, last: 0)
             case .record(let found):
                 isChecked = true
                 guard let record = ChangeRecord(try reader.bytes(of: found)) else {
