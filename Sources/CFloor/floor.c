@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "CFloor.h"
 
 #include <errno.h>
@@ -119,6 +118,11 @@ static int32_t begin(struct cfloor_store *store, char *bytes) {
     return fstat(store->shard, &status) == 0 ? put(store, bytes) : -1;
 }
 
+static int32_t is_not_there(struct cfloor_store *store, const char *name) {
+    struct stat status;
+    return fstatat(store->shard, name, &status, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
+}
+
 int32_t cfloor_put(
     struct cfloor_store *store, const char *ready, const char *pending, const char *temporary) {
     char bytes[block], head[2048];
@@ -129,7 +133,7 @@ int32_t cfloor_put(
         if (fstat(old, &status) != 0 || pread(old, head, 1093, 0) <= 0) return -1;
         close(old);
     }
-    if (!is_absent(store, pending) || begin(store, bytes) != 0) return -1;
+    if (!is_not_there(store, pending) || begin(store, bytes) != 0) return -1;
     int file = openat(store->shard, temporary, O_RDWR | O_CREAT | O_EXCL | flags, 0600);
     if (file < 0) return -1;
     memcpy(head, store->claim, store->claim_length);
@@ -144,15 +148,21 @@ int32_t cfloor_put(
 }
 
 int32_t cfloor_increment(
-    struct cfloor_store *store, const char *ready, const char *pending, int32_t isSecond) {
+    struct cfloor_store *store, const char *ready, const char *pending, int32_t file,
+    int32_t isSecond) {
     char bytes[block], record[2048];
     struct stat status;
     if (lock(store, bytes) != 0) return -1;
-    int file = openat(store->shard, ready, O_RDWR | flags);
-    if (file < 0 || fstat(file, &status) != 0 || pread(file, record, 1636, 0) != 1636) return -1;
-    if (!is_absent(store, pending) || put(store, bytes) != 0) return -1;
-    if (pwrite(file, record + 1024, 100, isSecond ? 1536 : 1024) != 100) return -1;
-    if (put(store, bytes) != 0) return -1;
-    close(file);
+    if (fstatat(store->shard, ready, &status, AT_SYMLINK_NOFOLLOW) != 0) return -1;
+    if (pread(file, record, 612, 1024) != 612) return -1;
+    if (!is_not_there(store, pending) || put(store, bytes) != 0) return -1;
+    if (pwrite(file, record, 100, isSecond ? 1536 : 1024) != 100) return -1;
     return unlock(store);
+}
+
+int32_t cfloor_increment_opening(
+    struct cfloor_store *store, const char *ready, const char *pending, int32_t isSecond) {
+    int file = openat(store->shard, ready, O_RDWR | flags);
+    if (file < 0 || cfloor_increment(store, ready, pending, file, isSecond) != 0) return -1;
+    return close(file);
 }

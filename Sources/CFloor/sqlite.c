@@ -91,6 +91,24 @@ int32_t cfloor_sqlite_claim(struct cfloor_sqlite *sqlite, const char *path, cons
     return sqlite->close(database) == 0 && result == done ? 0 : -1;
 }
 
+int32_t cfloor_sqlite_append(
+    struct cfloor_sqlite *sqlite, const char *path, const char *text, int32_t count) {
+    enum { done = 101 };
+    sqlite3 *database;
+    sqlite3_stmt *statement;
+    if (sqlite->open(path, &database) != 0) return -1;
+    sqlite->busy_timeout(database, 60000);
+    if (sqlite->exec(database, settings, NULL, NULL, NULL) != 0) return -1;
+    const char *insert = "INSERT INTO records (time, text) VALUES (unixepoch('subsec') * 1000000, ?)";
+    if (sqlite->prepare(database, insert, -1, &statement, NULL) != 0) return -1;
+    for (int32_t i = 0; i < count; i++) {
+        if (sqlite->bind_text(statement, 1, text, (int)strlen(text), NULL) != 0) return -1;
+        if (sqlite->step(statement) != done || sqlite->reset(statement) != 0) return -1;
+    }
+    sqlite->finalize(statement);
+    return sqlite->close(database);
+}
+
 struct cfloor_connection {
     struct cfloor_sqlite *sqlite;
     sqlite3_stmt *increment;
@@ -115,22 +133,4 @@ int32_t cfloor_sqlite_increment(struct cfloor_connection *connection) {
     int result = connection->sqlite->step(connection->increment);
     connection->sqlite->reset(connection->increment);
     return result == done ? 0 : -1;
-}
-
-int32_t cfloor_sqlite_append(
-    struct cfloor_sqlite *sqlite, const char *path, const char *text, int32_t count) {
-    enum { done = 101 };
-    sqlite3 *database;
-    sqlite3_stmt *statement;
-    if (sqlite->open(path, &database) != 0) return -1;
-    sqlite->busy_timeout(database, 60000);
-    if (sqlite->exec(database, settings, NULL, NULL, NULL) != 0) return -1;
-    const char *insert = "INSERT INTO records (time, text) VALUES (unixepoch('subsec') * 1000000, ?)";
-    if (sqlite->prepare(database, insert, -1, &statement, NULL) != 0) return -1;
-    for (int32_t i = 0; i < count; i++) {
-        if (sqlite->bind_text(statement, 1, text, (int)strlen(text), NULL) != 0) return -1;
-        if (sqlite->step(statement) != done || sqlite->reset(statement) != 0) return -1;
-    }
-    sqlite->finalize(statement);
-    return sqlite->close(database);
 }

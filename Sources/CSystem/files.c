@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -89,15 +90,15 @@ int64_t csystem_pwrite(int32_t file, const void *bytes, size_t count, int64_t of
 
 int64_t csystem_truncate(int32_t file, int64_t size) { return RESULT(ftruncate(file, size)); }
 
+int64_t csystem_file_size_limit(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur > INT64_MAX) return INT64_MAX;
+    return (int64_t)limit.rlim_cur;
+}
+
 int64_t csystem_sync(int32_t file) { return RESULT(fsync(file)); }
 
 int64_t csystem_sync_data(int32_t file) { return RESULT(fdatasync(file)); }
-
-int64_t csystem_file_size_limit(void) {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur > (rlim_t)INT64_MAX) return INT64_MAX;
-    return (int64_t)limit.rlim_cur;
-}
 
 // Some file systems have times beyond the year 2262.
 static int64_t nanoseconds(struct timespec time) {

@@ -142,7 +142,9 @@ void csystem_close_lock_file(int32_t file, uint32_t epoch) {
 }
 
 int64_t csystem_keep_through_execution(int32_t file) {
-    return fcntl(file, F_SETFD, 0) == 0 ? 0 : -errno;
+    if (fcntl(file, F_SETFD, 0) != 0) return -errno;
+    csystem_note_kept(file);
+    return 0;
 }
 
 // MARK: A mutex between threads: 0 free, 1 held, 2 held and waited for

@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
@@ -77,66 +76,6 @@ void csystem_yield(void) { sched_yield(); }
 int64_t csystem_random(void *bytes, size_t count) {
     ssize_t result = getrandom(bytes, count, 0);
     return result < 0 ? -errno : result;
-}
-
-// MARK: Signals
-
-static _Thread_local sigset_t mask_before;
-static _Thread_local int32_t blocks_termination;
-
-// Those that end a process unless it says otherwise, and that are passed on to a command.
-static sigset_t passed_on(void) {
-    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH};
-    sigset_t signals;
-    sigemptyset(&signals);
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) sigaddset(&signals, numbers[i]);
-    return signals;
-}
-
-void csystem_block_termination(int32_t blocked) {
-    if (blocked == blocks_termination) return;
-    blocks_termination = blocked;
-    sigset_t signals = passed_on();
-    if (blocked) {
-        pthread_sigmask(SIG_BLOCK, &signals, &mask_before);
-    } else {
-        pthread_sigmask(SIG_SETMASK, &mask_before, NULL);
-    }
-}
-
-int64_t csystem_catch_signals(void) {
-    sigset_t signals = passed_on();
-    // Process 1 of a container inherits what others leave behind; only while SIGCHLD is blocked is it queued.
-    if (getpid() == 1) sigaddset(&signals, SIGCHLD);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);
-    // They stay blocked when changes no longer block termination.
-    sigorset(&mask_before, &mask_before, &signals);
-    int file = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-    return file < 0 ? -errno : file;
-}
-
-void csystem_release_signals(void) {
-    sigset_t signals = passed_on();
-    pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
-    blocks_termination = 0;
-}
-
-int64_t csystem_next_signal(int32_t file, int32_t *from_kernel) {
-    struct signalfd_siginfo info;
-    do {
-        ssize_t count = read(file, &info, sizeof info);
-        if (count < 0) return errno == EAGAIN ? 0 : -errno;
-        if (info.ssi_signo == SIGCHLD) csystem_reap_orphans();
-    } while (info.ssi_signo == SIGCHLD);
-    *from_kernel = info.ssi_code == SI_KERNEL;
-    return (int64_t)info.ssi_signo;
-}
-
-int32_t csystem_is_session_leader(void) { return getsid(0) == getpid(); }
-
-int32_t csystem_is_in_our_group(int32_t process) {
-    pid_t group = getpgid(process);
-    return group < 0 || group == getpgrp();
 }
 
 const char *csystem_message(int32_t error) { return strerror(error); }

@@ -1,4 +1,5 @@
 #include "CSystem.h"
+#include "early.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +19,8 @@
 static struct {
     sigset_t mask;
     mode_t creation_mask;
-    int32_t ignores_pipe, ignores_file_size, ignores_child;
+    int32_t ignores_pipe, ignores_file_size, ignores_child, ignores_termination;
+    pid_t parent;
 } at_start;
 
 static int32_t ignores(int32_t number) {
@@ -29,15 +31,24 @@ static int32_t ignores(int32_t number) {
 int32_t csystem_ignores_signal(int32_t number) { return ignores(number); }
 
 void csystem_prepare_process(void) {
+    at_start.parent = getppid();
     pthread_sigmask(SIG_SETMASK, NULL, &at_start.mask);
     at_start.ignores_pipe = ignores(SIGPIPE);
     at_start.ignores_file_size = ignores(SIGXFSZ);
     at_start.ignores_child = ignores(SIGCHLD);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
+    at_start.ignores_termination = ignores(SIGTERM);
     // Otherwise the kernel throws away how a child ended.
     if (at_start.ignores_child) signal(SIGCHLD, SIG_DFL);
     at_start.creation_mask = umask(0);
+    if (getpid() == 1) csystem_begin_as_first();
+}
+
+pid_t csystem_parent_at_start(void) { return at_start.parent; }
+
+void csystem_obey_termination(void) {
+    if (at_start.ignores_termination) signal(SIGTERM, SIG_DFL);
 }
 
 // MARK: Children
@@ -46,6 +57,7 @@ static void restore_what_was_at_start(void) {
     if (!at_start.ignores_pipe) signal(SIGPIPE, SIG_DFL);
     if (!at_start.ignores_file_size) signal(SIGXFSZ, SIG_DFL);
     if (at_start.ignores_child) signal(SIGCHLD, SIG_IGN);
+    if (at_start.ignores_termination) signal(SIGTERM, SIG_IGN);
     umask(at_start.creation_mask);
 }
 
@@ -59,24 +71,34 @@ void csystem_reap_orphans(void) {
         // The command's own end is for who waits for it; then all the others end too.
         if (ended.si_pid == 0 || ended.si_pid == command) return;
         waitpid(ended.si_pid, NULL, 0);
+        csystem_forget_attendant(ended.si_pid);
     }
 }
 
 struct start {
     struct csystem_child *child;
-    pid_t parent;
+    pid_t parent, group;  // group 0: ours
     volatile int32_t error;
+    sigset_t got;  // what it had been sent when it was about to execute
 };
 
 // In the child, which uses the parent's memory until it executes: system calls only.
 static int become(void *argument) {
     struct start *start = argument;
     struct csystem_child *child = start->child;
+    csystem_leave_first();
     restore_what_was_at_start();
+    if (start->group != 0 && setpgid(0, start->group) != 0) goto failed;
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) goto failed;
     if (getppid() != start->parent) _exit(127);  // it died before its death would have been told
     if (child->output >= 0 && dup2(child->output, STDOUT_FILENO) < 0) goto failed;
+    sigpending(&start->got);
     sigprocmask(SIG_SETMASK, &at_start.mask, NULL);
+    // The last look before it: this process may have been stopped, or the machine suspended.
+    if (child->not_after != INT64_MAX && csystem_boot_time() >= child->not_after) {
+        errno = ETIME;
+        goto failed;
+    }
     execvpe(child->arguments[0], child->arguments, child->environment);
     child->execution_failed = 1;
 failed:
@@ -87,19 +109,27 @@ failed:
 // Child and pidfd come from one call, or neither does: a command that was started and then has to be
 // killed, for want of a descriptor or because a filter forbids pidfd_open, has done half of something.
 static int64_t start_on(char *stack_end, struct csystem_child *child) {
-    struct start start = {child, getpid(), 0};
-    // What a terminal sends from now on the child gets as well; what it has sent, only we.
-    int32_t from_kernel;
-    int64_t number;
-    while (child->signals >= 0 && (number = csystem_next_signal(child->signals, &from_kernel)) > 0)
-        child->early |= 1ull << number;
+    struct start start = {.child = child, .parent = getpid()};
+    sigemptyset(&start.got);
+    if (child->signals >= 0) {
+        int64_t leader = csystem_attend(child->apart);
+        if (leader < 0) return leader;
+        if (child->apart) start.group = child->group = (int32_t)leader;
+        // What has been sent by now only we have got.
+        csystem_set_early_signals_apart(child->signals, &start.got);
+    }
     int pidfd = -1;
     pid_t process =
         clone(become, stack_end, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &start, &pidfd);
     if (process < 0) return -errno;
     command = process;
     child->pidfd = pidfd;
-    if (start.error == 0 && pidfd >= 0) return process;
+    if (start.error == 0 && pidfd >= 0) {
+        // Of what came since, the command has what it had got. The rest came before it was there; or while it was
+        // being executed, when a second one does no harm.
+        if (child->signals >= 0) csystem_set_early_signals_apart(child->signals, &start.got);
+        return process;
+    }
     if (pidfd >= 0) {
         close(pidfd);
     } else if (start.error == 0) {  // before Linux 5.2 the flag means nothing
@@ -107,6 +137,7 @@ static int64_t start_on(char *stack_end, struct csystem_child *child) {
         kill(process, SIGKILL);
     }
     waitpid(process, NULL, 0);
+    command = 0;
     return -start.error;
 }
 
@@ -119,6 +150,7 @@ static int64_t start(struct csystem_child *child) {
         NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
     if (stack == MAP_FAILED) return -errno;
     int64_t result = start_on(stack + (size & ~(size_t)15), child);
+    if (result < 0) csystem_dismiss_attendant();
     munmap(stack, size);
     return result;
 }
@@ -133,6 +165,7 @@ int64_t csystem_spawn(struct csystem_child *child) {
 }
 
 int64_t csystem_execute(char *const *arguments, char *const *environment) {
+    csystem_leave_first();
     restore_what_was_at_start();
     sigprocmask(SIG_SETMASK, &at_start.mask, NULL);
     execvpe(arguments[0], arguments, environment);
@@ -144,7 +177,28 @@ int64_t csystem_execute(char *const *arguments, char *const *environment) {
 int64_t csystem_wait_child(int32_t process) {
     int status;
     if (waitpid(process, &status, 0) < 0) return -errno;
-    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    command = 0;
+    // Before anything else: from now on our own end is no reason to kill what the command left behind.
+    csystem_dismiss_attendant();
+    return WIFSIGNALED(status) ? 256 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static int has_ended(pid_t process) {
+    siginfo_t info = {0};
+    return waitid(P_PID, (id_t)process, &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+           info.si_pid == process;
+}
+
+int64_t csystem_signal_command(int32_t process, int32_t group, int32_t number) {
+    // Its number is its own until it is waited for.
+    if (has_ended(process)) return 0;
+    if (group > 0) {
+        int result = kill(-group, number) == 0 ? 0 : -errno;
+        // A group takes a signal also where one of its processes may not be sent it.
+        if (getpgid(process) == group && (number == SIGCONT || result != 0)) return result;
+        if (getpgid(process) == group) number = 0;
+    }
+    return kill(process, number) == 0 || has_ended(process) ? 0 : -errno;
 }
 
 int64_t csystem_pipe(int32_t ends[2]) { return pipe2(ends, O_CLOEXEC) == 0 ? 0 : -errno; }
@@ -165,14 +219,6 @@ int64_t csystem_poll(const int32_t *files, const int32_t *writing, size_t count,
     for (size_t i = 0; i < count; i++)
         if (requests[i].revents != 0) ready |= 1ll << i;
     return ready;
-}
-
-void csystem_end_by_signal(int32_t number) {
-    // The end was asked for: no core file of this process.
-    prctl(PR_SET_DUMPABLE, 0);
-    signal(number, SIG_DFL);
-    kill(getpid(), number);
-    csystem_release_signals();
 }
 
 extern char **environ;

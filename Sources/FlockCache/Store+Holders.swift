@@ -17,6 +17,8 @@ package struct Holding: Sendable {
     package let holder: Holder?
     /// How long until it ends by itself; nil where it does not.
     package let timeLeft: Duration?
+    /// The generation of a claim or lease; nil for locks, and where it is not known.
+    package let generation: Store.Generation?
     /// How many wait for it; nil where nobody counts.
     ///
     /// Those who wait for a lock that shares its place on the
@@ -96,26 +98,43 @@ extension Session {
             holder: store.holder(of: claim, standing: try store.standing(of: claim)),
             timeLeft: claim.deadline.map {
                 .microseconds($0.timeLeft(of: claim.place, from: here))
-            }, waiters: nil)
+            }, generation: claim.generation, waiters: nil)
     }
 }
 
 extension OpenStore {
     /// The slots of a lease that are held.
     fileprivate func leaseHoldings(of name: EntryName) throws(StoreError) -> [Holding] {
-        guard let file = try wholeLeaseFile(name) else { return [] }
+        guard let file = try leaseFile(name, making: false, writing: false) else { return [] }
         var holdings: [Holding] = []
-        for (index, slot) in file.slots.enumerated() {
-            guard let cell = slot.cell, case .held(let left) = try standing(of: cell) else {
-                continue
-            }
-            holdings.append(
-                Holding(
-                    kind: .lease(slot: index), key: name.key, isKeyWhole: true,
-                    holder: holder(of: cell), timeLeft: left.map { .microseconds($0) }, waiters: nil
-                ))
+        for index in 0..<file.count {
+            let holding: Holding? =
+                switch try wholeSlot(index, of: file, name) {
+                case .never: nil
+                case .cell(let cell, _): try leaseHolding(of: name, index, cell)
+                // Taken, until who asks for it next has it set aside.
+                case .damaged: Holding(of: name, slot: index)
+                }
+            if let holding { holdings.append(holding) }
         }
         return holdings
+    }
+
+    /// nil where nobody has it.
+    private func leaseHolding(
+        of name: EntryName, _ index: Int, _ cell: LeaseCell
+    ) throws(StoreError) -> Holding? {
+        var left: Int64?
+        switch try standing(of: cell) {
+        case .free: return nil
+        case .held(let time): left = time
+        case .elsewhere(let time):
+            if try Sighting.timeLeft(of: cell, index, name, in: self) == 0 { return nil }
+            left = time.map { max(0, $0) }
+        }
+        return Holding(
+            kind: .lease(slot: index), key: name.key, isKeyWhole: true, holder: holder(of: cell),
+            timeLeft: left.map { .microseconds($0) }, generation: cell.generation, waiters: nil)
     }
 }
 
@@ -123,14 +142,21 @@ extension Holding {
     fileprivate init(_ lock: LockListing) {
         self.init(
             kind: .lock(lock.kind), key: lock.key ?? lock.keyStart, isKeyWhole: lock.key != nil,
-            holder: lock.holder, timeLeft: nil, waiters: lock.waiters)
+            holder: lock.holder, timeLeft: nil, generation: nil, waiters: lock.waiters)
     }
 
     /// A lock of which the board knows nothing.
     fileprivate init(of key: Store.Key, _ kind: LockKind) {
         self.init(
             kind: .lock(kind), key: key, isKeyWhole: true, holder: nil, timeLeft: nil,
-            waiters: nil)
+            generation: nil, waiters: nil)
+    }
+
+    /// A slot of a lease whose record does not tell who has it.
+    fileprivate init(of name: EntryName, slot index: Int) {
+        self.init(
+            kind: .lease(slot: index), key: name.key, isKeyWhole: true, holder: nil, timeLeft: nil,
+            generation: nil, waiters: nil)
     }
 
     fileprivate var isOfSlot0: Bool {

@@ -59,3 +59,16 @@ extension Store {
         }
     }
 }
+
+extension Session {
+    /// One pass over entries and leases.
+    ///
+    /// - Throws: at the end, the first failure that was passed over.
+    package func reapAll(_ request: ReapRequest) throws(StoreError) {
+        let pass = newPass()
+        try reap(request, pass)
+        try reapLeases(request.limits, dryRun: request.dryRun, pass, report: request.report)
+        if !request.dryRun { try tendChanges(maxAge: request.limits.maxAge, pass) }
+        try pass.finish()
+    }
+}

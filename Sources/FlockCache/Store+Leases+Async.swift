@@ -20,7 +20,7 @@ extension Store {
         var ticket: KeyTickets.Ticket?
         var stuck: WaitSpan?
         defer { ticket?.giveBack() }
-        try request.check()
+        try request.check(key)
         while true {
             try Task.checkCancellation()
             let outcome = try session.politely(key, span: span, stuck: &stuck) {
@@ -58,14 +58,22 @@ extension Store {
             _ body: @escaping @Sendable (Generation) async throws -> R
         ) async throws -> R
     {
-        let lease = try await acquireLease(key, timeToLive: timeToLive, slots: slots, wait: wait)
-        let generation = lease.generation
-        let store = try session.forWriting()
+        let lease = try await acquireHeldLease(
+            key, timeToLive: timeToLive, slots: slots, wait: wait)
+        let (generation, renewable) = (lease.generation, lease.renewable)
+        // Not `forWriting`, which would make a store anew that was removed since.
+        guard let store = try session.existing() else {
+            throw StoreError.leaseLost("keep", key, holder: nil)
+        }
         let renewals = store.renewer.watch { LeaseRenewals() }
-        let work = Task { try await body(generation) }
+        let work = Task {
+            // It may have stood in a queue of tasks, or the machine suspended.
+            guard renewable.timeLeft > .zero else { throw StoreError.leaseOver(key) }
+            return try await body(generation)
+        }
         let keeping: LeaseRenewals.Keeping
         do throws(StoreError) {
-            keeping = try renewals.keep(lease.renewable, in: store) { work.cancel() }
+            keeping = try renewals.keep(renewable, in: store) { work.cancel() }
         } catch {
             work.cancel()
             _ = await work.result
@@ -76,7 +84,9 @@ extension Store {
         } onCancel: {
             work.cancel()
         }
-        guard renewals.stop(keeping, in: store) else {
+        // What ended after the lease was over, and before anybody saw that, may have been done beside somebody else.
+        let isOver = renewable.timeLeft == .zero
+        guard renewals.stop(keeping, in: store), !isOver else {
             // Not by dropping it, which could block the thread that tasks share.
             try? await session.release(lease, key)
             throw StoreError.leaseLost("keep", key, holder: nil)
@@ -89,6 +99,24 @@ extension Store {
         // Lost in the last moment: what was done may have been done beside somebody else.
         try await session.release(lease, key)
         return try result.get()
+    }
+}
+
+extension Store {
+    /// Acquires a lease that is not over when it is returned.
+    ///
+    /// One that is was granted before this process was stopped or the machine suspended; it is asked for again.
+    nonisolated(nonsending) private func acquireHeldLease(
+        _ key: Key, timeToLive: Duration, slots: Int, wait: Wait
+    ) async throws -> Lease {
+        for _ in 0..<Limits.leaseTries {
+            let lease = try await acquireLease(
+                key, timeToLive: timeToLive, slots: slots, wait: wait)
+            if lease.timeLeft > .zero { return lease }
+            // It is over: where it cannot be released, that changes nothing.
+            try? await session.release(lease, key)
+        }
+        throw StoreError.leaseOver(key)
     }
 }
 

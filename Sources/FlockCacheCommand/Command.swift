@@ -38,6 +38,14 @@ package enum Command {
         }
     }
 
+    /// Ends this process as the COMMAND that it has run: by a signal where COMMAND was ended by one, because only then
+    /// does a shell see that its loop is to end; else with the exit code.
+    package static func end(_ environment: Environment, with code: Int32) -> Int32 {
+        // Returns in process 1 of a container.
+        if let signal = environment.endingSignal { Process.end(by: signal) }
+        return code
+    }
+
     private static func run(_ verb: Verb, _ invocation: Invocation) throws(Failure) -> Int32 {
         switch verb.action {
         case .plain(let body): return try body(invocation).rawValue
@@ -45,9 +53,23 @@ package enum Command {
             do throws(Failure) {
                 return try body(invocation)
             } catch {
+                if error.code == .lost, invocation.has(.json) {
+                    return try reportLoss(error, invocation)
+                }
                 throw error.asOwnFailure
             }
         }
+    }
+
+    /// Of a command that runs a COMMAND, that it lost what COMMAND ran under is a result.
+    private static func reportLoss(
+        _ failure: Failure, _ invocation: Invocation
+    ) throws(Failure) -> Int32 {
+        let message = JSON.Member("message", .text(failure.message))
+        try ignoringClosedPipe { () throws(Failure) in
+            try invocation.print(JSON.members("lost", invocation.key(), [message]))
+        }
+        return failure.code.rawValue
     }
 
     /// Makes the process fit to run a command: descriptors 0 to 2 are open, and a closed pipe or a

@@ -2,11 +2,28 @@ internal import CSystem
 
 /// A child that executes a command; it is killed when this process ends.
 ///
-/// That it is killed the kernel sees to (`PR_SET_PDEATHSIG`). It does not reach the child's own children,
-/// nor a command that changes its user.
+/// That it is killed the kernel sees to (`PR_SET_PDEATHSIG`). Where the command has a process group of its own, the
+/// group is killed too, by the process beside it (attendant.c). Out of reach is what has left the group, or changes
+/// its user.
 package final class ChildProcess: Sendable {
     package let id: Int32
+    /// The process group that it has to itself; 0 where it is in ours.
+    private let group: Int32
     private let descriptor: File
+
+    /// How a command ended.
+    package enum Ending: Equatable, Sendable {
+        case exit(Int32)
+        case signal(Int32)
+
+        /// As a shell has it: its exit code, or 128 and the signal.
+        package var code: Int32 {
+            switch self {
+            case .exit(let code): code
+            case .signal(let number): 128 + number
+            }
+        }
+    }
 
     /// Why a command was not started.
     package struct Failure: Error {
@@ -18,69 +35,74 @@ package final class ChildProcess: Sendable {
     /// Executes a command with variables, as this process was started: its signals, and its file creation
     /// mask; nothing but descriptors 0 to 2 is inherited.
     ///
+    /// Signals that have come are told by `signals` next.
+    ///
     /// - Parameters:
     ///   - arguments: the first is the program, looked for in `PATH` unless it has a slash.
     ///   - output: what the command has as standard output; nil is this process's own.
-    ///   - signals: those that have come are passed on to it.
-    package init(
+    ///   - end: from then on it is not executed any more, which fails with `.timerExpired`.
+    package convenience init(
         _ arguments: [[UInt8]], variables: [[UInt8]], output: PipeEnd?,
-        signals: borrowing CaughtSignals
+        signals: borrowing CaughtSignals, before end: BootTime? = nil
     ) throws(Failure) {
-        let started = try Started(arguments, variables, output, signals.number)
-        id = started.id
-        descriptor = File(number: started.descriptor)
+        try self.init(
+            arguments, variables, output, signals.number, apart: signals.isApart, before: end)
     }
 
     /// The same for a program that catches no signals.
-    package init(
+    package convenience init(
         _ arguments: [[UInt8]], variables: [[UInt8]], output: PipeEnd?
     ) throws(Failure) {
-        let started = try Started(arguments, variables, output, -1)
-        id = started.id
-        descriptor = File(number: started.descriptor)
+        try self.init(arguments, variables, output, -1, apart: false, before: nil)
     }
 
-    private struct Started {
-        let id, descriptor: Int32
-
-        init(
-            _ arguments: [[UInt8]], _ variables: [[UInt8]], _ output: PipeEnd?, _ signals: Int32
-        ) throws(Failure) {
-            var child = unsafe csystem_child()
-            do throws(Errno) {
-                id = Int32(
-                    try call {
-                        unsafe withStrings(arguments) { arguments in
-                            unsafe withStrings(variables) { variables in
-                                unsafe child = csystem_child(
-                                    arguments: arguments, environment: variables,
-                                    output: output?.number ?? -1, signals: signals, pidfd: -1,
-                                    early: 0, execution_failed: 0)
-                                return unsafe csystem_spawn(&child)
-                            }
+    private init(
+        _ arguments: [[UInt8]], _ variables: [[UInt8]], _ output: PipeEnd?, _ signals: Int32,
+        apart: Bool, before end: BootTime?
+    ) throws(Failure) {
+        var child = unsafe csystem_child()
+        do throws(Errno) {
+            id = Int32(
+                try call {
+                    unsafe withStrings(arguments) { arguments in
+                        unsafe withStrings(variables) { variables in
+                            unsafe child = csystem_child(
+                                arguments: arguments, environment: variables,
+                                output: output?.number ?? -1, signals: signals,
+                                apart: apart ? 1 : 0,
+                                not_after: end?.nanoseconds ?? .max, pidfd: -1, group: 0,
+                                execution_failed: 0)
+                            return unsafe csystem_spawn(&child)
                         }
-                    })
-            } catch {
-                throw Failure(errno: error, isOfExecution: unsafe child.execution_failed != 0)
-            }
-            descriptor = unsafe child.pidfd
-            for number: Int32 in 1..<64 where unsafe child.early >> UInt64(number) & 1 == 1 {
-                _ = csystem_signal(id, number)
-            }
+                    }
+                })
+        } catch {
+            throw Failure(errno: error, isOfExecution: unsafe child.execution_failed != 0)
         }
+        group = unsafe child.group
+        descriptor = unsafe File(number: child.pidfd)
     }
 
     /// Can be read when it has ended.
     package var ended: Int32 { descriptor.number }
 
-    /// Sends it a signal; one that has ended gets none.
-    package func signal(_ number: Int32) { _ = csystem_signal(id, number) }
+    /// Whether it has a process group of its own.
+    package var isApart: Bool { group > 0 }
 
-    /// Waits for its end: its exit code, or 128 and the number of the signal that ended it.
+    /// Sends a signal to it, and to its group where it has one of its own; one that has ended gets none.
+    ///
+    /// Throws where the command may not be sent it, as when it runs for another user, although the others of its
+    /// group have got it.
+    package func signal(_ number: Int32) throws(Errno) {
+        _ = try call { csystem_signal_command(id, group, number) }
+    }
+
+    /// Waits for its end.
     ///
     /// Once only.
-    package func wait() throws(Errno) -> Int32 {
-        Int32(try call { csystem_wait_child(id) })
+    package func wait() throws(Errno) -> Ending {
+        let result = Int32(try call { csystem_wait_child(id) })
+        return result < 256 ? .exit(result) : .signal(result - 256)
     }
 }
 
@@ -94,6 +116,35 @@ extension Process {
         }
         return Errno(code: Int32(truncatingIfNeeded: -result))
     }
+
+    /// Keeps what `keepThroughExecution` was called for also in a process of our own, until this process ends;
+    /// what it executes in its place is the same process.
+    package static func startGuardian() throws(Errno) {
+        _ = try call { csystem_start_guardian() }
+    }
+
+    /// From now on this process gets TERM when the one that started it ends; at once where that has happened.
+    package static func endWithParent() throws(Errno) {
+        _ = try call { csystem_end_with_parent() }
+    }
+
+    /// The same for what is executed in place of this process.
+    package static func endWithParentInPlace() throws(Errno) {
+        _ = try call { csystem_end_with_parent_in_place() }
+    }
+
+    /// Whether the process that started this one has ended.
+    package static var hasParentEnded: Bool { csystem_parent_has_ended() != 0 }
+
+    /// The process that started this one; 0 where it is outside this PID namespace.
+    package static var parentAtStart: Int32 { csystem_parent_at_start() }
+
+    /// Ends this process by a signal, without a core file; returns in process 1 of a PID namespace, which the
+    /// kernel does not end so.
+    package static func end(by number: Int32) { csystem_end_by_signal(number) }
+
+    /// Stops this process as TSTP does; false where that does not stop it.
+    package static func stop() -> Bool { csystem_stop() != 0 }
 }
 
 /// One end of a pipe; closed when its last user lets go of it.
@@ -116,56 +167,6 @@ package final class PipeEnd: Sendable {
     /// How many bytes can be read now.
     package func readableBytes() throws(Errno) -> Int {
         Int(try call { csystem_readable_bytes(file.number) })
-    }
-}
-
-/// The signals that are passed on to a command, from now on to be read instead of obeyed: TERM, INT,
-/// HUP, QUIT, USR1, USR2 and WINCH.
-///
-/// They stay blocked when this goes away, until `release`: its owner has a result to report.
-package struct CaughtSignals: ~Copyable {
-    private let file: File
-
-    package init() throws(Errno) {
-        file = File(number: Int32(try call { csystem_catch_signals() }))
-    }
-
-    /// Can be read when there is a signal.
-    package var number: Int32 { file.number }
-
-    /// Lets signals end this process again, one that has come meanwhile at once.
-    package static func release() { csystem_release_signals() }
-
-    /// Whether a signal asks a process to end: TERM, INT, HUP or QUIT, unless this process was started with the
-    /// signal ignored.
-    package static func isEnding(_ number: Int32) -> Bool {
-        [1, 2, 3, 15].contains(number) && csystem_ignores_signal(number) == 0
-    }
-
-    /// Ends this process by a signal that was caught; returns in process 1 of a PID namespace, which the kernel
-    /// does not end so.
-    package static func endProcess(by number: Int32) { csystem_end_by_signal(number) }
-
-    /// The next signal, for a process without a child; nil when there is none.
-    package func next() throws(Errno) -> Int32? {
-        var fromKernel: Int32 = 0
-        let number = Int32(try call { unsafe csystem_next_signal(file.number, &fromKernel) })
-        return number == 0 ? nil : number
-    }
-
-    /// The next signal that a child has not got yet; nil when there is none.
-    ///
-    /// What a terminal sends it sends to the whole group, so a child has it already, unless it has left the
-    /// group. Only a terminal's end is told to the session's leader alone.
-    package func next(for child: ChildProcess) throws(Errno) -> Int32? {
-        while true {
-            var fromKernel: Int32 = 0
-            let number = Int32(try call { unsafe csystem_next_signal(file.number, &fromKernel) })
-            if number == 0 { return nil }
-            let isHangUp = number == 1 && csystem_is_session_leader() == 1
-            let hasLeft = csystem_is_in_our_group(child.id) == 0
-            if fromKernel == 0 || isHangUp || hasLeft { return number }
-        }
     }
 }
 

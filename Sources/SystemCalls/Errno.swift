@@ -31,6 +31,7 @@ package struct Errno: Error, Hashable, Sendable {
     package static let symbolicLink = Errno(code: ELOOP)
     package static let tooManyFiles = Errno(code: EMFILE)
     package static let tooManyFilesInSystem = Errno(code: ENFILE)
+    package static let timerExpired = Errno(code: ETIME)
     package static let wouldBlock = Errno(code: EAGAIN)
     package static let inputOutput = Errno(code: EIO)
 

@@ -116,6 +116,15 @@ package struct File: ~Copyable, Sendable {
         try unsafe writeDescriptor(number, bytes, at: offset)
     }
 
+    /// Writes a small record at an offset, all of it or nothing.
+    ///
+    /// A limit on the size of files would let a part of it be written, and end a process that has not ignored
+    /// the signal: where the limit is inside the record nothing is tried.
+    package func writeWhole(_ bytes: [UInt8], at offset: Int) throws(Errno) {
+        guard offset + bytes.count <= Self.sizeLimit else { throw .fileTooBig }
+        try write(bytes, at: offset)
+    }
+
     /// What one read yields, for files that were written whole by one call.
     package func contentsOnce(upTo limit: Int) throws(Errno) -> [UInt8] {
         try unsafe collect(upTo: limit) { (bytes) throws(Errno) in

@@ -13,8 +13,8 @@ import SystemCalls
 ///     flock-cache-bench locks DIRECTORY [ROUNDS]        what a lock costs, beside C
 ///     flock-cache-bench queue DIRECTORY [SECONDS]       how locks are shared out among those who wait
 ///     flock-cache-bench leases DIRECTORY [SECONDS]      what renewing a lease costs, beside C
-///     flock-cache-bench values DIRECTORY [ROUNDS]       what put and increment cost, beside C and SQLite
 ///     flock-cache-bench journals DIRECTORY [RECORDS]    what an append costs, beside C and SQLite
+///     flock-cache-bench values DIRECTORY [ROUNDS]       what put and increment cost, beside C and SQLite
 ///
 /// What is compared is done in turn, so that the machine's moods meet all alike. Quote the ratios; the
 /// absolute times are the machine's.
@@ -34,11 +34,11 @@ struct Benchmark {
         case "locks": try inDirectory(base) { try Locks($0, rounds: number ?? 20_000).run() }
         case "queue": try inDirectory(base) { try Queue($0, seconds: number ?? 3).run() }
         case "leases": try inDirectory(base) { try Leases($0, seconds: number ?? 10).run() }
-        case "values": try inDirectory(base) { try Values($0, rounds: number ?? 20_000).run() }
-        case Values.role: try Values.beCounter(Array(arguments.dropFirst(2)))
         case "journals": try inDirectory(base) { try Journals($0, number ?? 20_000).run() }
         case Journals.appender: try Journals.beAppender(Array(arguments.dropFirst(2)))
         case Journals.follower: try Journals.beFollower(Array(arguments.dropFirst(2)))
+        case "values": try inDirectory(base) { try Values($0, rounds: number ?? 20_000).run() }
+        case Values.role: try Values.beCounter(Array(arguments.dropFirst(2)))
         case Locks.role: try Locks.beHolder(Array(arguments.dropFirst(2)))
         case Contest.victim: try Contest.beVictim(Array(arguments.dropFirst(2)))
         case Contest.waiter: try Contest.beWaitingVictim(Array(arguments.dropFirst(2)))

@@ -50,18 +50,24 @@ struct Journals {
     }
 
     private func manyProcesses() throws {
-        let ours = try rate("ours", directory + "/many")
-        print("  ours \(Int(ours)) records/s")
-        guard let sqlite = cfloor_sqlite_load() else {
+        let sqlite = cfloor_sqlite_load()
+        let path = directory + "/database"
+        if let sqlite, cfloor_sqlite_make(sqlite, path) != 0 { fatalError("SQLite") }
+        var (ours, theirs): ([Double], [Double]) = ([], [])
+        // In turn, so that the machine's moods meet both.
+        for round in 0..<3 {
+            ours.append(try rate("ours", directory + "/many-\(round)"))
+            if sqlite != nil { theirs.append(try rate("sqlite", path)) }
+        }
+        let mine = ours.sorted()[1]
+        print("  ours \(Int(mine)) records/s")
+        guard sqlite != nil else {
             print("  SQLite is not here")
             return
         }
-        let path = directory + "/database"
-        guard cfloor_sqlite_make(sqlite, path) == 0 else { fatalError("SQLite") }
-        let theirs = try rate("sqlite", path)
-        print(
-            "  SQLite \(Int(theirs)) records/s   ratio \((ours / theirs * 100).rounded() / 100) (bound 5)"
-        )
+        let other = theirs.sorted()[1]
+        let ratio = (mine / other * 100).rounded() / 100
+        print("  SQLite \(Int(other)) records/s   ratio \(ratio) (bound 5)")
     }
 
     private func rate(_ kind: String, _ path: String) throws -> Double {
@@ -72,7 +78,7 @@ struct Journals {
             try startRole(Self.appender, [kind, path, "\(each)"])
         }
         for process in processes {
-            guard try process.wait() == 0 else { fatalError("an appender failed") }
+            guard try process.wait() == .exit(0) else { fatalError("an appender failed") }
         }
         return Double(8 * each) * 1e9 / Double(cfloor_now() - start)
     }

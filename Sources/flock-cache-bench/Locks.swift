@@ -56,7 +56,7 @@ struct Locks {
             crowd.add(ours: try time { try store.lock([Self.key]).release() })
         }
         for holder in holders {
-            holder.signal(SIGKILL)
+            try holder.signal(SIGKILL)
             _ = try holder.wait()
         }
         for _ in 0..<rounds / 4 {

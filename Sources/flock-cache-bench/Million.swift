@@ -22,7 +22,9 @@ struct Million {
         let fillers = try (0..<helpers).map { helper in
             try startRole(Self.role, ["fill", path, "\(helper)", "\(helpers)", "\(entries)"])
         }
-        for filler in fillers where try filler.wait() != 0 { fatalError("a helper has failed") }
+        for filler in fillers {
+            guard try filler.wait() == .exit(0) else { fatalError("a helper has failed") }
+        }
         print("\(entries) entries, made in \((cfloor_now() - start) / 1_000_000_000) s")
         let store = try Store(at: path)
         guard try store.counts().ready == entries else { fatalError("some are missing") }
@@ -40,7 +42,7 @@ struct Million {
         var reaping: [Int64] = []
         for round in 0..<5 {
             let helper = try startRole(Self.role, ["leave", path, "\(round)"])
-            guard try helper.wait() == 0 else { fatalError("a helper has failed") }
+            guard try helper.wait() == .exit(0) else { fatalError("a helper has failed") }
             let start = cfloor_now()
             let reaped = try store.reap()
             reaping.append(cfloor_now() - start)

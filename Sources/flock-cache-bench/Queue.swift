@@ -105,7 +105,7 @@ struct Queue {
             for _ in 0..<20 * seconds {
                 let victim = try startRole(Contest.waiter, [directory + "/store", "orphan"])
                 usleep(UInt32.random(in: 3_000...40_000))
-                victim.signal(SIGKILL)
+                try victim.signal(SIGKILL)
                 _ = try victim.wait()
             }
         }

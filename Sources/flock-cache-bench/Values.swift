@@ -29,7 +29,8 @@ struct Values {
         let store = try Store(at: directory + "/ours")
         var floor = makeFloor()
         makeCounter(floor)
-        var (new, over, counted, got) = (Times(), Times(), Times(), Times())
+        let opened = openat(floor.shard, "counter", O_RDWR | O_CLOEXEC)
+        var (new, over, counted, others, got) = (Times(), Times(), Times(), Times(), Times())
         try store.put(Self.value, for: "value")
         try store.increment("counter")
         guard cfloor_put(&floor, "value", "value.pending", ".tmp") == 0 else { fatalError("C") }
@@ -46,8 +47,15 @@ struct Values {
             over.theirs { cfloor_put(&floor, "value", "value.pending", ".tmp") }
             try counted.ours { _ = try store.increment("counter") }
             counted.theirs {
-                cfloor_increment(&floor, "counter", "counter.pending", Int32(round % 2))
+                cfloor_increment(&floor, "counter", "counter.pending", opened, Int32(round % 2))
             }
+            // Another counter each time: neither has it open.
+            try others.ours { _ = try store.increment(round % 2 == 0 ? "even" : "odd") }
+            others.theirs {
+                cfloor_increment_opening(
+                    &floor, "counter", "counter.pending", Int32(round % 2))
+            }
+            try store.increment("counter", by: 0)
             let entry = try got.ours { try store.entry(for: "counter") }
             guard entry?.value.count == String(round + 2).utf8.count else { fatalError("get") }
             got.theirs { cfloor_get(&floor, "counter") }
@@ -55,6 +63,7 @@ struct Values {
         new.report("put, new", beside: "C")
         over.report("put, over", beside: "C")
         counted.report("increment", beside: "C")
+        others.report("increment, another", beside: "C")
         got.report("get a number", beside: "C")
         let faster = over.median / counted.median
         print("  increment is \(faster.hundredths) times as fast as put over a value")
@@ -133,7 +142,7 @@ struct Values {
         close(open(gate, O_CREAT | O_WRONLY, 0o600))
         var sum = 0.0
         for (number, process) in counters.enumerated() {
-            guard try process.wait() == 0 else { fatalError("a counter failed") }
+            guard try process.wait() == .exit(0) else { fatalError("a counter failed") }
             sum += Self.read("\(directory)/\(kind)-\(turn)-\(number)").rate
         }
         return sum

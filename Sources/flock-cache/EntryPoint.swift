@@ -12,7 +12,8 @@ enum EntryPoint {
         for index in 1..<max(1, carguments_count()) {
             if let argument = carguments_at(index) { arguments.append(bytes(argument)) }
         }
-        exit(Command.run(Environment(arguments: arguments, variable: variable)))
+        let environment = Environment(arguments: arguments, variable: variable)
+        exit(Command.end(environment, with: Command.run(environment)))
     }
 
     nonisolated private static func variable(_ name: StaticString) -> [UInt8]? {

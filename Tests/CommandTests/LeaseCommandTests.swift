@@ -62,6 +62,54 @@ import TestSupport
         #expect(stage.run("lease", "acquire", "p", "--slots", "5", "--ttl", "1h").code == 75)
     }
 
+    @Test func aLeaseIsEndedByForce() throws {
+        #expect(stage.run("lease", "release", "deploy", "--force").code == 0)
+        #expect(names(in: stage.directory.path).isEmpty, "nobody has anything, and nothing is made")
+        let first = String(
+            try #require(stage.run("lease", "acquire", "deploy", "--ttl", "1m").generation))
+        let who = stage.run("who", "deploy")
+        #expect(who.text.hasSuffix("\t\(first)\n"), "\(who)")
+        #expect(stage.run("who", "deploy", "--json").text.contains("\"generation\":\(first)"))
+        let ended = stage.run("lease", "release", "deploy", "--force")
+        #expect(ended.code == 0 && ended.error.contains("held by pid"), "\(ended)")
+        for action in ["check", "renew", "release"] {
+            #expect(stage.run("lease", action, "deploy", "--generation", first).code == 76)
+        }
+        let again = stage.run("lease", "release", "deploy", "--force")
+        #expect(again.code == 0 && again.error.contains("was free"), "\(again)")
+        for slot in 0..<3 {
+            let outcome = stage.run("lease", "acquire", "p", "--slots", "3", "--ttl", "1h")
+            #expect(outcome.text.hasSuffix(" \(slot)\n"), "\(outcome)")
+        }
+        let which = stage.run("lease", "release", "p", "--force")
+        #expect(which.code == 64 && which.error.contains("0 1 2"), "\(which)")
+        let json = stage.run("lease", "release", "p", "--force", "--slot", "1", "--json", "-q")
+        #expect(
+            json.text.hasPrefix("{\"state\":\"released\",\"key\":\"p\",\"slot\":1,"), "\(json)")
+        let next = stage.run("lease", "acquire", "p", "--slots", "3", "--ttl", "1h")
+        #expect(next.text.hasSuffix(" 1\n"), "\(next)")
+    }
+
+    @Test func aClaimIsRenewed() throws {
+        #expect(stage.run("renew", "k", "--generation", "5").code == 76)
+        #expect(names(in: stage.directory.path).isEmpty, "nothing is made")
+        let claim = stage.run("claim", "k", "--stale-after", "1h")
+        let generation = String(try #require(claim.generation, "\(claim)"))
+        for _ in 0..<2 {
+            let outcome = stage.run("renew", "k", "--generation", generation)
+            #expect(outcome.code == 0 && outcome.output.isEmpty, "\(outcome)")
+        }
+        #expect(stage.run("claim", "k").code == 75)
+        let other = stage.run("renew", "k", "--generation", "5")
+        #expect(other.code == 76 && other.error.contains(generation), "\(other)")
+        #expect(stage.run("finalize", "k", "v", "--generation", generation).code == 0)
+        #expect(stage.run("renew", "k", "--generation", generation).code == 76)
+        let plain = String(try #require(stage.run("claim", "plain").generation))
+        #expect(stage.run("renew", "plain", "--generation", plain).code == 0)
+        #expect(stage.run("abandon", "plain").code == 0)
+        #expect(stage.run("renew", "plain", "--generation", plain).code == 76)
+    }
+
     @Test func resultsAreJSONWhereThatIsAskedFor() {
         let outcome = stage.run("lease", "acquire", "a b", "--ttl", "1h", "--slots", "2", "--json")
         #expect(outcome.text.hasPrefix("{\"state\":\"acquired\",\"key\":\"a%20b\",\"generation\":"))
@@ -82,6 +130,11 @@ import TestSupport
         WrongLine("lease acquire k --ttl 5 --slots 0", "1 to 4096"),
         WrongLine("lease acquire k --owner none", "process number"),
         WrongLine("lease acquire k --tt 5", "lease acquire has no option", "did you mean --ttl?"),
+        WrongLine("lease acquire k --ttl 40000d", "duration"),
+        WrongLine("lease release k --force --generation 5", "not both"),
+        WrongLine("lease release k --slot 5", "goes with --force"),
+        WrongLine("lease release k --force --slot 5000", "0 to 4095"),
+        WrongLine("renew k", "--generation is needed"),
         WrongLine("lease renew k", "--generation is needed"),
         WrongLine("lease release k", "--generation is needed"),
         WrongLine("lease check k", "--generation is needed"),

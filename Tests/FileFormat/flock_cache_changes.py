@@ -75,7 +75,7 @@ def replay(told):
             leases.setdefault(key, set()).add(generation)
             seen.discard(("expired", key, generation))
         else:
-            leases.get(key, set()).discard(generation)
+            leases[key] = leases.get(key, set()) - {generation} if generation else set()
             if event == "expired":
                 seen.discard(("leased", key, generation))
     return ({key: tuple(state) for key, state in keys.items() if state != [None, None]},

@@ -64,6 +64,8 @@ struct Replay: Equatable, CustomStringConvertible {
             }
         case .leased: leases[key, default: []].insert(generation)
         case .released, .expired:
+            // 0: of which one a damaged record did not tell.
+            if generation == 0 { leases[key] = nil }
             leases[key]?.remove(generation)
             if leases[key]?.isEmpty == true { leases[key] = nil }
         case .restarted: break
@@ -82,9 +84,13 @@ struct Replay: Equatable, CustomStringConvertible {
         }
         let opened = try store.session.forWriting()
         for name in try opened.leaseNames(store.session.newPass()) {
-            guard let file = try opened.wholeLeaseFile(name) else { continue }
-            for slot in file.slots {
-                guard let cell = slot.cell, !cell.hasEnded else { continue }
+            guard let file = try opened.leaseFile(name, making: false, writing: false) else {
+                continue
+            }
+            for index in 0..<file.count {
+                guard let cell = try opened.wholeSlot(index, of: file, name).cell,
+                    !cell.hasEnded
+                else { continue }
                 leases[name.key, default: []].insert(cell.generation)
             }
         }

@@ -74,6 +74,8 @@ final class Kept: @unchecked Sendable {
         if let claim = claim.take() { try claim.finalize(value) }
     }
 
+    func renew() throws(StoreError) { try claim?.renew() }
+
     func abandon() throws(StoreError) {
         if let claim = claim.take() { try claim.abandon() }
     }

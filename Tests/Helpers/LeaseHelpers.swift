@@ -57,7 +57,7 @@ extension Store {
 func leaseCell(of key: Store.Key, in store: String) throws -> LeaseCell {
     let opened = try Store(at: store).session.forWriting()
     guard let file = try opened.leaseFile(try EntryName(key), making: false),
-        let cell = file.slot(0).cell
+        let cell = try file.slot(0).cell
     else { throw Unexpected("no whole cell of \(key)") }
     return cell
 }
@@ -68,7 +68,7 @@ func replaceLease(
 ) throws {
     let opened = try Store(at: store).session.forWriting()
     guard let file = try opened.leaseFile(try EntryName(key), making: false),
-        var cell = file.slot(0).cell
+        var cell = try file.slot(0).cell
     else { throw Unexpected("no whole cell of \(key)") }
     change(&cell)
     try file.write(cell, in: 0, durably: false)

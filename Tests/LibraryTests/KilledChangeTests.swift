@@ -372,7 +372,7 @@ extension KilledChangeTests.Row {
             }
             let generation = UInt64(WallClock.microseconds)
             var intent = Intent.lease(
-                name, slot: 0, sequence: file.nextSequence(of: 0),
+                name, slot: 0, sequence: try file.nextSequence(of: 0),
                 [ToldEvent(event: .leased, generation: generation)])
             intent.generation = generation
             return intent

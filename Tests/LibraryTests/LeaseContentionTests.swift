@@ -21,7 +21,7 @@ import TestSupport
         guard let file = try opened.leaseFile(name, making: false) else {
             throw Unexpected("no lease")
         }
-        var cell = try #require(file.slot(0).cell)
+        var cell = try #require(try file.slot(0).cell)
         cell.place = Place(
             boot: BootID(high: 1, low: 2), processNamespace: cell.place.processNamespace,
             timeNamespace: cell.place.timeNamespace)
@@ -32,61 +32,6 @@ import TestSupport
     }
 
     // MARK: Cells
-
-    /// A write that the power cut short leaves the other cell, and says nothing in the same boot.
-    @Test func aHalfWrittenCellLeavesTheOther() throws {
-        let store = try Store(at: path)
-        let lease = KeptLease(try store.acquireLease("key", timeToLive: .seconds(3600)))
-        try lease.renew()
-        let opened = try store.session.forWriting()
-        let path = opened.leasePath(try EntryName("key"))
-        let whole = try #require(contents(of: path))
-        #expect(whole.count == 1024)
-        for length in [0, 1, 100, 250] {
-            var cut = whole
-            for index in 512 + length..<1024 { cut[index] = UInt8(ascii: "?") }
-            write(cut, to: path)
-            // In the boot that wrote both it is nobody's doing: who has it cannot be told.
-            #expect(storeError { _ = try store.tryLease("key") }?.code == .inputOutput)
-            #expect(storeError { try lease.renew() }?.code == .leaseLost)
-        }
-        write(whole, to: path)
-        try lease.renew()
-        try lease.release()
-    }
-
-    /// The first cell has no other beside it.
-    ///
-    /// Torn, it is of an earlier boot where nobody has changed the shard
-    /// in this one, and blanked; found later it is nobody's doing.
-    @Test(arguments: [0, 1, 100, 250])
-    func aTornFirstCellIsNobodysAfterARestart(length: Int) throws {
-        let store = try Store(at: path)
-        let lease = KeptLease(try store.acquireLease("key", timeToLive: .seconds(3600)))
-        let slots = try #require(try store.lease("slots", .seconds(3600), slots: 3))
-        let opened = try store.session.forWriting()
-        let paths = (
-            opened.leasePath(try EntryName("key")), opened.leasePath(try EntryName("slots"))
-        )
-        let whole = try #require(contents(of: paths.0))
-        let torn = whole[..<length] + [UInt8](repeating: 1, count: 512 - length)
-        write(torn, to: paths.0)
-        // Of the slots one is torn, and the other whole.
-        write(torn + [UInt8](repeating: 0, count: 512) + whole, to: paths.1)
-        #expect(storeError { _ = try store.tryLease("key") }?.code == .inputOutput)
-        #expect(contents(of: paths.0) == Array(torn))
-        for key in ["key", "slots"] as [Store.Key] {
-            var held = try HeldShard(opened, try EntryName(key).shard)
-            held.block.boot = BootID(high: 1, low: 2)
-            held.commit()
-        }
-        let next = try #require(try Store(at: path).tryLease("key"))
-        #expect(next.generation > lease.generation)
-        // The whole slot, of this very boot, is held still, and the two others are free.
-        let more = try [0, 1, 2].map { _ in try store.lease("slots", .seconds(3600), slots: 3) }
-        #expect(more.map { $0?.slot } == [0, 2, nil] && slots.slot == 0)
-        #expect(storeError { try lease.renew() }?.code == .leaseLost)
-    }
 
     @Test func cellsAreReadAsTheyAreWritten() throws {
         let request = LeaseRequest(

@@ -241,7 +241,7 @@ import TestSupport
                 _ = Stamp($0)
             }
             _ = BootID(bytes)
-            _ = InheritedLocks.claimSessions(in: bytes)
+            _ = Inherited.entries(in: bytes, of: StoreIdentity(device: 1, inode: 1))
             _ = ProcessStatus(bytes)
             _ = decimal(bytes)
         }
@@ -335,6 +335,6 @@ extension LeaseCell {
         guard let name = try? EntryName(key),
             let file = try? store.leaseFile(name, making: false, writing: false)
         else { return nil }
-        return file.slot(0).cell
+        return (try? file.slot(0))?.cell
     }
 }

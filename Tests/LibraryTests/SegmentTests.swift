@@ -168,6 +168,9 @@ import TestSupport
                 after[changed..<(changed + cut)]
                 + before[(changed + cut)..<(changed + JournalCell.byteCount)]
             overwrite(path, at: changed, with: Array(mixed))
+            let bytes = try #require(contents(of: path))
+            let counts = Array(bytes[512..<1120]).withUnsafeBytes { JournalCell.current($0) }
+            #expect(counts != nil, "cut at \(cut)")
             let count = try bench.read().count
             #expect(count == 3 || count == 2, "cut at \(cut)")
             #expect(cut < JournalCell.byteCount || count == 3)

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Checks the models of the claim protocol, of the board, of the queue of a lock and of the journal of changes, and that
-# they fail when a precaution is taken away.
+# Checks the models of the claim protocol, of a lease, of the board, of the queue of a lock and of the journal of
+# changes, and that they fail when a precaution is taken away.
 # Needs spin and a C compiler.
 set -eu
 cd "$(dirname "$0")"
@@ -16,8 +16,8 @@ check() {
     shift 2
     spin -a "$@" "$models/$model.pml" > /dev/null
     cc -O2 -w -DSAFETY -DCOLLAPSE -o pan pan.c
-    # The longest path has a few hundred steps. In the queue some stop for ever.
-    if [ "$model" = lock ]; then ends=-E; else ends=; fi
+    # The longest path has a few hundred steps. In the queue some stop for ever, and a lease's time has an end.
+    if [ "$model" = lock ] || [ "$model" = lease ]; then ends=-E; else ends=; fi
     ./pan $ends -m20000 > log
     case $(sed -n 's/.*errors: \([0-9]*\).*/\1/p' log) in
         0) found=holds ;;
@@ -37,6 +37,16 @@ check fails claim -DCRASHES=0 -DREADER -DNO_THIRD_LOOK
 check fails claim -DNO_GENERATION -DREAPER -DREMOVER
 check fails claim -DUNLINK_FIRST -DREADER
 check fails claim -DCRASHES=2 -DREMOVER -DNAME_FIRST
+check holds lease
+check holds lease -DREAPER
+check fails lease -DNO_MUTEX
+check fails lease -DNO_GENERATION
+check fails lease -DCLOCK_AFTER
+check fails lease -DLONG_SLEEP
+check fails lease -DRENEW_FIRST
+check fails lease -DREAPER -DNO_HIGHEST
+check fails lease -DREAPER -DNO_FLOOR
+check fails lease -DREAPER -DFLOOR_LAST
 check holds board
 check holds board -DWAITERS=3
 check fails board -DLOOK_FIRST

@@ -96,4 +96,39 @@ extension Peer {
             }
         }
     }
+
+    /// How many milliseconds are left of the lease that is held.
+    mutating func leaseLeft() -> String {
+        guard let lease = leased.take() else { return "no lease" }
+        let (seconds, attoseconds) = lease.timeLeft.components
+        leased = consume lease
+        return "\(seconds * 1000 + attoseconds / 1_000_000_000_000_000)"
+    }
 }
+
+#if Async
+
+extension Peer {
+    /// Keeps a lease until it is lost, if it is free: `TTL-MS KEY` → `begun GENERATION NANOSECONDS`, `cancelled`, and
+    /// `lost` or what else came of it.
+    func keepLease(_ rest: String) -> String {
+        let (milliseconds, key) = Self.split(rest)
+        return inTasks { store in
+            do {
+                try await store.withLease(
+                    Store.Key(key), timeToLive: .milliseconds(Int(milliseconds) ?? 0),
+                    wait: .upTo(.zero)
+                ) { generation in
+                    Self.say("begun \(generation) \(Self.bootTime)")
+                    while !Task.isCancelled { try? await Task.sleep(for: .milliseconds(2)) }
+                    Self.say("cancelled")
+                }
+                return "kept"
+            } catch let error as StoreError {
+                return error.code == .leaseLost ? "lost" : "\(error)"
+            }
+        }
+    }
+}
+
+#endif

@@ -39,6 +39,8 @@ import Glibc
 ///     tasks …             what tasks do, see `Tasks`
 ///     fork-lock COUNT     children that lock, forked while a thread does: stuck COUNT
 ///     lock-spawn FIFO     takes the lock k, and begins to start a program that waits for FIFO's reader
+///     fork-journal N      two threads append to the journal log, and N children that are forked meanwhile append
+///                         a record each → appended COUNT
 ///     unlock              releases it
 ///     is-lost             whether the locks were lost → yes | no
 ///     chdir PATH          → done
@@ -111,6 +113,7 @@ struct Peer: ~Copyable {
         case "fork-often": return try forkOften(Int(rest) ?? 0)
         case "fork-inert": return forkInert(rest)
         case "fork-wait": return try forkToWait(rest)
+        case "fork-journal": return try forkToAppend(Int(rest) ?? 0, in: CommandLine.arguments[1])
         case "fork-lock": return try forkToLock(Int(rest) ?? 0)
         case "lock-spawn": return try lockAndSpawn(rest)
         case "unlock": return unlock()
@@ -134,6 +137,8 @@ struct Peer: ~Copyable {
             return "done"
         case "lease": return try lease(rest)
         case "lease-renew", "lease-release": return try withLease(order)
+        case "lease-left": return leaseLeft()
+        case "claim-renew": return try renewClaim()
         case "lease-storm": return try leaseStorm(rest)
         case "lock-storm": return try lockStorm(rest)
         case "lock-subsets": return try lockSubsets(rest)
@@ -143,6 +148,7 @@ struct Peer: ~Copyable {
         case "tasks-compute": return try computeInTasks(rest)
         case "tasks-cancel": return try cancelTasks(rest)
         case "tasks-times": return try timeTasks(rest)
+        case "lease-kept": return keepLease(rest)
         #endif
         case "put", "increment", "count", "update": return try setValue(order, rest)
         case "race-put", "race-increment", "race-count", "race-update":
@@ -165,6 +171,18 @@ struct Peer: ~Copyable {
         case .ready(let entry): return "ready \(String(decoding: entry.value, as: UTF8.self))"
         case .pending: return "pending"
         }
+    }
+
+    private mutating func renewClaim() throws -> String {
+        guard let mine = claim.take() else { return "no claim" }
+        var answer = "renewed"
+        do throws(StoreError) {
+            try mine.renew()
+        } catch {
+            answer = error.code == .claimLost ? "lost" : "\(error)"
+        }
+        claim = consume mine
+        return answer
     }
 
     private mutating func claimMany(_ rest: String) throws -> String {

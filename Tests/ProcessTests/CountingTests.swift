@@ -204,4 +204,34 @@ import TestSupport
         #expect(peak < 16 << 10)
         #expect(stage.entryFiles.count == 1)
     }
+
+    /// On a full device what was counted before is counted on, everything is read, and nothing is half done.
+    @Test(.enabled(if: canMount, "needs root, unshare and mount"))
+    func aFullDeviceKeepsNobodyFromReadingAndCounting() {
+        let script = """
+            mount -t tmpfs -o size=900k none /mnt || exit 9
+            export FLOCK_CACHE_DIR=/mnt/store
+            try() { rc=0; flock-cache "$@" >/dev/null 2>$WORK/error || rc=$?; echo "$1 $rc $(grep -c 'No space left' $WORK/error)"; }
+            flock-cache increment n 40 >/dev/null; flock-cache increment n 2 >/dev/null
+            flock-cache put k old >/dev/null
+            cat /dev/zero >/mnt/fill 2>/dev/null
+            flock-cache increment n
+            flock-cache get k; echo
+            try put k new; try put other new; try increment fresh
+            head -c 100000 /dev/zero >$WORK/large; try put k --file $WORK/large
+            flock-cache increment n
+            flock-cache get k; echo
+            flock-cache stats | head -n 2
+            find /mnt/store/entries -name '.tmp-*' -o -name '*.pending' | wc -l
+            rm /mnt/fill
+            try put k new
+            """
+        let outcome = TestSupport.run(
+            "unshare", ["-m", "bash", "-c", script], environment: stage.variables)
+        #expect(
+            outcome.text.split(separator: "\n") == [
+                "43", "old", "put 74 1", "put 74 1", "increment 74 1", "put 74 1", "44", "old",
+                "pending 0", "ready 2", "0", "put 0 0",
+            ], "\(outcome)")
+    }
 }

@@ -38,27 +38,38 @@ import TestSupport
             environment: stage.variables)
         var running: [(run: Int, child: Child)] = []
         var whole: Set<Int> = []
+        var killed = 0
         for run in 0..<runs {
-            let lines = (0..<perRun).map {
-                "run \(run) line \($0) " + String(repeating: "=", count: $0 % 90)
-            }
+            let lines = (0..<perRun).map { Self.line($0, of: run) }
             write(lines.map { $0 + "\n" }.joined().utf8, to: stage.directory("input-\(run)"))
-            // A writer that passes lines on one by one appends them one by one.
-            let way = run % 2 == 0 ? "< \"$WORK/input-\(run)\"" : "--file \"$WORK/input-\(run)\""
+            // Those that are killed get their lines one by one, and wait for more.
+            let isVictim = run % 3 == 0
+            let way = isVictim ? [] : ["--file", stage.directory("input-\(run)")]
             let child = Child(
-                "sh", ["-c", "exec flock-cache journal append log --lines \(way)"],
+                builtProducts + "/flock-cache", ["journal", "append", "log", "--lines"] + way,
                 environment: stage.variables)
-            running.append((run, child))
-            if running.count == writers {
-                let victim = running.remove(at: Int.random(in: 0..<running.count, using: &random))
+            if isVictim {
+                for line in lines.prefix(200) { child.tell(line) }
+                // While it starts, or when it has its lines and is appending them.
                 if Bool.random(using: &random) {
-                    usleep(UInt32.random(in: 0..<4000, using: &random))
-                    victim.child.kill(SIGKILL)
+                    usleep(UInt32.random(in: 0..<20_000, using: &random))
+                } else {
+                    #expect(child.waitUntilInputIsRead())
+                    usleep(UInt32.random(in: 0..<300, using: &random))
                 }
-                if victim.child.wait() == .exit(0) { whole.insert(victim.run) }
+                child.kill(SIGKILL)
+                #expect(child.wait() == .signal(SIGKILL))
+                killed += 1
+            } else {
+                running.append((run, child))
+            }
+            if running.count == writers {
+                let (run, child) = running.removeFirst()
+                if child.wait() == .exit(0) { whole.insert(run) }
             }
         }
         for (run, child) in running where child.wait() == .exit(0) { whole.insert(run) }
+        #expect(whole.count == runs - killed)
         let last = stage.run("journal", "append", "log", "end")
         #expect(last.code == 0)
         let read = stage.run("journal", "read", "log", "-0").output
@@ -67,6 +78,10 @@ import TestSupport
         _ = follower.wait()
         #expect(contents(of: stage.directory("followed")) == read)
         try check(String(decoding: read, as: UTF8.self), perRun, whole)
+    }
+
+    private static func line(_ line: Int, of run: Int) -> String {
+        "run \(run) line \(line) " + String(repeating: "=", count: line % 90)
     }
 
     /// Of each run the first lines are there, in order, each once and whole; of one that ended well all.
@@ -81,7 +96,7 @@ import TestSupport
             next[run] = line + 1
         }
         for run in whole { #expect(next[run] == perRun, "run \(run)") }
-        print("\(records.count) records, \(whole.count) runs ended well of \(next.count)")
+        print("\(records.count) records of \(next.count) runs, \(whole.count) ended well")
         #expect(!whole.isEmpty)
     }
 

@@ -138,7 +138,7 @@ import TestSupport
             let opened = try Store(at: path).session.forWriting()
             let name = try EntryName("key")
             guard let file = try opened.leaseFile(name, making: false),
-                var cell = file.slot(0).cell
+                var cell = try file.slot(0).cell
             else { throw Unexpected("no lease") }
             cell.place = Place(
                 boot: BootID(high: 1, low: 2), processNamespace: 1, timeNamespace: 1)

@@ -81,6 +81,66 @@ struct LockTerminalTests {
         #expect(lines == ["got word", "0"])
     }
 
+    // A shell ends its loop only where it sees that its child died of the key.
+    @Test(arguments: ["lock k --", "run r$i --", "lease run l --ttl 1h --"])
+    func aKeyEndsTheLoopOfAScript(verb: String) {
+        let lines = lines(
+            """
+            pid, terminal = begin(
+                "bash", "-c", "for i in 1 2 3; do flock-cache \(verb) sh -c 'echo begun >&2; exec sleep 60'; echo on; done")
+            await_lines(1)
+            os.write(terminal, b"\\x03")
+            print(code(pid))
+            print("\\n".join(lines()))
+            """)
+        #expect(lines == ["-2", "begun"])
+    }
+
+    // At a terminal COMMAND is in the group: what is sent to that it has already.
+    @Test(arguments: ["lock k --", "run k --", "lease run k --ttl 1h --"])
+    func whatIsSentToTheGroupReachesTheCommandOnce(verb: String) {
+        let lines = lines(
+            """
+            words = "flock-cache \(verb)".split() + ["sh", "-c", "exec $COMMAND >&2"]
+            for under in [[], ["timeout", "60"], ["timeout", "--foreground", "60"]]:
+                if os.path.exists(log): os.unlink(log)
+                pid, terminal = begin(*under, *words)
+                await_lines(1)
+                command = int(lines()[0].split()[1])
+                if under: os.kill(pid, signal.SIGTERM)
+                else: os.killpg(pid, signal.SIGTERM)
+                await_lines(2)
+                os.kill(command, signal.SIGUSR1); await_lines(3)
+                if not under:
+                    # Of another sender: two of one that come together are one.
+                    subprocess.run(["kill", "-TERM", str(pid)]); await_lines(4)
+                os.kill(command, signal.SIGUSR2); await_lines(4 + (not under))
+                os.kill(command, signal.SIGUSR2)
+                code(pid)
+                print(" ".join(lines()[1:]))
+            """)
+        #expect(lines == ["15 10 15 12 12", "15 10 12 12", "15 10 12 12"])
+    }
+
+    // A job of a shell with a prompt, first in the background: it stops where it wants to read, and goes on in front.
+    @Test(arguments: ["", "sleep 0.3; "])
+    func aJobInTheBackgroundReadsWhenItIsInFront(delay: String) {
+        let lines = lines(
+            """
+            pid, terminal = begin("bash", "--norc", "-i")
+            def say(text): os.write(terminal, text.encode() + b"\\n")
+            say("flock-cache lock k -- sh -c 'echo begun; \(delay)read line; echo got $line' &")
+            until(lambda: any(line.endswith("begun") for line in lines()))
+            say("fg")
+            until(lambda: any("flock-cache lock k" in line and "echo" in line for line in lines()))
+            say("word")
+            until(lambda: any(line.endswith("got word") for line in lines()))
+            say("exit")
+            print(code(pid))
+            """)
+        #expect(lines == ["0"])
+    }
+
     // What the terminal sends before COMMAND is there, only this process gets. Stopped at each of its calls.
     @Test(arguments: [["lock", "k"], ["run", "k"]])
     func aKeyThatIsPressedBeforeTheCommandBeginsIsNotLost(verb: [String]) {

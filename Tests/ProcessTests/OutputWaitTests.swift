@@ -148,7 +148,7 @@ import TestSupport
         let runner = stage.start(
             """
             exec flock-cache run --output-wait forever k -- \
-                sh -c 'trap "exit 0" TERM; sleep 1000 & echo $! >$WORK/sleeper; echo ready; wait'
+                sh -c 'trap "" TERM; sleep 1000 & echo $! >$WORK/sleeper; trap "exit 0" TERM; echo ready; wait'
             """)
         #expect(runner.line() == "ready")
         runner.kill(SIGTERM)

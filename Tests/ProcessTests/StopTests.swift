@@ -40,4 +40,14 @@ import TestSupport
             return [FaultBench.small, FaultBench.large, Array("rival".utf8)].contains(value)
         }
     }
+
+    /// A claim whose time is over, renewed for an hour: either it is, or the rival has taken it over.
+    @Test func ofAStoppedRenewalAndATakeOverOneHappens() throws {
+        try FaultBench.stopEverywhere(.renewWhatIsOver) { bench, key, _ in
+            ["--store", bench.path, "claim", "--owner", "\(bench.owner.id)", "\(key)"]
+        } check: { _, renewal, claim, state in
+            guard case .pending = state else { return false }
+            return [[0, 75], [76, 0]].contains([renewal.code, claim.code])
+        }
+    }
 }

@@ -24,7 +24,7 @@ import TestSupport
         #expect(claim.line() != nil && claim.line() != nil)
         let rows = stage.who()
         let seconds = now - start
-        #expect(rows.count == 5 && rows.allSatisfy { $0.count == 7 }, "\(rows)")
+        #expect(rows.count == 5 && rows.allSatisfy { $0.count == 8 }, "\(rows)")
         func row(_ kind: String, _ key: String, _ process: Child, _ command: String) -> Bool {
             rows.contains {
                 $0[0] == kind && $0[1] == key && $0[2] == "\(process.id)" && $0[3] == command
@@ -203,7 +203,7 @@ import TestSupport
         for outcome in [stage.run("who"), stage.run("who", key)] {
             let lines = outcome.output.split(separator: 10)
             #expect(lines.count == 1, "\(outcome)")
-            #expect(lines[0].count { $0 == 9 } == 6, "\(outcome)")
+            #expect(lines[0].count { $0 == 9 } == 7, "\(outcome)")
             #expect(lines[0].allSatisfy { $0 == 9 || $0 >= 0x20 && $0 < 0x7f }, "\(outcome)")
         }
         #expect(holder.outcome().code == 0)

@@ -17,6 +17,7 @@ With --quick some of all cases are taken, chosen by the seed.
 import concurrent.futures
 import re
 
+import leases
 import rig as torture
 import scenarios
 from rig import check
@@ -141,6 +142,7 @@ def main():
             rig.each(f"{scenario.name} without renameat2", cases, without_a_call)
         if scenario.name == "claim" and not rig.quick:
             slow = beside.submit(rig.attempt, "a lock that stays busy", busy_lock, scenario)
+    leases.errno(rig, ERRORS, DOCUMENTED, ANSWERS, HARMLESS)
     if slow:
         slow.result()
     rig.finish()

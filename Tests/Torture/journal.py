@@ -16,11 +16,12 @@ import re
 import signal
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "FileFormat"))
 
 import rig as torture  # noqa: E402
-from flock_cache_journal import Journal  # noqa: E402
+from flock_cache_journal import Cell, Journal  # noqa: E402
 from rig import ENVIRONMENT, Store, check  # noqa: E402
 from lock import Stopped  # noqa: E402
 from run import killed, trace  # noqa: E402
@@ -77,6 +78,42 @@ def records(store):
     return found
 
 
+def check_cells(store):
+    """Cells are written in turn: beside the one that counts is the one before it."""
+    journal = Journal(store.path, NAME)
+    segment = journal.open(journal.segments()[-1])
+    cell, other = segment.cell()
+    former = Cell.parse(os.pread(segment.file, 96, other))
+    check(cell.sequence == 1 or former and former.sequence == cell.sequence - 1,
+          f"beside cell {cell.sequence} there is {former and former.sequence}")
+    os.close(segment.file)
+
+
+class Appender:
+    """A process that appends lines as they come: it has the last segment open all the time."""
+
+    def __init__(self, store):
+        self.store = store
+        self.process = subprocess.Popen(
+            limited(store.command("journal", "append", "log", "--lines")), stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT)
+        self.append(b"of one that stays")
+
+    def append(self, line):
+        """Returns when it is there."""
+        self.process.stdin.write(line + b"\n")
+        self.process.stdin.flush()
+        end = time.monotonic() + 20
+        while line not in [payload for _, payload in records(self.store)]:
+            check(time.monotonic() < end and self.process.poll() is None, f"{line} was not appended")
+            time.sleep(0.002)
+
+    def end(self):
+        out, err = self.process.communicate(timeout=20)
+        check(self.process.returncode == 0, f"who stayed ended with {self.process.returncode}: {err}")
+        return int(out)
+
+
 def limited(words):
     return ["prlimit", f"--fsize={SEGMENT}", *words]
 
@@ -114,10 +151,18 @@ def progress(operation, old, new):
     return -1 if new else 1
 
 
-def check_next(operation, store, old, new):
-    """The next record gets the next number. In a durable store its append publishes what was only written."""
-    done = torture.run(limited(store.command("journal", "append", "log", "next")))
-    check(done.code == 0 and done.seconds < 2, f"the next append: {done}")
+def check_next(operation, store, old, new, appender=None):
+    """The next record gets the next number, also of a process that had the journal open before. In a durable store its
+    append publishes what was only written.
+    """
+    if appender:
+        appender.append(b"next")
+        number = appender.end()
+    else:
+        done = torture.run(limited(store.command("journal", "append", "log", "next")))
+        check(done.code == 0 and done.seconds < 2, f"the next append: {done}")
+        number = int(done.out)
+    check_cells(store)
     allowed = [new]
     if operation.settings and new == old:
         allowed.append(old + added_to(operation, old))
@@ -126,7 +171,6 @@ def check_next(operation, store, old, new):
         numbers = [old[-1][0] + 1, 1]
     else:
         numbers = [(before or old)[-1][0] + 1 for before in allowed]
-    number = int(done.out)
     check(number in numbers, f"the next got {number}, not one of {numbers}")
     check(records(store) in [[*before, (number, b"next")] for before in allowed],
           "the next append changed something else")
@@ -138,6 +182,7 @@ def check_next(operation, store, old, new):
 
 def kill(rig, operation, point):
     store = prepare(rig, operation, "killed")
+    appender = Appender(store)
     old = records(store)
     victim = subprocess.run(
         killed(arguments(store, operation), point), capture_output=True, env=ENVIRONMENT, timeout=60,
@@ -146,7 +191,7 @@ def kill(rig, operation, point):
     found = progress(operation, old, new)
     if operation.keeps is None and victim.stdout.endswith(b"\n"):
         check(found == 1, f"told {victim.stdout}, and nothing was appended")
-    check_next(operation, store, old, new)
+    check_next(operation, store, old, new, appender)
     store.remove()
     return victim.returncode
 

@@ -2,7 +2,8 @@
 """Kills the lease commands at every system call of their own, and stops them there while a rival acts.
 
 After each kill: a granted or renewed lease is whole and held, or it is as it was; the next to ask is granted a
-higher generation, or told that it is taken, as the record says; and the shard's counts are right.
+higher generation, or told that it is taken, as the record says; and the shard's counts are right. After each kill
+of `lease run`: its COMMAND is gone or never began, and the next gets the lease when its time is over.
 
 With --quick a sample of the calls.
 """
@@ -84,6 +85,28 @@ def attack(rig, name, point):
     return victim.returncode
 
 
+def victim_of(store):
+    return store.command("lease", "run", KEY, "--ttl", "300ms", "--", "sleep", "0.05")
+
+
+def attack_run(rig, point):
+    store = Store(rig, rig.path("lease"))
+    store.must("init")
+    victim = subprocess.Popen(
+        killed(victim_of(store), point), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env=ENVIRONMENT)
+    victim.communicate(timeout=30)
+    before = cells(store)
+    highest = max([int(cell["generation"]) for cell in before], default=0)
+    next_one = store.run("lease", "acquire", KEY, "--ttl", "1h", "-w", "20s")
+    check(next_one.code == 0, f"the next ended with {next_one.code}: {next_one.err}")
+    check(int(next_one.out) > highest, "a generation was given twice")
+    check(next_one.seconds < 2, f"the next took {next_one.seconds:.1f} s")
+    torture.check_counts(store, store.view())
+    store.remove()
+    return victim.returncode
+
+
 def check_kills(codes):
     kills = codes.count(-signal.SIGKILL)
     check(kills > len(codes) * 2 / 3, f"only {kills} of {len(codes)} were killed")
@@ -100,6 +123,13 @@ def main():
         points = trace(arguments(model, name, generation), rig.path("trace"))
         cases = [(f"{p.name} {p.number}, {p.line[:90]}", rig, name, p) for p in rig.sample(points, 40)]
         rig.attempt(f"{title}: kills", check_kills, rig.each(title, cases, attack))
+    title = "kill lease run"
+    if re.search(rig.options.only, title):
+        model = Store(rig, rig.path("model"))
+        model.must("init")
+        points = [p for p in trace(victim_of(model), rig.path("trace")) if p.name != "exit_group"]
+        cases = [(f"{p.name} {p.number}, {p.line[:90]}", rig, p) for p in rig.sample(points, 40)]
+        rig.attempt(f"{title}: kills", check_kills, rig.each(title, cases, attack_run))
     rig.finish()
 
 

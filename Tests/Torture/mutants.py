@@ -43,7 +43,7 @@ MUTANTS = [
         ["preempt.py ^take-over$"]),
     Mutant(
         "a shard is not marked while it is changed", "Changes/HeldShard.swift",
-        "marked.changer = Process.id",
+        "marked.changer = mutex.shards.processID",
         "marked.changer = 0",
         ["kill.py ^claim$"]),
     Mutant(
@@ -77,7 +77,7 @@ MUTANTS = [
         ["preempt.py ^get-pending$"]),
     Mutant(
         "generations begin again once the files are gone", "Changes/HeldShard.swift",
-        "max(UInt64(clamping: WallClock.microseconds), block.highest + 1, found + 1)",
+        "max(UInt64(clamping: now), block.highest + 1, found + 1)",
         "found + 1",
         ["kill.py ^abandon$"]),
     Mutant(
@@ -95,6 +95,39 @@ MUTANTS = [
         "isSecond = !wasSecond",
         "isSecond = wasSecond",
         ["lease.py renew"]),
+    Mutant(
+        "a record's check does not go on from the one before", "Records/JournalFrame.swift",
+        "var checksum = Checksum(from: previous)",
+        "var checksum = Checksum(from: previous & 0)",
+        ["journal.py journal.append$"]),
+    Mutant(
+        "a journal's cell is written over the one that counts", "Segments/HeldJournal.swift",
+        "try segment.write(changed, at: 1 - index)\n        cell = changed\n        index = 1 - index",
+        "try segment.write(changed, at: index)\n        cell = changed",
+        ["journal.py journal.append$ --quick"]),
+    Mutant(
+        "a journal's next segment has its name before the last is closed",
+        "Segments/HeldJournal+Rotation.swift",
+        "try commit(closed)\n        hasNews = true\n        // A segment without a record that could be read has the "
+        "name that the next one gets.\n        adopt(try fresh.publish(replacing: end.records == 0))",
+        "let next = try fresh.publish(replacing: end.records == 0)\n        try commit(closed)\n"
+        "        hasNews = true\n        adopt(next)",
+        ["journal.py rotation$"]),
+    Mutant(
+        "a journal is trimmed newest first", "Segments/Trimming.swift",
+        "try removeSegments(excess[...], patience: patience)",
+        "try removeSegments(Array(excess.reversed())[...], patience: patience)",
+        ["journal.py trim$"]),
+    Mutant(
+        "a journal is not walked after another boot", "Segments/HeldJournal.swift",
+        "let isOfThisBoot = boot == nil || self.boot == boot || !journal.files.isLocal",
+        "let isOfThisBoot = boot == nil || self.boot != .none || !journal.files.isLocal",
+        ["power.py ^history-plain$ --quick"]),
+    Mutant(
+        "a record is not synchronised before it is read", "Segments/HeldJournal+Append.swift",
+        "            try segment.sync()\n        } catch {\n            failure = error\n        }",
+        "            _ = try segment.isLinked()\n        } catch {\n            failure = error\n        }",
+        ["power.py ^history-durable$ --quick"]),
     Mutant(
         "of two cells the older one counts", "Records/CounterRecord.swift",
         "return first.generation >= second.generation",
@@ -122,8 +155,8 @@ MUTANTS = [
         ["preempt.py ^put$"]),
     Mutant(
         "what was counted is not synchronised before it is acknowledged", "Values/Incrementing.swift",
-        "try counter.file.syncData()\n        } catch {\n            throw .unknownOutcome",
-        "_ = counter.file.number\n        } catch {\n            throw .unknownOutcome",
+        "try counter.opened.file.syncData()\n        } catch {",
+        "_ = counter.opened.file.number\n        } catch {",
         ["power.py ^history-durable$ --quick"]),
     Mutant(
         "a value is not synchronised before it takes another's place", "Values/Replacement.swift",
@@ -151,38 +184,15 @@ MUTANTS = [
         "ToldEvent(event: .expired, generation: $0.generation) }.flatMap { $0.generation == 0 ? $0 : nil }",
         ["changes.py lease-over$"]),
     Mutant(
-        "a record's check does not go on from the one before", "Records/JournalFrame.swift",
-        "var checksum = Checksum(from: previous)",
-        "var checksum = Checksum(from: previous & 0)",
-        ["journal.py journal.append$"]),
+        "a grant that was not synchronised stays", "Leases/Leasing.swift",
+        "guard error.code == .unknownOutcome else { throw error }",
+        "guard error.code == .timedOut else { throw StoreError(.noSpace, \"grant\", reason: error.reason) }",
+        ["errno.py ^lease.acquire"]),
     Mutant(
-        "a journal's cell is written over the one that counts", "Segments/HeldJournal.swift",
-        "try segment.write(changed, at: 1 - index)\n        cell = changed\n        index = 1 - index",
-        "try segment.write(changed, at: index)\n        cell = changed",
-        ["power.py ^history-plain$ --quick"]),
-    Mutant(
-        "a journal's next segment has its name before the last is closed",
-        "Segments/HeldJournal+Rotation.swift",
-        "try commit(closed)\n        hasNews = true\n        // A segment without a record that could be read has the "
-        "name that the next one gets.\n        adopt(try fresh.publish(replacing: end.records == 0))",
-        "let next = try fresh.publish(replacing: end.records == 0)\n        try commit(closed)\n"
-        "        hasNews = true\n        adopt(next)",
-        ["journal.py rotation$"]),
-    Mutant(
-        "a journal is trimmed newest first", "Segments/Trimming.swift",
-        "try removeSegments(excess[...], patience: patience)",
-        "try removeSegments(excess.reversed()[...], patience: patience)",
-        ["journal.py trim$"]),
-    Mutant(
-        "a journal is not walked after another boot", "Segments/HeldJournal.swift",
-        "let isOfThisBoot = boot == nil || self.boot == boot || !journal.files.isLocal",
-        "let isOfThisBoot = boot == nil || self.boot != .none || !journal.files.isLocal",
-        ["power.py ^history-plain$ --quick"]),
-    Mutant(
-        "a record is not synchronised before it is read", "Segments/HeldJournal+Append.swift",
-        "            try segment.sync()\n        } catch {\n            failure = error\n        }",
-        "            _ = try segment.isLinked()\n        } catch {\n            failure = error\n        }",
-        ["power.py ^history-durable$ --quick"]),
+        "a lease that is ended by force keeps its generation", "Leases/LeaseReaping.swift",
+        "let generation = try held.nextGeneration(above: former?.generation ?? 0)",
+        "let generation = former?.generation ?? 0",
+        ["preempt.py ^lease.force"]),
     Mutant(
         "a value is not synchronised before its rename", "Claims/FinalizeChange.swift",
         "if store.isDurable { try mine.file.sync() }",
@@ -200,8 +210,8 @@ MUTANTS = [
         ["power.py ^history-plain$ --quick"]),
     Mutant(
         "a lease is not synchronised before it is acknowledged", "Leases/LeaseFile.swift",
-        "if durably { try file.sync() }",
-        "",
+        "guard durably else { return }",
+        "guard durably && path.isEmpty else { return }",
         ["power.py ^history-durable$ --quick"]),
 ]
 

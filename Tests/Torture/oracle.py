@@ -179,6 +179,9 @@ class View:
         if words[0] == "finalize":
             # The claim counts if there is one, else the value, of which only the claim is read.
             return 0 if generation == (claim or ready or (None, None))[1] else 76
+        if words[0] == "renew":
+            # Of a claim whose owner has ended there is nothing to prolong.
+            return 0 if is_live and claim[1] == generation else 76
         if words[0] == "abandon":
             return 0 if claim is None or claim[1] == generation else 76
         if words[0] == "remove":

@@ -44,7 +44,7 @@ from rig import KEY, Wrong, check
 
 FILE_SYSTEMS = {"ext4": (["mkfs.ext4", "-qF", "-m", "0"], "64M"), "xfs": (["mkfs.xfs", "-qf"], "320M")}
 ATTACKED = [
-    "claim-first", "claim", "take-over", "finalize", "finalize-large", "finalize-over",
+    "claim-first", "claim", "take-over", "renew", "finalize", "finalize-large", "finalize-over",
     "finalize-large-over", "abandon", "remove-both", "put-first", "put", "put-over", "put-over-number",
     "put-over-stale", "put-large-over", "increment-first", "increment", "increment-over"]
 SHUT_DOWN = 0x8004587D  # _IOR('X', 125, u32): EXT4_IOC_SHUTDOWN, XFS_IOC_GOINGDOWN

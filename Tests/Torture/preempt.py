@@ -21,6 +21,7 @@ import subprocess
 import tempfile
 import time
 
+import leases
 import rig as torture
 import scenarios
 from rig import KEY, check
@@ -45,6 +46,7 @@ def rivals(scenario, owner):
         *others,
         Rival("claim", ["claim", KEY, "--owner", owner.pid, *scenario.rival_options]),
         Rival("finalize", ["finalize", KEY, "rival's value", "--generation", generation]),
+        Rival("renew", ["renew", KEY, "--generation", generation]),
         Rival("abandon", ["abandon", KEY, "--generation", generation]),
         Rival("remove", ["remove", KEY]),
         Rival("reap", ["reap"]),
@@ -210,6 +212,7 @@ def main():
         rig.each(f"preempt {scenario.name}", cases, attack)
         if scenario.name == "finalize" and not rig.quick:
             slow = beside.submit(rig.attempt, "behind a stopped finalize", stuck, scenario)
+    leases.preempt(rig, Stopped, ends_or_waits)
     if slow:
         slow.result()
     rig.finish()

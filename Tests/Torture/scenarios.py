@@ -109,6 +109,12 @@ def _build_claimed(store, scenario):
     _claimed(store, scenario)
 
 
+def _build_timed(store, scenario):
+    """A claim that would be stale in an hour."""
+    _base(store)
+    scenario.generation = store.claim(scenario.owner, KEY, "--stale-after", "1h")
+
+
 def _build_ready(store, scenario):
     _base(store)
     scenario.generation = store.publish("old value")
@@ -249,6 +255,7 @@ def everything():
         Scenario("claim", _build_claim, _claim),
         Scenario("claim-torn-marker", _build_torn_marker, _claim, settled=False),
         Scenario("take-over", _build_takeover, _claim),
+        Scenario("renew", _build_timed, lambda s: ["renew", KEY, "--generation", s.generation]),
         Scenario("recompute", _build_ready, lambda s: _claim(s, *anew), anew),
         Scenario("finalize", _build_claimed, _finalize),
         Scenario("finalize-large", _build_claimed, _finalize_large),

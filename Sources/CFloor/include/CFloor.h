@@ -26,8 +26,12 @@ int32_t cfloor_get(struct cfloor_store *store, const char *ready);
 /// What `put` does, over a record or to a new name; the temporary name is free before and after.
 int32_t cfloor_put(
     struct cfloor_store *store, const char *ready, const char *pending, const char *temporary);
-/// What `increment` does in a record of 1636 bytes.
+/// What `increment` does in a record of 1636 bytes that is open.
 int32_t cfloor_increment(
+    struct cfloor_store *store, const char *ready, const char *pending, int32_t file,
+    int32_t is_second);
+/// The same where it is not.
+int32_t cfloor_increment_opening(
     struct cfloor_store *store, const char *ready, const char *pending, int32_t is_second);
 
 /// Opens a file of a directory, locks a byte of it, and closes it: 0, or -1 on failure.

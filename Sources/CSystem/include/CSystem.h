@@ -39,11 +39,11 @@ int64_t csystem_write_now(int32_t file, const void *bytes, size_t count);
 int64_t csystem_pread(int32_t file, void *bytes, size_t count, int64_t offset);
 int64_t csystem_pwrite(int32_t file, const void *bytes, size_t count, int64_t offset);
 int64_t csystem_truncate(int32_t file, int64_t size);
+/// The limit on the size of files (`RLIMIT_FSIZE`); INT64_MAX where there is none.
+int64_t csystem_file_size_limit(void);
 int64_t csystem_sync(int32_t file);
 /// The same for the bytes alone and what is needed to read them again.
 int64_t csystem_sync_data(int32_t file);
-/// The largest size that this process may give a file (`RLIMIT_FSIZE`); INT64_MAX for none.
-int64_t csystem_file_size_limit(void);
 int64_t csystem_status(int32_t file, struct csystem_status *result);
 int64_t csystem_status_at(int32_t directory, const char *name, struct csystem_status *result);
 /// 1 where this process's user owns a directory, as the kernel judges it: by the user, and not by a number that
@@ -162,40 +162,75 @@ int64_t csystem_wall_time(void);  // ns since 1970
 void csystem_sleep(int64_t nanoseconds);
 void csystem_yield(void);
 int64_t csystem_random(void *bytes, size_t count);
+const char *csystem_message(int32_t error);
+
+// MARK: Signals
+
 /// Blocks what would end this process, such as TERM, in this thread (1) or restores what was (0).
 void csystem_block_termination(int32_t blocked);
-/// Blocks the signals that are passed on to a command, and returns a descriptor that yields them.
-int64_t csystem_catch_signals(void);
+/// Whether a signal is one of those that are passed on to a command.
+int32_t csystem_is_passed_on(int32_t number);
+/// Blocks the signals that are passed on to a command, and returns a descriptor that yields them; also TSTP
+/// and CONT where the command has a group of its own.
+int64_t csystem_catch_signals(int32_t apart);
 /// Lets them do again what they do.
 void csystem_release_signals(void);
-/// Whether a signal is ignored.
-int32_t csystem_ignores_signal(int32_t number);
-/// Ends this process by a caught signal, as if it had not been caught, without a core file; returns where the
-/// kernel does not end it, which is so in process 1 of a PID namespace.
-void csystem_end_by_signal(int32_t number);
-/// The next such signal, 0 for none; and whether the kernel sent it, as for a terminal, not a process.
+
+struct csystem_signal {
+    int32_t number, sender;
+    int32_t from_kernel;  // as for a terminal; a process did not send it
+    int32_t is_early;     // came before there was a command
+};
+
+/// The next such signal, 0 for none.
 ///
 /// In process 1 it also reaps the orphans that have ended; the descriptor can then be read.
-int64_t csystem_next_signal(int32_t file, int32_t *from_kernel);
+int64_t csystem_next_signal(int32_t file, struct csystem_signal *signal);
+/// Takes the same signal of the same sender out of what has come, and of what comes within so many ns.
+void csystem_merge_signal(int32_t file, const struct csystem_signal *signal, int64_t window);
+/// Whether a signal is ignored.
+int32_t csystem_ignores_signal(int32_t number);
+/// Stops this process as TSTP does; 0 where it does not stop, because its group is an orphan or ignores it.
+int32_t csystem_stop(void);
+/// Ends this process by a signal, without a core file; returns where the kernel does not end it, which is so
+/// in process 1 of a PID namespace.
+void csystem_end_by_signal(int32_t number);
+/// Whether this process's session has a terminal.
+int32_t csystem_has_terminal(void);
 int32_t csystem_is_session_leader(void);
 /// Also of a process that has ended.
 int32_t csystem_is_in_our_group(int32_t process);
-const char *csystem_message(int32_t error);
+
+/// Makes process 1 of a container end by the signals that end others, and reap what it inherits.
+void csystem_begin_as_first(void);
+/// Undoes that, for what is executed.
+void csystem_leave_first(void);
 
 // MARK: Commands
 
 /// Ignores PIPE and XFSZ, so that they come back as EPIPE and EFBIG, and takes no bits from the modes
 /// of what is made; remembers what was before, for the commands that are run.
 void csystem_prepare_process(void);
+/// Lets TERM end this process also where it was started with TERM ignored.
+void csystem_obey_termination(void);
+/// The process that started this one; 0 where it is outside this PID namespace.
+int32_t csystem_parent_at_start(void);
+/// Sends this process TERM when the one that started it ends, or has ended.
+int64_t csystem_end_with_parent(void);
+/// The same for a program that is executed in its place.
+int64_t csystem_end_with_parent_in_place(void);
+int32_t csystem_parent_has_ended(void);
 
 struct csystem_child {
     char *const *arguments;    // NULL-ended; the first is looked for in PATH
     char *const *environment;  // NULL-ended
     int32_t output;            // its standard output, or -1 for ours
-    int32_t signals;           // from csystem_catch_signals, or -1
+    int32_t signals;           // from csystem_catch_signals, or -1: then it stays in our group
+    int32_t apart;             // it gets a process group of its own
+    int64_t not_after;         // by the boot clock, ns: later it is not executed (ETIME); INT64_MAX for no time
     // What comes of it:
     int32_t pidfd;
-    uint64_t early;            // bits of the signals that had come before it was there
+    int32_t group;             // its own process group; 0 for ours
     int32_t execution_failed;  // the error is that it could not be executed
 };
 
@@ -204,10 +239,33 @@ struct csystem_child {
 int64_t csystem_spawn(struct csystem_child *child);
 /// Executes a command in place of this process, as this process was started. Returns only if that fails.
 int64_t csystem_execute(char *const *arguments, char *const *environment);
-/// Waits for its end: its exit code, or 128 and the signal that ended it.
+/// Waits for its end: its exit code, or 256 and the signal that ended it.
 int64_t csystem_wait_child(int32_t process);
+/// Sends a command a signal, and its group where it has one of its own. 0 also where it has ended; an error
+/// where the command itself may not be sent it, whatever the group got.
+int64_t csystem_signal_command(int32_t process, int32_t group, int32_t number);
 /// Reaps every child that has ended but the command: those that process 1 was given when their parents ended.
 void csystem_reap_orphans(void);
+
+/// Starts the process beside a command; see attendant.c. The result is its number.
+int64_t csystem_attend(int32_t apart);
+/// Ends it, if there is one.
+void csystem_dismiss_attendant(void);
+/// A process of that number was reaped.
+void csystem_forget_attendant(int32_t process);
+/// Whether a signal that we got was sent to the command as well: to its group, or to each process.
+int32_t csystem_others_got(int32_t number, int32_t sender);
+/// Gives a process that was forked, and executes nothing, a name of its own.
+void csystem_rename_process(const char *name);
+/// Closes every descriptor from that number on.
+void csystem_close_from(uint32_t first);
+
+/// Remembers a descriptor that a program which is executed keeps.
+void csystem_note_kept(int32_t file);
+/// Starts a process that keeps those descriptors, and what is locked through them, until this process ends;
+/// what it executes in its place is the same process. See guardian.c.
+int64_t csystem_start_guardian(void);
+
 int64_t csystem_pipe(int32_t ends[2]);
 /// How many bytes can be read from a pipe now.
 int64_t csystem_readable_bytes(int32_t file);

@@ -26,6 +26,9 @@ struct HeldShard: ~Copyable {
     /// Whether the change that was begun adds or removes names.
     private var changesNames = true
 
+    /// Whether the change that was begun has a mark in the block.
+    private var isMarked: Bool { changesNames || changes != nil }
+
     var files: StoreFiles { mutex.shards.files }
     var shard: Int { mutex.shard }
 
@@ -81,7 +84,11 @@ struct HeldShard: ~Copyable {
         if found?.boot != boot, files.isLocal, mutex.file.isWritable {
             try files.mendTornLeases(shard)
         }
-        let (block, count) = try countAnew(mutex, highest: found?.highest ?? 0, boot)
+        // A block that is lost takes the generations of leases with it whose records tell them.
+        let highest = found?.highest ?? 0
+        let (block, count) = try countAnew(
+            mutex, highest: highest > 0 ? highest : try files.highestLeaseGeneration(of: shard),
+            boot)
         return (block, count, nil)
     }
 
@@ -137,9 +144,9 @@ struct HeldShard: ~Copyable {
     ///
     /// - Throws: `.inputOutput` when there is none below 2^53.
     func nextGeneration(
-        above found: Store.Generation = 0
+        above found: Store.Generation = 0, now: Int64 = WallClock.microseconds
     ) throws(StoreError) -> Store.Generation {
-        let next = max(UInt64(clamping: WallClock.microseconds), block.highest + 1, found + 1)
+        let next = max(UInt64(clamping: now), block.highest + 1, found + 1)
         // The parser refuses generations above this, so such a claim would look torn, and everybody would win.
         guard next <= Limits.generation else { throw .noGenerationLeft(files.path) }
         return next
@@ -150,7 +157,9 @@ struct HeldShard: ~Copyable {
     /// - Parameters:
     ///   - generation: that the change gives, if it gives one.
     ///   - changingNames: false for a change in a file alone: what the block says of the directory, whether it is
-    ///     right or not, then stays.
+    ///     right or not, then stays, and nothing needs to be counted anew after a kill. So there is no mark either:
+    ///     the generation alone is written, and `commit` writes nothing. A store that tells of its changes has the
+    ///     mark all the same.
     ///   - intended: what is about to be done, for who has to tell of it if this process is killed.
     /// - Throws: also where the journal of changes has no room to tell of it.
     mutating func begin(
@@ -170,7 +179,7 @@ struct HeldShard: ~Copyable {
         if let changes { intent = try changes.announce(intended(), of: shard) }
         unsafe Store.beforeChange?()
         var marked = block
-        marked.changer = Process.id
+        if isMarked { marked.changer = mutex.shards.processID }
         marked.highest = max(block.highest, generation)
         try mutex.write(marked)
         block.highest = marked.highest
@@ -208,6 +217,12 @@ struct HeldShard: ~Copyable {
         clear()
     }
 
+    /// The same of a change of which a part was undone.
+    mutating func commit(telling events: [ToldEvent]) {
+        intent?.events = events
+        commit()
+    }
+
     /// Says that nothing was changed after all.
     mutating func takeBack() {
         intent = nil
@@ -215,10 +230,9 @@ struct HeldShard: ~Copyable {
     }
 
     private mutating func clear() {
-        if !areCountsKnown {
-            block.mark = .unknown
-        } else if changesNames {
-            block.mark = mutex.shards.directoryMark(of: shard)
+        guard isMarked else { return }
+        if changesNames {
+            block.mark = areCountsKnown ? mutex.shards.directoryMark(of: shard) : .unknown
         }
         // The change itself has happened. Where this fails the mark stays, and the next counts anew.
         try? mutex.write(block)

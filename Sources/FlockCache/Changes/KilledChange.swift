@@ -44,7 +44,7 @@ extension ChangeJournal {
     ) throws(StoreError) -> [ToldEvent] {
         guard let name = EntryName(shard: shard, encoded: intent.name) else { return [] }
         if intent.kind == .lease {
-            return try hasCell(intent, of: name) ? intent.events : []
+            return try eventsOfLease(intent, of: name)
         }
         guard let directory = try files.shardDirectory(shard, making: false) else {
             // The whole directory was removed, by hand: what ends a key has come true.
@@ -117,21 +117,33 @@ extension ChangeJournal {
         }
     }
 
-    /// Whether a lease's slot has the cell that was about to be written.
-    private func hasCell(_ intent: Intent, of name: EntryName) throws(StoreError) -> Bool {
+    /// What came true of a change of a lease's slot: all of it where the cell is there that was to be written.
+    ///
+    /// A grant that was released again, because it could not be put on the device, nobody knows of.
+    private func eventsOfLease(
+        _ intent: Intent, of name: EntryName
+    ) throws(StoreError) -> [ToldEvent] {
+        let cells = try cells(ofSlot: intent.slot, of: name)
+        guard let cell = cells.first(where: { $0.sequence == intent.sequence }) else { return [] }
+        let isUndone = cells.contains {
+            $0.sequence == cell.sequence + 1 && $0.generation == cell.generation && $0.isReleased
+        }
+        return isUndone ? intent.events.filter { $0.event != .leased } : intent.events
+    }
+
+    private func cells(ofSlot slot: Int, of name: EntryName) throws(StoreError) -> [LeaseCell] {
         let path = Layout.leasePath(name.shard)
         return try attempt("read the lease of", files.file(path, in: nil)) { () throws(Errno) in
             do throws(Errno) {
                 let file = try files.root.openDirectory(beneath: path).open(name.ready, .read)
                 let bytes = try file.contents(
-                    upTo: LeaseCell.bytesPerSlot, at: intent.slot * LeaseCell.bytesPerSlot)
-                return stride(from: 0, to: bytes.count, by: LeaseCell.byteCount).contains {
+                    upTo: LeaseCell.bytesPerSlot, at: slot * LeaseCell.bytesPerSlot)
+                return stride(from: 0, to: bytes.count, by: LeaseCell.byteCount).compactMap {
                     let cell = bytes[$0..<min(bytes.count, $0 + LeaseCell.byteCount)]
-                    return unsafe cell.withUnsafeBytes { unsafe LeaseCell($0) }?.sequence
-                        == intent.sequence
+                    return unsafe cell.withUnsafeBytes { unsafe LeaseCell($0) }
                 }
             } catch {
-                if error == .noEntry { return false }
+                if error == .noEntry { return [] }
                 throw error
             }
         }

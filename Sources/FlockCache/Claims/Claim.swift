@@ -58,6 +58,16 @@ public struct Claim: ~Copyable, Sendable {
         return try ticket.published()
     }
 
+    /// Begins the claim's `staleAfter` again.
+    ///
+    /// Also when that time is over, as long as no other process has taken the claim over. Without a `staleAfter`
+    /// there is nothing to do.
+    ///
+    /// - Throws: `.claimLost` when the claim was taken over, removed or finalized; nothing is then changed.
+    ///   `.unknownOutcome` in a durable store when the system failed after the decisive step. After any other error
+    ///   the claim lasts as long as it did.
+    public func renew() throws(StoreError) { try ticket.renew() }
+
     /// Gives the claim up: what dropping it does, with the error reported.
     ///
     /// - Throws: `.claimLost` when somebody else has the key claimed by now.
@@ -101,6 +111,13 @@ public struct Claim: ~Copyable, Sendable {
                 if error.code == .unknownOutcome { isOver.store(true, ordering: .relaxed) }
                 throw error
             }
+        }
+
+        func renew() throws(StoreError) {
+            guard epoch == ForkEpoch.current, !isOver.load(ordering: .relaxed) else {
+                throw .claimLost("renew", key, holder: nil)
+            }
+            try session.renew(key, generation)
         }
 
         /// The entry after the claim was finalized, read back.

@@ -2,6 +2,7 @@
 //
 //   claim      absent → PENDING; stale PENDING → PENDING of another; READY that is too old → READY and PENDING
 //   finalize   PENDING of this generation → READY, in one rename
+//   renew      PENDING of this generation → the same, stale later
 //   abandon    PENDING of this generation → as before the claim
 //   remove     READY → absent (and PENDING, on request)
 //
@@ -207,7 +208,8 @@ private struct ClaimChange {
             name: Array(name.encoded), generation: generation, holder: .nobody, processID: 0,
             command: [],
             place: try store.place(), since: since,
-            deadline: staleAfter.map { since.advanced(by: $0) })
+            deadline: staleAfter.map { since.advanced(by: $0) },
+            staleAfter: staleAfter.map { max(0, $0.clampedMicroseconds) })
         switch owner {
         case .session:
             section.holder = .session(session)

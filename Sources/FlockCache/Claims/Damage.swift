@@ -38,13 +38,3 @@ extension Session {
             + String(decoding: target.bytes, as: UTF8.self)
     }
 }
-
-extension StoreFiles {
-    /// The directory that keeps damaged records, made if need be.
-    fileprivate func damagedDirectory() throws(StoreError) -> Directory {
-        try makeDirectory(Layout.damaged, in: root)
-        return try attempt("open", file(Layout.damaged, in: nil)) { () throws(Errno) in
-            try root.openDirectory(Layout.damaged)
-        }
-    }
-}

@@ -130,3 +130,13 @@ extension Marker {
         }
     }
 }
+
+extension StoreFiles {
+    /// The directory that keeps damaged records, made if need be.
+    func damagedDirectory() throws(StoreError) -> Directory {
+        try makeDirectory(Layout.damaged, in: root)
+        return try attempt("open", file(Layout.damaged, in: nil)) { () throws(Errno) in
+            try root.openDirectory(Layout.damaged)
+        }
+    }
+}

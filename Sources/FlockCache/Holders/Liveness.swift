@@ -34,7 +34,8 @@ extension OpenStore {
     private func isOver(_ claim: ClaimSection, at deadline: Stamp, from here: Place?) -> Bool {
         let (time, overflow) = deadline.boot.subtractingReportingOverflow(claim.since.boot)
         guard !overflow, let outlived = outlived(claim, from: here) else { return false }
-        return outlived >= time
+        // One that was renewed began its time again.
+        return outlived >= min(time, claim.staleAfter ?? time)
     }
 
     /// How long this boot has lasted, in microseconds, where nothing better tells how old a claim is: one of
@@ -81,7 +82,7 @@ extension OpenStore {
     }
 
     /// The same, whatever time it is.
-    private func standingOfHolder(
+    func standingOfHolder(
         of claim: ClaimSection, from here: Place?
     ) throws(StoreError) -> Standing {
         switch claim.holder {

@@ -28,10 +28,9 @@ extension Session {
     /// have nothing pending and nothing being written are not looked at; those whose directories were changed
     /// beside this program are counted anew. What cannot be looked at or removed is passed over.
     ///
-    /// - Throws: at the end, the first failure that was passed over.
-    package func reap(_ request: ReapRequest) throws(StoreError) {
+    /// - Throws: what ends the pass; its end tells what was passed over.
+    func reap(_ request: ReapRequest, _ pass: Pass) throws(StoreError) {
         guard let store = try existingNow() else { return }
-        let pass = newPass()
         if let file = try store.shards.fileForReading() {
             let blocks = try file.readAll()
             let doubtful = try store.shards.doubtfulShards(blocks)
@@ -56,7 +55,6 @@ extension Session {
                 try removeDamaged(olderThan: maxAge, from: store, request, pass)
             }
         }
-        try pass.finish()
     }
 
     /// Removes segments of journals that killed processes were making.

@@ -1,59 +1,39 @@
 internal import SystemCalls
 
+// Changes of granted leases, and telling of them in a store that tells of its changes.
+//
+// A renewal is no event, unless the end of the lease was told. Time ends leases without anybody's doing, so that their
+// end is made a change: the cell is written again as `expired`, by whoever finds it over first.
+
 extension Session {
-    /// Changes the slot that a generation has, under the mutex of its shard.
+    /// Changes the slot that a generation has, under the mutex of its shard; nil where there is no record of the
+    /// lease, or no store.
     ///
     /// Nothing that the block counts changes: it is marked only where there is something to tell.
-    ///
-    /// - Parameter wakes: whether those who wait for the lease are woken, as where it is given back.
     func changeLease<R>(
-        _ key: Store.Key, _ generation: Store.Generation, _ patience: Duration, wakes: Bool = false,
-        _ change: (inout LeaseCell) throws(StoreError) -> R
-    ) throws(StoreError) -> R {
+        _ key: Store.Key, _ generation: Store.Generation, _ operation: String, _ patience: Duration,
+        _ change: (inout LeaseCell, OpenStore) throws(StoreError) -> R
+    ) throws(StoreError) -> R? {
         let name = try EntryName(key)
-        return try withStore(name.shard) { (store) throws(StoreError) in
+        // Not `withStore`, which would make a store anew that was removed.
+        return try withExistingStore(name.shard) { (store) throws(StoreError) -> R? in
+            let edit = LeaseEdit(store: store, name: name, generation, operation)
             if store.changes == nil {
                 var mutex = try ShardMutex(store, name.shard, patience: patience)
-                guard (try? mutex.file.isLinked()) == true else { throw .replaced(store.path) }
-                let changed = try changedCell(name, generation, wakes, in: store, change)
-                if changed.isOther {
-                    unsafe Store.beforeChange?()
-                    try changed.write(durably: store.isDurable)
-                    if wakes { mutex.ended = name }
+                guard try mutex.file.isLinked() else { throw .replaced(store.path) }
+                guard let edited = try edit.make(change) else { return nil }
+                if edited.isOther {
+                    try edited.write()
+                    if edited.cell.isReleased { mutex.ended = name }
                 }
-                return changed.result
+                return edited.result
             }
             // Here what a killed process has left to tell is told first.
             var held = try HeldShard(store, name.shard, patience: patience)
-            let changed = try changedCell(name, generation, wakes, in: store, change)
-            if changed.isOther {
-                let events = changed.cell.events(after: changed.former)
-                if events.isEmpty {
-                    unsafe Store.beforeChange?()
-                    try changed.write(durably: store.isDurable)
-                } else {
-                    try changed.write(events, of: name, wakes, &held, durably: store.isDurable)
-                }
-            }
-            return changed.result
-        }
-    }
-
-    private func changedCell<R>(
-        _ name: EntryName, _ generation: Store.Generation, _ isRelease: Bool, in store: OpenStore,
-        _ change: (inout LeaseCell) throws(StoreError) -> R
-    ) throws(StoreError) -> ChangedCell<R> {
-        guard let file = try store.leaseFile(name, making: false),
-            let (index, former) = file.slot(of: generation)
-        else {
-            let current = try currentLease(of: name.key, in: store)
-            throw .leaseLost(
-                isRelease ? "release" : "renew", name.key, holder: current?.holder,
-                asked: generation, found: current?.generation)
-        }
-        var cell = former
-        let result = try change(&cell)
-        return ChangedCell(file: file, index: index, former: former, cell: cell, result: result)
+            guard let edited = try edit.make(change) else { return nil }
+            if edited.isOther { try edited.write(telling: &held) }
+            return edited.result
+        } ?? nil
     }
 
     /// Marks the slots of a lease whose time is over, or whose owner has ended, and tells of it: in a store that
@@ -68,24 +48,74 @@ extension Session {
         else { return nil }
         let outlook = try store.ends(of: seen, name, noting: false)
         // A cell that is being written looks damaged.
-        guard !outlook.over.isEmpty else { return seen.isDamaged ? 0 : outlook.left }
+        guard !outlook.over.isEmpty else { return seen.hasSeenDamage ? 0 : outlook.left }
         var held = try HeldShard(store, name.shard, patience: patience)
         guard let file = try store.leaseFile(name, making: false) else { return nil }
-        let ends = try store.ends(of: file, name, noting: true)
-        for (index, former) in ends.over {
-            var cell = former
-            cell.isExpired = true
-            try held.begin(
-                changingNames: false,
-                .lease(
-                    name, slot: index, sequence: file.nextSequence(of: index),
-                    cell.events(after: former)))
-            try file.write(cell, in: index, durably: store.isDurable)
-            held.commit(ending: name)
-        }
-        return ends.left
+        return try store.expire(file, name, &held)
     }
 }
+
+/// A change of the slot that a generation has.
+private struct LeaseEdit {
+    let store: OpenStore
+    let name: EntryName
+    private let generation: Store.Generation
+    private let operation: String
+
+    init(
+        store: OpenStore, name: EntryName, _ generation: Store.Generation, _ operation: String
+    ) {
+        self.store = store
+        self.name = name
+        self.generation = generation
+        self.operation = operation
+    }
+
+    /// Makes it in memory; nil where there is no record of the lease.
+    func make<R>(
+        _ change: (inout LeaseCell, OpenStore) throws(StoreError) -> R
+    ) throws(StoreError) -> EditedCell<R>? {
+        guard let file = try store.leaseFile(name, making: false) else { return nil }
+        guard let (index, former) = try file.slot(of: generation) else {
+            throw try store.lostLease(operation, name, generation, file)
+        }
+        var cell = former
+        let result = try change(&cell, store)
+        return EditedCell(
+            store: store, name: name, file: file, index: index, former: former, cell: cell,
+            result: result)
+    }
+}
+
+/// A slot's cell as it was, and as it is to be.
+private struct EditedCell<R> {
+    let store: OpenStore
+    let name: EntryName
+    let file: LeaseFile
+    let index: Int
+    let former: LeaseCell
+    let cell: LeaseCell
+    let result: R
+
+    var isOther: Bool { cell != former }
+
+    func write() throws(StoreError) {
+        unsafe Store.beforeChange?()
+        try file.write(cell, in: index, durably: store.isDurable)
+    }
+
+    func write(telling held: inout HeldShard) throws(StoreError) {
+        let events = cell.events(after: former)
+        guard !events.isEmpty else { return try write() }
+        let sequence = try file.nextSequence(of: index)
+        try held.begin(
+            changingNames: false, .lease(name, slot: index, sequence: sequence, events))
+        try write()
+        held.commit(ending: cell.isReleased ? name : nil)
+    }
+}
+
+// MARK: Ends
 
 /// Which slots of a lease are over.
 private struct LeaseEnds {
@@ -100,24 +130,47 @@ private struct LeaseEnds {
 }
 
 extension OpenStore {
+    /// Marks the slots that are over, and tells of them; returns when another may be, as `expireLease` does.
+    func expire(
+        _ file: LeaseFile, _ name: EntryName, _ held: inout HeldShard
+    ) throws(StoreError) -> Int64? {
+        let ends = try ends(of: file, name, noting: true)
+        for (index, former) in ends.over {
+            var cell = former
+            cell.isExpired = true
+            let sequence = try file.nextSequence(of: index)
+            try held.begin(
+                changingNames: false,
+                .lease(name, slot: index, sequence: sequence, cell.events(after: former)))
+            try file.write(cell, in: index, durably: isDurable)
+            held.commit(ending: name)
+        }
+        return ends.left
+    }
+
     /// How often to ask whether the process lives with which a lease ends, in microseconds.
     private static let betweenAsking: Int64 = 1_000_000
 
     fileprivate func ends(
-        of file: borrowing LeaseFile, _ name: EntryName, noting: Bool
+        of file: LeaseFile, _ name: EntryName, noting: Bool
     ) throws(StoreError) -> LeaseEnds {
         var ends = LeaseEnds()
-        for index in file.slots.indices {
-            guard let cell = file.slot(index).cell, !cell.hasEnded else { continue }
+        for index in 0..<file.count {
+            guard let cell = try file.slot(index).cell, !cell.hasEnded else { continue }
             switch try standing(of: cell) {
             case .free: ends.over.append((index, cell))
             case .held(let left):
                 let asking = cell.owner == nil ? Int64.max : Self.betweenAsking
                 ends.add(min(left ?? .max, asking))
-            case .looksOver:
-                let left = try Sighting.timeLeft(of: cell, index, name, in: self, noting: noting)
+            case .elsewhere:
+                // Of another machine, and without a time: nobody here can tell.
+                if cell.timeToLive == nil { continue }
+                let left =
+                    noting
+                    ? try Sighting.note(of: cell, index, name, in: self)
+                    : try Sighting.timeLeft(of: cell, index, name, in: self)
                 // The first look under the mutex is noted, and adds up.
-                if left == 0 || !noting {
+                if left == 0 || left == nil && !noting {
                     ends.over.append((index, cell))
                 } else {
                     ends.add(left ?? Self.betweenAsking)
@@ -125,32 +178,6 @@ extension OpenStore {
             }
         }
         return ends
-    }
-}
-
-/// A slot's cell as it is, and as it is to be.
-private struct ChangedCell<R>: ~Copyable {
-    let file: LeaseFile
-    let index: Int
-    let former: LeaseCell
-    let cell: LeaseCell
-    let result: R
-
-    var isOther: Bool { cell != former }
-
-    func write(durably: Bool) throws(StoreError) {
-        try file.write(cell, in: index, durably: durably)
-    }
-
-    func write(
-        _ events: [ToldEvent], of name: EntryName, _ wakes: Bool, _ held: inout HeldShard,
-        durably: Bool
-    ) throws(StoreError) {
-        try held.begin(
-            changingNames: false,
-            .lease(name, slot: index, sequence: file.nextSequence(of: index), events))
-        try write(durably: durably)
-        held.commit(ending: wakes ? name : nil)
     }
 }
 

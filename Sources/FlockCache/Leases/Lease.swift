@@ -23,18 +23,22 @@ public struct Lease: ~Copyable, Sendable {
     /// Which slot it is, 0 and up; nil where the lease has one holder only.
     public let slot: Int?
 
-    /// How long it lasts if it is not renewed, by a clock that runs through suspend; zero when it is over.
+    /// How long it lasts if it is not renewed, by a clock that runs through suspend; zero when it is over, and from
+    /// when on a renewal has found it lost.
     ///
-    /// It may end earlier only by `release`. Nobody else has the lease before it is over.
+    /// It may end earlier only by `release`, and where somebody ends it by force (`flock-cache lease release
+    /// --force`), which a renewal finds. Nobody else has the lease before it is over.
     public var timeLeft: Duration { ticket.timeLeft }
 
     /// Begins the time to live anew.
     ///
     /// Also after its time is over, as long as nobody else has got the lease.
     ///
-    /// - Throws: `.leaseLost` when somebody else has it; nothing is then changed. What the system refuses; the
-    ///   lease then lasts as long as it did.
-    public func renew() throws(StoreError) { try ticket.renew(patience: Limits.patience) }
+    /// - Throws: `.leaseLost` when somebody else has it, or it was ended by force; nothing is then changed, and it
+    ///   stays lost. What the system refuses; the lease then lasts as long as it did.
+    public func renew() throws(StoreError) {
+        try ticket.renew(onlyHeld: false, patience: Limits.patience)
+    }
 
     /// Gives the lease back: what dropping it does, with the error reported.
     ///
@@ -51,6 +55,7 @@ public struct Lease: ~Copyable, Sendable {
         let timeToLive: Duration
         private let epoch = ForkEpoch.current
         private let isOver = Atomic<Bool>(false)
+        private let isLost = Atomic<Bool>(false)
         /// Nanoseconds of the boot clock.
         private let deadline: Atomic<Int64>
 
@@ -70,18 +75,26 @@ public struct Lease: ~Copyable, Sendable {
         }
 
         var timeLeft: Duration {
-            guard epoch == ForkEpoch.current, !isOver.load(ordering: .relaxed) else { return .zero }
+            guard epoch == ForkEpoch.current, !isOver.load(ordering: .relaxed),
+                !isLost.load(ordering: .relaxed)
+            else { return .zero }
             let left = deadline.load(ordering: .relaxed) - BootTime.now.nanoseconds
             return .nanoseconds(max(0, left))
         }
 
-        func renew(patience: Duration) throws(StoreError) {
-            guard epoch == ForkEpoch.current, !isOver.load(ordering: .relaxed) else {
-                throw .leaseLost("renew", key, holder: nil)
-            }
+        func renew(onlyHeld: Bool, patience: Duration) throws(StoreError) {
+            guard epoch == ForkEpoch.current, !isOver.load(ordering: .relaxed),
+                !isLost.load(ordering: .relaxed)
+            else { throw .leaseLost("renew", key, holder: nil) }
             // From before: what is written may say a moment more, never less.
             let start = BootTime.now
-            try session.renewLease(key, generation, patience: patience)
+            do throws(StoreError) {
+                try session.renewLease(
+                    key, generation, onlyHeld: onlyHeld, patience: patience)
+            } catch {
+                if error.code == .leaseLost { isLost.store(true, ordering: .relaxed) }
+                throw error
+            }
             deadline.store(start.advanced(by: timeToLive).nanoseconds, ordering: .relaxed)
         }
 
@@ -99,7 +112,9 @@ protocol RenewableLease: AnyObject, Sendable {
     var timeToLive: Duration { get }
     var timeLeft: Duration { get }
     /// Waits no longer than that for somebody else's change.
-    func renew(patience: Duration) throws(StoreError)
+    ///
+    /// - Parameter onlyHeld: whether one that is over is lost, and not renewed.
+    func renew(onlyHeld: Bool, patience: Duration) throws(StoreError)
     /// Once; from then on it is over.
     func release() throws(StoreError)
 }

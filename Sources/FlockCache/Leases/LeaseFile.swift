@@ -1,37 +1,135 @@
 internal import SystemCalls
 
-/// The file of a lease: what its slots say.
-struct LeaseFile: ~Copyable {
+/// The file of a lease: what its slots say, read when they are asked for.
+///
+/// A class, because what has been read is kept; used by one thread.
+final class LeaseFile {
     private let file: File
     private let path: String
     /// The boot that the reader is of.
     private let boot: BootID
-    private(set) var slots: [Slot]
+    /// How many slots the file has room for.
+    let count: Int
+    private let size: Int
+    /// The slots read last, and the number of the first of them.
+    private var window: (first: Int, slots: [LeaseSlot]) = (0, [])
+    /// Whether one of the slots that were read was damaged: without the mutex, perhaps only being written.
+    private(set) var hasSeenDamage = false
 
-    /// What stands in a slot's two cells.
-    enum Slot {
-        /// Nobody has ever had it.
-        case never
-        case cell(LeaseCell, isSecond: Bool)
-        /// Neither cell is valid. A killed process does not cause that. A power cut can, and the first change
-        /// of the shard after the restart then blanks the slot, see `mendTornLeases`.
-        case damaged
-
-        var cell: LeaseCell? { if case .cell(let cell, _) = self { cell } else { nil } }
-    }
-
-    /// Reads a file's slots.
     init(_ file: consuming File, path: String, boot: BootID) throws(Errno) {
-        let size = try file.status().size
-        let bytes = try file.contents(
-            upTo: min(size, LeaseCell.bytesPerSlot * Limits.slots))
+        size = min(try file.status().size, LeaseCell.bytesPerSlot * Limits.slots)
+        count = (size + LeaseCell.bytesPerSlot - 1) / LeaseCell.bytesPerSlot
         self.file = file
         self.path = path
         self.boot = boot
-        slots = Self.slots(in: bytes, boot)
     }
 
-    private static func slots(in bytes: [UInt8], _ boot: BootID) -> [Slot] {
+    /// How many slots are read at once by who goes through them.
+    private static let windowCount = 64
+
+    /// What a slot says.
+    ///
+    /// The first that is asked for is read alone: most leases have one, and who knows its slot needs no other.
+    func slot(_ index: Int) throws(StoreError) -> LeaseSlot {
+        let place = index - window.first
+        if window.slots.indices.contains(place) { return window.slots[place] }
+        guard index < count else { return .never }
+        let number = window.slots.isEmpty ? 1 : Self.windowCount
+        let bytes = try attempt("read", path) { () throws(Errno) in
+            let start = index * LeaseCell.bytesPerSlot
+            return try file.contents(
+                upTo: min(size - start, number * LeaseCell.bytesPerSlot), at: start)
+        }
+        window = (index, LeaseSlot.slots(in: bytes, boot))
+        hasSeenDamage = hasSeenDamage || window.slots.contains { $0.isDamaged }
+        // The file may have been cut since its size was asked for.
+        return window.slots.first ?? .never
+    }
+
+    /// The slot that a generation was granted, and what it says.
+    ///
+    /// A generation says where to look first, see `LeaseSlot.generation`; what is there decides.
+    func slot(
+        of generation: Store.Generation
+    ) throws(StoreError) -> (index: Int, cell: LeaseCell)? {
+        let likely = LeaseSlot.index(of: generation)
+        if likely < count, let cell = try slot(likely).cell, cell.generation == generation {
+            return (likely, cell)
+        }
+        for index in 0..<count {
+            if let cell = try slot(index).cell, cell.generation == generation {
+                return (index, cell)
+            }
+        }
+        return nil
+    }
+
+    /// The sequence of the cell that is written to a slot next.
+    func nextSequence(of index: Int) throws(StoreError) -> UInt64 {
+        switch try slot(index) {
+        case .cell(let former, _), .damaged(let former?, _): former.sequence + 1
+        case .never, .damaged(nil, _): 0
+        }
+    }
+
+    /// Writes what a slot says from now on: all of it, or nothing.
+    ///
+    /// - Throws: `.unknownOutcome` when it was written and could not be put on the device.
+    func write(_ cell: LeaseCell, in index: Int, durably: Bool) throws(StoreError) {
+        var cell = cell
+        cell.sequence = try nextSequence(of: index)
+        var isSecond = false
+        switch try slot(index) {
+        case .never: break
+        case .cell(_, let wasSecond), .damaged(_?, let wasSecond): isSecond = !wasSecond
+        case .damaged(nil, _): try blank(index)
+        }
+        let place = index * LeaseCell.bytesPerSlot + (isSecond ? LeaseCell.byteCount : 0)
+        let bytes = cell.bytes
+        try attempt("write", path) { () throws(Errno) in try file.writeWhole(bytes, at: place) }
+        window = (index, [.cell(cell, isSecond: isSecond)])
+        guard durably else { return }
+        do throws(Errno) {
+            try file.sync()
+        } catch {
+            throw .unwrittenLease(path, error)
+        }
+    }
+
+    /// The bytes of a slot, for who keeps them for inspection.
+    func bytes(of index: Int) throws(StoreError) -> [UInt8] {
+        try attempt("read", path) { () throws(Errno) in
+            try file.contents(
+                upTo: LeaseCell.bytesPerSlot, at: index * LeaseCell.bytesPerSlot)
+        }
+    }
+
+    /// Takes away what is in a slot that says nothing.
+    private func blank(_ index: Int) throws(StoreError) {
+        let start = index * LeaseCell.bytesPerSlot
+        let zeros = [UInt8](repeating: 0, count: min(size - start, LeaseCell.bytesPerSlot))
+        try attempt("write", path) { () throws(Errno) in try file.writeWhole(zeros, at: start) }
+    }
+}
+
+/// What stands in a slot's two cells.
+enum LeaseSlot {
+    /// Nobody has ever had it.
+    case never
+    case cell(LeaseCell, isSecond: Bool)
+    /// A cell is neither valid nor blank, in the boot that wrote it, and so it is not known who has the slot; with
+    /// the cell beside it, if that is valid.
+    ///
+    /// A killed process does not cause that. A power cut can, and the first change of the shard after the restart
+    /// then blanks a slot without a valid cell, see `mendTornLeases`.
+    case damaged(LeaseCell?, isSecond: Bool)
+
+    var cell: LeaseCell? { if case .cell(let cell, _) = self { cell } else { nil } }
+
+    var isDamaged: Bool { if case .damaged = self { true } else { false } }
+
+    /// Slots as they are in a file, one after the other; the last may be a part of one.
+    static func slots(in bytes: [UInt8], _ boot: BootID) -> [LeaseSlot] {
         unsafe bytes.withUnsafeBytes { bytes in
             stride(from: 0, to: bytes.count, by: LeaseCell.bytesPerSlot).map { start in
                 let middle = min(bytes.count, start + LeaseCell.byteCount)
@@ -43,158 +141,55 @@ struct LeaseFile: ~Copyable {
         }
     }
 
+    /// Of the two the one with the higher sequence is taken apart; of the other the check is enough.
     private static func slot(
         _ first: UnsafeRawBufferPointer, _ second: UnsafeRawBufferPointer, _ boot: BootID
-    ) -> Slot {
-        func isBlank(_ bytes: UnsafeRawBufferPointer) -> Bool {
-            unsafe bytes.allSatisfy { $0 == 0 }
-        }
-        switch unsafe (LeaseCell(first), LeaseCell(second)) {
-        case (let a?, let b?):
-            return a.sequence > b.sequence ? .cell(a, isSecond: false) : .cell(b, isSecond: true)
-        case (let a?, nil):
-            // The other was being written: when the power was cut, or nobody's fault.
-            return unsafe isBlank(second) || a.place.boot != boot
-                ? .cell(a, isSecond: false) : .damaged
-        case (nil, let b?):
-            return unsafe isBlank(first) || b.place.boot != boot
-                ? .cell(b, isSecond: true) : .damaged
-        case (nil, nil): return unsafe isBlank(first) && isBlank(second) ? .never : .damaged
+    ) -> LeaseSlot {
+        let (a, b) = unsafe (CellState(first), CellState(second))
+        switch (a, b) {
+        case (.whole(let earlier), .whole(let later)):
+            let isSecond = later > earlier
+            return unsafe LeaseCell(isSecond ? second : first).map { .cell($0, isSecond: isSecond) }
+                ?? .damaged(nil, isSecond: false)
+        case (.whole, _): return unsafe alone(first, isSecond: false, isBlank: b == .blank, boot)
+        case (_, .whole): return unsafe alone(second, isSecond: true, isBlank: a == .blank, boot)
+        case (.blank, .blank): return .never
+        default: return .damaged(nil, isSecond: false)
         }
     }
 
-    func slot(_ index: Int) -> Slot { index < slots.count ? slots[index] : .never }
-
-    /// The slot that a generation was granted, and what it says.
-    func slot(of generation: Store.Generation) -> (index: Int, cell: LeaseCell)? {
-        for (index, slot) in slots.enumerated() {
-            if let cell = slot.cell, cell.generation == generation { return (index, cell) }
-        }
-        return nil
+    private static func alone(
+        _ bytes: UnsafeRawBufferPointer, isSecond: Bool, isBlank: Bool, _ boot: BootID
+    ) -> LeaseSlot {
+        guard let cell = unsafe LeaseCell(bytes) else { return .damaged(nil, isSecond: false) }
+        // The other was being written: when the power was cut, or nobody's fault.
+        return isBlank || cell.place.boot != boot
+            ? .cell(cell, isSecond: isSecond) : .damaged(cell, isSecond: isSecond)
     }
 
-    /// The highest generation that any slot has.
-    var highest: Store.Generation { slots.reduce(0) { max($0, $1.cell?.generation ?? 0) } }
+    private enum CellState: Equatable {
+        case blank, broken
+        case whole(sequence: UInt64)
 
-    var isDamaged: Bool { slots.contains { if case .damaged = $0 { true } else { false } } }
-
-    /// The sequence of the cell that is written to a slot next.
-    func nextSequence(of index: Int) -> UInt64 {
-        slot(index).cell.map { $0.sequence + 1 } ?? 0
-    }
-
-    /// Writes what a slot says from now on.
-    func write(_ cell: LeaseCell, in index: Int, durably: Bool) throws(StoreError) {
-        var cell = cell
-        cell.sequence = nextSequence(of: index)
-        var isSecond = false
-        if case .cell(_, let wasSecond) = slot(index) { isSecond = !wasSecond }
-        let place = index * LeaseCell.bytesPerSlot + (isSecond ? LeaseCell.byteCount : 0)
-        let bytes = cell.bytes
-        try attempt("write", path) { () throws(Errno) in
-            try file.write(bytes, at: place)
-            if durably { try file.sync() }
-        }
-    }
-}
-
-extension OpenStore {
-    /// The directory of a shard's leases; nil when it is not there and is not to be made.
-    func leaseDirectory(_ shard: Int, making: Bool) throws(StoreError) -> Directory? {
-        do throws(Errno) {
-            return try root.openDirectory(beneath: Layout.leasePath(shard))
-        } catch {
-            guard error == .noEntry else {
-                throw StoreError(error, "open", path: leaseDirectoryPath(shard))
-            }
-        }
-        guard making else { return nil }
-        _ = try locksDirectory()
-        try files.makeDirectory(Layout.leases, in: root)
-        let leases = try attempt("open", path) { () throws(Errno) in
-            try root.openDirectory(Layout.leases)
-        }
-        try files.makeDirectory(Layout.shard(shard), in: leases, at: Layout.leasePath(shard))
-        return try attempt("open", path) { () throws(Errno) in
-            try leases.openDirectory(Layout.shard(shard))
-        }
-    }
-
-    /// A lease's file; nil when there is none and none is to be made.
-    ///
-    /// What is made is empty, which says that nobody ever had the lease: whoever is killed behind that has
-    /// left nothing to clean up.
-    ///
-    /// - Parameter writing: for who only looks, false: then it need not be permitted.
-    func leaseFile(
-        _ name: EntryName, making: Bool, writing: Bool = true
-    ) throws(StoreError) -> LeaseFile? {
-        guard let directory = try leaseDirectory(name.shard, making: making) else { return nil }
-        let path = leasePath(name)
-        let boot = try place().boot
-        while true {
-            do throws(Errno) {
-                let access: Directory.Access = writing && !isReadOnly ? .readWrite : .read
-                let file = try directory.open(name.ready, access)
-                guard try file.status().isRegular else { throw Errno.notADirectory }
-                return try LeaseFile(file, path: path, boot: boot)
-            } catch {
-                guard error == .noEntry else { throw StoreError(error, "open", path: path) }
-            }
-            guard making else { return nil }
-            try attempt("make", path) { () throws(Errno) in
-                try marker.makeFile(name.ready, in: directory, of: root)
-                if isDurable { try directory.sync() }
+        init(_ bytes: UnsafeRawBufferPointer) {
+            if let sequence = unsafe LeaseCell.sequence(of: bytes) {
+                self = .whole(sequence: sequence)
+            } else {
+                self = unsafe bytes.allSatisfy { $0 == 0 } ? .blank : .broken
             }
         }
     }
 
-    /// All that has ever been leased; what is in the way is passed over.
-    func leaseNames(_ pass: Pass) throws(StoreError) -> [EntryName] {
-        let directory = "\(path)/" + String(decoding: Layout.leases.bytes, as: UTF8.self)
-        let areAny = try pass.part { () throws(StoreError) in
-            try attempt("open", directory) { () throws(Errno) in
-                do throws(Errno) {
-                    _ = try root.openDirectory(Layout.leases)
-                    return true
-                } catch {
-                    if error == .noEntry { return false }
-                    throw error
-                }
-            }
-        }
-        var names: [EntryName] = []
-        guard areAny == true else { return names }
-        for shard in 0..<Layout.shardCount {
-            let found = try pass.part { () throws(StoreError) in
-                try leaseNames(in: shard, pass)
-            }
-            names += found ?? []
-        }
-        return names
+    // MARK: Generations of a lease with slots
+
+    /// A generation not below another that says by itself which slot it was granted, so that who knows it need not
+    /// look at thousands.
+    static func generation(notBelow least: Store.Generation, in index: Int) -> Store.Generation {
+        let count = UInt64(Limits.slots)
+        return least + (UInt64(index) + count - least % count) % count
     }
 
-    private func leaseNames(in shard: Int, _ pass: Pass) throws(StoreError) -> [EntryName] {
-        guard let directory = try leaseDirectory(shard, making: false) else { return [] }
-        var names: [EntryName] = []
-        var planted: [EntryName] = []
-        try attempt("list", leaseDirectoryPath(shard)) { () throws(Errno) in
-            try unsafe directory.forEachFile { bytes, mayBeRegular in
-                if let name = unsafe EntryName(shard: shard, encoded: Array(bytes)) {
-                    if mayBeRegular { names.append(name) } else { planted.append(name) }
-                }
-                return true
-            }
-        }
-        for name in planted { pass.notice(.planted(leasePath(name))) }
-        return names
-    }
-
-    func leasePath(_ name: EntryName) -> String {
-        leaseDirectoryPath(name.shard) + "/" + String(decoding: name.encoded, as: UTF8.self)
-    }
-
-    private func leaseDirectoryPath(_ shard: Int) -> String {
-        "\(path)/" + String(decoding: Layout.leasePath(shard).bytes, as: UTF8.self)
+    static func index(of generation: Store.Generation) -> Int {
+        Int(generation % UInt64(Limits.slots))
     }
 }

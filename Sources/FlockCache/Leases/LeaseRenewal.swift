@@ -23,12 +23,7 @@ package struct LeaseRenewal {
     }
 
     /// Another process is changing the shard: that takes microseconds, unless it is stopped.
-    mutating func wasBusy() {
+    package mutating func wasBusy() {
         next = BootTime.now.advanced(by: min(.milliseconds(5), interval / 4))
-    }
-
-    /// How long a renewal waits for somebody else's change.
-    package static func patience(_ timeToLive: Duration) -> Duration {
-        min(.seconds(1), max(.milliseconds(10), timeToLive / 10))
     }
 }

@@ -97,7 +97,7 @@ final class LeaseRenewals: Watch {
     private func renew(_ keeping: Keeping) -> Bool {
         do throws(StoreError) {
             // Others are due as well: a busy shard is tried again.
-            try keeping.lease.renew(patience: .zero)
+            try keeping.lease.renew(onlyHeld: true, patience: .zero)
             keeping.state.withLock { $0.renewal.succeeded() }
         } catch {
             switch error.code {

@@ -1,4 +1,4 @@
-internal import SystemCalls
+package import SystemCalls
 
 /// What is asked for.
 package struct LeaseRequest: Sendable {
@@ -24,8 +24,10 @@ package struct LeaseRequest: Sendable {
     }
 
     /// Throws where it makes no sense.
-    func check() throws(StoreError) {
+    func check(_ key: Store.Key) throws(StoreError) {
         guard 1...Limits.slots ~= slots else { throw .badSlots(slots) }
+        guard let timeToLive else { return }
+        guard timeToLive > .zero, timeToLive <= Limits.timeToLive else { throw .badTimeToLive(key) }
     }
 
     /// Who is named in messages.
@@ -40,7 +42,7 @@ package struct LeaseGrant: Sendable {
     package let generation: Store.Generation
     package let slot: Int
     /// By this process's clock; the end of time for one that ends with its owner.
-    let deadline: BootTime
+    package let deadline: BootTime
 
     /// How long it lasts if it is not renewed; nil where only its owner's end ends it.
     package var timeLeft: Duration? { LeaseGrant.timeLeft(until: deadline) }

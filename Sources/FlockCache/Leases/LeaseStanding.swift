@@ -5,8 +5,9 @@ enum LeaseStanding {
     case free
     /// For so many microseconds more; nil where only its owner's end ends it.
     case held(left: Int64?)
-    /// Over by the wall clock, but of another machine: see `Sighting`.
-    case looksOver
+    /// Of another machine, as far as can be told; how long it lasts by the wall clocks, which may differ, so that only
+    /// a sighting tells when it is over (`Sighting`).
+    case elsewhere(left: Int64?)
 }
 
 extension OpenStore {
@@ -14,29 +15,29 @@ extension OpenStore {
     ///
     /// In doubt it is held: a wrong "free" has two in charge, a wrong "held" only waits.
     func standing(of cell: LeaseCell) throws(StoreError) -> LeaseStanding {
-        if cell.isReleased || cell.isExpired { return .free }
-        let here = try place()
-        let isOfThisBoot = cell.place.boot == here.boot
-        // On a network it may be another machine's.
-        if !isOfThisBoot && isLocal { return .free }
-        var left: Int64?
-        if let deadline = cell.deadline {
-            let rest = deadline.timeLeft(ofThisBoot: isOfThisBoot)
-            if rest <= 0 { return isOfThisBoot ? .free : .looksOver }
-            left = rest
+        if cell.hasEnded { return .free }
+        guard cell.place.boot == (try place()).boot else {
+            // On a network it may be another machine's.
+            return isLocal
+                ? .free : .elsewhere(left: cell.deadline.map { $0.timeLeft(ofThisBoot: false) })
         }
-        return try isOwnerAlive(of: cell) ? .held(left: left) : .free
+        let left = cell.deadline.map { $0.timeLeft(ofThisBoot: true) }
+        if let left, left <= 0 { return .free }
+        return try liveness(ofOwnerOf: cell) == .dead ? .free : .held(left: left)
     }
 
-    /// Whether the process lives with which a slot ends; true in doubt, and where it ends with none.
-    func isOwnerAlive(of cell: LeaseCell) throws(StoreError) -> Bool {
+    /// Whether the process lives with which a slot ends.
+    ///
+    /// Process numbers mean something in one boot and PID namespace only.
+    func liveness(ofOwnerOf cell: LeaseCell) throws(StoreError) -> Holder.Liveness {
+        guard let owner = cell.owner else { return .unknown }
         let here = try place()
-        guard let owner = cell.owner, cell.place.boot == here.boot,
-            cell.place.processNamespace == here.processNamespace
-        else { return true }
-        return try attempt("ask for pid \(owner.id)", nil) { () throws(Errno) in
+        guard cell.place.boot == here.boot else { return isLocal ? .dead : .unknown }
+        guard cell.place.processNamespace == here.processNamespace else { return .unknown }
+        let isAlive = try attempt("ask for pid \(owner.id)", nil) { () throws(Errno) in
             try owner.isAlive(sameTimeNamespace: cell.place.timeNamespace == here.timeNamespace)
         }
+        return isAlive ? .alive : .dead
     }
 
     /// Whether a slot may be granted, under the mutex of its shard.
@@ -44,8 +45,7 @@ extension OpenStore {
         switch try standing(of: cell) {
         case .free: true
         case .held: false
-        case .looksOver:
-            try Sighting.timeLeft(of: cell, slot, name, in: self, noting: true) == 0
+        case .elsewhere: try Sighting.note(of: cell, slot, name, in: self) == 0
         }
     }
 
@@ -57,19 +57,59 @@ extension OpenStore {
             command: text(ofCommand: cell.command),
             since: .microseconds(
                 max(0, clampedDifference(0, cell.since.timeLeft(ofThisBoot: isOfThisBoot)))),
-            liveness: .alive, session: nil)
+            liveness: liveness(ofHolderOf: cell), session: nil)
+    }
+
+    /// Whether the process lives that is named in messages.
+    ///
+    /// Where the lease does not end with it there is only its number, which another process may have by now.
+    private func liveness(ofHolderOf cell: LeaseCell) -> Holder.Liveness {
+        if cell.owner != nil {
+            // What cannot be asked is not known.
+            return (try? liveness(ofOwnerOf: cell)) ?? .unknown
+        }
+        guard cell.processID != 0, let here = (try? placeIfKnown()) ?? nil,
+            cell.place.boot == here.boot,
+            cell.place.processNamespace == here.processNamespace
+        else { return .unknown }
+        guard Process.exists(cell.processID) else { return .dead }
+        guard cell.place.timeNamespace == here.timeNamespace, cell.since.stamp.boot != 0,
+            let status = ProcessStatus(of: cell.processID), let offset = TimeNamespace.offset
+        else { return .unknown }
+        // In ticks of a hundredth of a second.
+        let started = Int64(clamping: status.startTime).multipliedReportingOverflow(by: 10_000)
+        let isLater =
+            started.overflow
+            || started.partialValue > clampedSum(cell.since.stamp.boot, offset + 20_000)
+        return isLater ? .dead : .alive
     }
 }
 
 extension OpenStore {
-    /// A lease's file as it is while nobody writes it; nil when there is none.
-    func wholeLeaseFile(_ name: EntryName) throws(StoreError) -> LeaseFile? {
-        guard let file = try leaseFile(name, making: false, writing: false) else { return nil }
-        guard file.isDamaged else { return file }
-        // A cell that is being written looks damaged.
+    /// A lease's slot as it is while nobody writes it.
+    ///
+    /// Without the mutex a cell that is being written looks damaged.
+    func wholeSlot(
+        _ index: Int, of file: LeaseFile, _ name: EntryName
+    ) throws(StoreError) -> LeaseSlot {
+        let slot = try file.slot(index)
+        guard slot.isDamaged else { return slot }
         let mutex = try ShardMutex(self, name.shard, patience: Limits.patience)
         defer { withExtendedLifetime(mutex.shard) {} }
-        return try leaseFile(name, making: false, writing: false)
+        guard let again = try leaseFile(name, making: false, writing: false) else { return .never }
+        return try again.slot(index)
+    }
+
+    /// The slot of a lease that a generation has, as it is while nobody writes it; nil where none has it.
+    func wholeSlot(
+        of generation: Store.Generation, _ name: EntryName
+    ) throws(StoreError) -> LeaseCell? {
+        guard let file = try leaseFile(name, making: false, writing: false) else { return nil }
+        let found = try file.slot(of: generation)
+        guard found == nil, file.hasSeenDamage else { return found?.cell }
+        let mutex = try ShardMutex(self, name.shard, patience: Limits.patience)
+        defer { withExtendedLifetime(mutex.shard) {} }
+        return try leaseFile(name, making: false, writing: false)?.slot(of: generation)?.cell
     }
 
     /// In how many microseconds a lease may be free, and whether it may be now; nil where only a change
@@ -82,17 +122,19 @@ extension OpenStore {
         }
         var least: Int64?
         for index in 0..<slots {
-            guard let cell = file.slot(index).cell else { return (true, nil) }
+            // What is damaged is looked at under the mutex.
+            guard let cell = try file.slot(index).cell else { return (true, nil) }
+            var left: Int64?
             switch try standing(of: cell) {
             case .free: return (true, nil)
-            case .held(let left?): least = min(least ?? left, left)
-            case .held(nil): break
-            case .looksOver:
-                let left = try Sighting.timeLeft(of: cell, index, name, in: self, noting: false)
-                guard let left else { break }
-                if left == 0 { return (true, nil) }
-                least = min(least ?? left, left)
+            case .held(let time): left = time
+            case .elsewhere:
+                if cell.timeToLive == nil { break }
+                // Not seen so far, or renewed since: whoever looks under the mutex notes it.
+                left = try Sighting.timeLeft(of: cell, index, name, in: self)
+                if left == nil || left == 0 { return (true, nil) }
             }
+            if let left { least = min(least ?? left, left) }
         }
         return (false, least)
     }

@@ -12,7 +12,7 @@ extension Session {
         _ key: Store.Key, _ request: LeaseRequest, waiting: Duration?,
         whileWaiting: (Holder?, Duration) throws(StoreError) -> Void
     ) throws(StoreError) -> LeaseOutcome {
-        try request.check()
+        try request.check(key)
         let name = try EntryName(key)
         let span = WaitSpan(waiting)
         var pause = Pause(shortest: 1_000_000, longest: 50_000_000, yields: 0)

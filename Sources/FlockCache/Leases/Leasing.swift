@@ -1,11 +1,14 @@
 // Leases: exclusion until a time, fenced by a generation.
 //
 //   free (never granted, released, expired, its owner exited) → granted → renewed … → free
+//   damaged → taken by nobody, for one time to live → free
 //
 // A slot has two cells, written in turn and in place under the shard's mutex: a write that ends half-way leaves the
 // other one. Each grant has a higher generation than every earlier one. What could break it: a holder that is
-// stopped or suspended beyond its time (it is told within a second of resuming; only the generation protects what
-// it does meanwhile), clocks that are set (the boot clock counts), another machine's clock (`Sighting`).
+// stopped or suspended beyond its time (it is told within a second of resuming, before it tries to renew; only the
+// generation protects what it does meanwhile), clocks that are set (the boot clock counts), another machine's clock
+// (`Sighting`), another boot or PID namespace (a renewal is judged as a grant is, and carries its own place), a store
+// that was removed (renewing and releasing make none), records that are removed once they are over (`LeaseReaping`).
 
 internal import SystemCalls
 
@@ -16,77 +19,74 @@ extension Session {
     /// generation higher than every earlier one of the key. What could break it: two that ask at once (the
     /// shard's mutex), a kill between the two writes (the block's mark makes the next count anew, the cell is
     /// there or not), a clock that is set (the boot clock counts), a full disk (a new file is an error, an old
-    /// one needs no room).
+    /// one needs no room), a record that is damaged (its slot counts as taken for a time to live).
+    ///
+    /// Slots are looked at from the lowest to the first that is free, and no further.
+    ///
+    /// - Throws: `.inputOutput` with the path where the record is kept, when there is no free slot and one was
+    ///   damaged: once, because the next to ask finds it taken.
     func tryLease(
         _ name: EntryName, _ request: LeaseRequest, patience: Duration
     ) throws(StoreError) -> LeaseOutcome {
-        try withStore(name.shard) { (store) throws(StoreError) in
+        var damage: LeaseDamage?
+        // When the mutex is free: whoever hears of it may well use the store.
+        defer { if let damage { configuration.onDamage?(name.key, damage.keptAt) } }
+        return try withStore(name.shard) { (store) throws(StoreError) in
             var held = try HeldShard(store, name.shard, patience: patience)
             guard let file = try store.leaseFile(name, making: true) else {
                 throw .replaced(store.path)
             }
-            var first: LeaseCell?
-            for index in 0..<request.slots {
-                switch file.slot(index) {
-                case .damaged: throw .damagedLease(store.leasePath(name))
-                case .never: break
-                case .cell(let cell, _):
-                    guard try !store.isFree(cell, index, name) else { break }
-                    first = first ?? cell
-                    continue
-                }
-                let generation = try held.nextGeneration(above: file.highest)
-                // Read before the time that others go by: the holder never takes it to last longer.
-                let deadline = request.timeToLive.map { BootTime.now.advanced(by: $0) }
-                let cell = LeaseCell(
-                    generation: generation, request, at: try store.place(), since: LeaseTime.now)
-                try held.begin(
-                    generation: generation,
-                    .lease(
-                        name, slot: index, sequence: file.nextSequence(of: index),
-                        cell.events(after: file.slot(index).cell)))
-                try file.write(cell, in: index, durably: store.isDurable)
-                held.commit()
-                Sighting.forget(name, index, in: store)
-                return .granted(
-                    LeaseGrant(
-                        generation: generation, slot: index,
-                        deadline: deadline ?? BootTime(nanoseconds: .max)))
+            var search = SlotSearch()
+            let found = try store.freeSlot(for: request, of: file, name, &held, &search)
+            guard let index = found else {
+                if let damage = search.damage { throw damage.error }
+                return .busy(search.first.map { store.holder(of: $0) })
             }
-            return .busy(first.map { store.holder(of: $0) })
+            let generation = try held.leaseGeneration(
+                above: search.highest, in: request.slots > 1 ? index : nil)
+            let grant = try store.grant(request, name, generation, index, of: file, &held)
+            Sighting.forget(name, index, in: store)
+            // Where none is granted the error tells.
+            damage = search.damage
+            return .granted(grant)
         }
     }
 
     /// Begins the time to live of a granted lease anew; returns how long that is, nil where only its owner's
     /// end ends it.
     ///
-    /// Also when it is over, as long as nobody else has got the slot.
+    /// Also when it is over, as long as nobody else has got the slot. It is judged as a grant is: one whose owner
+    /// has ended, or may have on another machine, is not renewed; any other is from then on of the place of who
+    /// renews it, so that everybody judges it alike.
     ///
-    /// - Throws: `.leaseLost` when somebody else has it, or it was released.
+    /// - Parameter onlyHeld: whether one that is over is lost instead: for who keeps a lease, and would otherwise
+    ///   not learn that what it protects ran unprotected.
+    /// - Throws: `.leaseLost` when somebody else has it, or it was released or removed. `.unknownOutcome` when it
+    ///   could not be put on the device of a durable store.
     @discardableResult
     package func renewLease(
-        _ key: Store.Key, _ generation: Store.Generation, patience: Duration = Limits.patience
+        _ key: Store.Key, _ generation: Store.Generation, onlyHeld: Bool = false,
+        patience: Duration = Limits.patience
     ) throws(StoreError) -> Duration? {
-        guard try existing() != nil else { throw .leaseLost("renew", key, holder: nil) }
-        return try changeLease(key, generation, patience) { (cell) throws(StoreError) in
-            // One that ended with its owner nobody has, and no time can prolong.
-            let isOver = try existing()?.isOwnerAlive(of: cell) == false
-            if cell.isReleased || isOver { throw .leaseLost("renew", key, holder: nil) }
-            cell.isExpired = false
-            guard let timeToLive = cell.timeToLive else { return nil }
-            cell.deadline = LeaseTime.now.advanced(by: .microseconds(timeToLive))
-            return .microseconds(timeToLive)
+        let change = { (cell: inout LeaseCell, store: OpenStore) throws(StoreError) -> Duration? in
+            try store.renew(&cell, onlyHeld: onlyHeld, key)
         }
+        guard let renewed = try changeLease(key, generation, "renew", patience, change) else {
+            throw .leaseLost("renew", key, holder: nil)
+        }
+        return renewed
     }
 
     /// Gives a lease back; twice is fine, until somebody else has it.
     ///
-    /// - Throws: `.leaseLost` when somebody else has it.
+    /// - Throws: `.leaseLost` when somebody else has it. `.unknownOutcome` when it could not be put on the device of
+    ///   a durable store.
     package func releaseLease(
         _ key: Store.Key, _ generation: Store.Generation
     ) throws(StoreError) {
-        guard try existing() != nil else { return }
-        try changeLease(key, generation, Limits.patience, wakes: true) { (cell) in
+        // Where there is no record nobody has it.
+        _ = try changeLease(key, generation, "release", Limits.patience) {
+            (cell, _) throws(StoreError) in
             // Of one that has expired the end was told.
             if !cell.isExpired { cell.isReleased = true }
         }
@@ -98,24 +98,141 @@ extension Session {
     package func checkLease(
         _ key: Store.Key, _ generation: Store.Generation
     ) throws(StoreError) -> Bool {
-        let name = try EntryName(key)
-        guard let store = try existingNow(), let file = try store.wholeLeaseFile(name),
-            let (_, cell) = file.slot(of: generation)
+        guard let store = try existingNow(),
+            let cell = try store.wholeSlot(of: generation, try EntryName(key))
         else { return false }
-        if case .held = try store.standing(of: cell) { return true }
-        return false
+        switch try store.standing(of: cell) {
+        case .free: return false
+        case .held: return true
+        // By the wall clocks: a holder is told too early rather than too late.
+        case .elsewhere(let left): return left.map { $0 > 0 } ?? true
+        }
     }
+}
 
-    func currentLease(
-        of key: Store.Key, in store: OpenStore
-    ) throws(StoreError) -> (generation: Store.Generation, holder: Holder)? {
-        guard let file = try store.leaseFile(try EntryName(key), making: false, writing: false)
-        else { return nil }
-        for slot in file.slots {
-            if let cell = slot.cell, case .held = try store.standing(of: cell) {
-                return (cell.generation, store.holder(of: cell))
+/// What was met on the way to a free slot.
+fileprivate struct SlotSearch {
+    /// The first that is taken.
+    var first: LeaseCell?
+    var highest: Store.Generation = 0
+    /// A slot that was damaged.
+    var damage: LeaseDamage?
+}
+
+extension OpenStore {
+    /// The lowest slot that may be granted; nil where all are taken.
+    fileprivate func freeSlot(
+        for request: LeaseRequest, of file: LeaseFile, _ name: EntryName, _ held: inout HeldShard,
+        _ search: inout SlotSearch
+    ) throws(StoreError) -> Int? {
+        for index in 0..<request.slots {
+            if try file.slot(index).isDamaged {
+                search.damage = try setAside(index, of: file, name, request, &held)
             }
+            guard let cell = try file.slot(index).cell else { return index }
+            search.highest = max(search.highest, cell.generation)
+            if try isFree(cell, index, name) { return index }
+            search.first = search.first ?? cell
         }
         return nil
+    }
+
+    /// Writes a grant.
+    ///
+    /// One that cannot be put on the device of a durable store is taken back: nobody learns of it.
+    fileprivate func grant(
+        _ request: LeaseRequest, _ name: EntryName, _ generation: Store.Generation, _ index: Int,
+        of file: LeaseFile, _ held: inout HeldShard
+    ) throws(StoreError) -> LeaseGrant {
+        // Read before the time that others go by: the holder never takes it to last longer.
+        let deadline = request.timeToLive.map { BootTime.now.advanced(by: $0) }
+        var cell = LeaseCell(generation: generation, request, at: try place(), since: LeaseTime.now)
+        let events = cell.events(after: try file.slot(index).cell)
+        let sequence = try file.nextSequence(of: index)
+        try held.begin(
+            generation: generation, .lease(name, slot: index, sequence: sequence, events))
+        do throws(StoreError) {
+            try file.write(cell, in: index, durably: isDurable)
+        } catch {
+            guard error.code == .unknownOutcome else { throw error }
+            cell.isReleased = true
+            // Where this fails it stays unknown. After a power cut it is free in either case: of an earlier boot.
+            guard (try? file.write(cell, in: index, durably: false)) != nil else { throw error }
+            held.commit(telling: events.filter { $0.event != .leased })
+            throw .undoneLease(error)
+        }
+        held.commit()
+        return LeaseGrant(
+            generation: generation, slot: index,
+            deadline: deadline ?? BootTime(nanoseconds: .max))
+    }
+
+    /// Makes a slot's time begin anew, at this process's place and by its clock.
+    fileprivate func renew(
+        _ cell: inout LeaseCell, onlyHeld: Bool, _ key: Store.Key
+    ) throws(StoreError) -> Duration? {
+        let here = try place()
+        let isOfThisBoot = cell.place.boot == here.boot
+        let isOver = cell.deadline.map { $0.timeLeft(ofThisBoot: isOfThisBoot) <= 0 } ?? false
+        if cell.isReleased { throw .leaseLost("renew", key, released: true) }
+        if onlyHeld, isOver || cell.isExpired || !isOfThisBoot {
+            throw .leaseLost("renew", key, released: false)
+        }
+        if cell.owner == nil {
+            cell.move(to: here)
+        } else {
+            // One that ended with its owner nobody has, and no time can prolong. Of another machine's owner it cannot
+            // be known, and its number means nothing here.
+            let liveness = try liveness(ofOwnerOf: cell)
+            guard isOfThisBoot, liveness != .dead else {
+                throw .leaseLost("renew", key, owner: liveness)
+            }
+        }
+        cell.isExpired = false
+        guard let timeToLive = cell.timeToLive else { return nil }
+        cell.deadline = LeaseTime.now.advanced(by: .microseconds(timeToLive))
+        return .microseconds(timeToLive)
+    }
+
+    /// Why a generation has no slot.
+    func lostLease(
+        _ operation: String, _ name: EntryName, _ generation: Store.Generation, _ file: LeaseFile
+    ) throws(StoreError) -> StoreError {
+        for index in 0..<file.count {
+            guard let cell = try file.slot(index).cell else { continue }
+            if case .free = try standing(of: cell) { continue }
+            return .leaseLost(
+                operation, name.key, holder: holder(of: cell), asked: generation,
+                found: cell.generation)
+        }
+        return .leaseLost(operation, name.key, holder: nil)
+    }
+}
+
+extension LeaseCell {
+    /// Makes it one of another place, whose clock counts from now on.
+    fileprivate mutating func move(to here: Place) {
+        if place.boot != here.boot {
+            // In the boot clock of the other it would mean nothing.
+            since = .now
+        }
+        // So would the number of a process.
+        if place.boot != here.boot || place.processNamespace != here.processNamespace {
+            processID = 0
+        }
+        place = here
+    }
+}
+
+extension HeldShard {
+    /// A generation for a lease; of one with slots it says by itself which slot it is.
+    fileprivate func leaseGeneration(
+        above found: Store.Generation, in slot: Int?
+    ) throws(StoreError) -> Store.Generation {
+        let next = try nextGeneration(above: found)
+        guard let slot else { return next }
+        let chosen = LeaseSlot.generation(notBelow: next, in: slot)
+        guard chosen <= Limits.generation else { throw .noGenerationLeft(files.path) }
+        return chosen
     }
 }

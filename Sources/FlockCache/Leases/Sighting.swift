@@ -1,11 +1,12 @@
 internal import SystemCalls
 
-/// What this machine has seen of another's lease that looks over.
+/// What this machine has seen of another's lease.
 ///
 /// On a network file system the clocks of two machines may differ by any amount. So a lease of another machine,
-/// or of an earlier boot, is believed to be over only after it has been seen unchanged for its whole time to
-/// live by one's own clock. The first sighting is kept in a file beside the lease, one for each machine and
-/// slot, so that jobs that only look from time to time add up.
+/// or of an earlier boot, is over when it has been seen unchanged for its whole time to live by one's own clock,
+/// and not before, whatever its deadline says by the wall clock of the machine that wrote it. The first sighting is
+/// kept in a file beside the lease, one for each boot of a machine and slot, so that jobs that only look from time
+/// to time add up.
 struct Sighting {
     private let slot: Int
     private let generation: Store.Generation
@@ -64,19 +65,17 @@ struct Sighting {
         self.since = LeaseTime(since)
     }
 
-    /// In how many microseconds a lease that looks over may be believed to be; nil for never.
-    ///
-    /// - Parameter noting: whether a first sighting is kept; for who has the shard's mutex.
+    /// In how many microseconds another machine's lease may be believed to be over; nil where it has not been seen as
+    /// it is now, and where only its owner's end ends it.
     static func timeLeft(
-        of cell: LeaseCell, _ slot: Int, _ name: EntryName, in store: OpenStore, noting: Bool
+        of cell: LeaseCell, _ slot: Int, _ name: EntryName, in store: OpenStore
     ) throws(StoreError) -> Int64? {
-        guard let timeToLive = cell.timeToLive else { return nil }
+        guard let timeToLive = cell.timeToLive,
+            let directory = try store.leaseDirectory(name.shard, making: false)
+        else { return nil }
         let now = Sighting(of: cell, slot, boot: try store.place().boot)
-        guard let directory = try store.leaseDirectory(name.shard, making: false) else {
-            return timeToLive
-        }
-        let file = fileName(name, slot)
         let path = store.leasePath(name)
+        let file = fileName(name, slot, now.boot)
         let text = try attempt("read the sighting of", path) { () throws(Errno) in
             do throws(Errno) {
                 return try directory.open(file, .read).contents(upTo: mostBytes)
@@ -85,14 +84,26 @@ struct Sighting {
                 throw error
             }
         }
-        if let first = unsafe text.withUnsafeBytes({ unsafe Sighting($0) }), first.isOfSame(now) {
-            return max(0, clampedSum(timeToLive, first.since.timeLeft(ofThisBoot: true)))
+        // The file may be empty, after a kill or a power cut.
+        guard let first = unsafe text.withUnsafeBytes({ unsafe Sighting($0) }), first.isOfSame(now)
+        else { return nil }
+        return max(0, clampedSum(timeToLive, first.since.timeLeft(ofThisBoot: true)))
+    }
+
+    /// The same, and notes it where it has not been seen as it is now; for who has the shard's mutex.
+    static func note(
+        of cell: LeaseCell, _ slot: Int, _ name: EntryName, in store: OpenStore
+    ) throws(StoreError) -> Int64? {
+        guard let timeToLive = cell.timeToLive else { return nil }
+        if let left = try timeLeft(of: cell, slot, name, in: store) { return left }
+        guard let directory = try store.leaseDirectory(name.shard, making: false) else {
+            return timeToLive
         }
-        guard noting else { return timeToLive }
+        let now = Sighting(of: cell, slot, boot: try store.place().boot)
+        let file = fileName(name, slot, now.boot)
         let bytes = now.bytes
-        try attempt("note the sighting of", path) { () throws(Errno) in
+        try attempt("note the sighting of", store.leasePath(name)) { () throws(Errno) in
             do throws(Errno) {
-                // The file may be empty, after a kill or a power cut.
                 try directory.open(file, .readWrite).write(bytes, at: 0)
             } catch {
                 guard error == .noEntry else { throw error }
@@ -105,18 +116,26 @@ struct Sighting {
 
     /// Takes away what was seen of a lease that has been granted since.
     static func forget(_ name: EntryName, _ slot: Int, in store: OpenStore) {
-        guard !store.isLocal,
+        guard !store.isLocal, let boot = (try? store.place())?.boot,
             let directory = try? store.leaseDirectory(name.shard, making: false)
         else { return }
         // What is left would only be compared, and found to be of another generation.
-        _ = try? directory.unlink(fileName(name, slot))
+        _ = try? directory.unlink(fileName(name, slot, boot))
     }
 
-    /// `.seen-` and the hash of the lease's name, the slot and the machine's name.
-    private static func fileName(_ name: EntryName, _ slot: Int) -> FileName {
-        let host = Process.contents(of: "/proc/sys/kernel/hostname", upTo: 256) ?? []
-        let text = name.encoded + Array("/\(slot)/".utf8) + host
-        return FileName(
-            Array(".seen-".utf8) + hexadecimal(PercentCode.hash(of: Array(text)), digits: 16))
+    /// `.seen-` and the hash of the lease's name, the slot and the boot of the machine that has seen it.
+    ///
+    /// Not its name: of two machines with one name each would write over what the other has seen, for ever.
+    private static func fileName(_ name: EntryName, _ slot: Int, _ boot: BootID) -> FileName {
+        let text = name.encoded + Array("/\(slot)/".utf8) + boot.text
+        return FileName(prefix + hexadecimal(PercentCode.hash(of: Array(text)), digits: 16))
     }
+
+    /// Whether a file of a shard's leases is a sighting.
+    static func isSighting(_ name: some Collection<UInt8>) -> Bool { name.starts(with: prefix) }
+
+    private static let prefix = Array(".seen-".utf8)
+
+    /// After how many nanoseconds a sighting is taken for one that nobody needs: longer than any sensible time to live.
+    static let longestUse: Int64 = 400 * 86_400_000_000_000
 }

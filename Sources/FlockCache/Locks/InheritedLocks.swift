@@ -1,23 +1,24 @@
 internal import SystemCalls
 
-/// `FLOCK_CACHE_HELD`: what the processes hold that this one is a descendant of, so that a wait that could
-/// never end is refused throughout a tree of processes.
+/// The locks of `FLOCK_CACHE_HELD`: what the processes hold that this one is a descendant of, so that a wait that
+/// could never end is refused throughout a tree of processes.
 ///
-/// Entries parted by spaces. `claim/SESSION` is that of a `run`, and
-/// `lock/SESSION/DEVICE/INODE/MODE/KEY` that of a lock: the session in hexadecimal, the numbers of the
-/// store's directory, `x` for exclusive, `s` for shared, else the number of a slot, and the key
-/// percent-encoded. An entry counts only while its session lives and its lock is held.
+/// Entries are separated by spaces. That of a lock is `lock/SESSION/DEVICE/INODE/MODE/KEY`: the session in hexadecimal,
+/// the numbers of the store's directory, `x` for exclusive, `s` for shared, else the number of a slot, and the key
+/// percent-encoded. An entry counts only while its session lives and its lock is held. Those of leases and claims are
+/// in `Inherited`.
 package enum InheritedLocks {
-    private static let claimWord = Array("claim".utf8)
     private static let lockWord = Array("lock".utf8)
     private static let space = UInt8(ascii: " ")
     private static let slash = UInt8(ascii: "/")
 
-    private struct Entry {
+    struct Entry {
         let session: UInt64
         let store: StoreIdentity
         let slot: Int
         let name: LockName
+        /// `x`, `s`, or a slot's number.
+        fileprivate let mode: [UInt8]
 
         /// nil for another kind of entry, and for nonsense.
         init?(_ text: ArraySlice<UInt8>) {
@@ -33,6 +34,26 @@ package enum InheritedLocks {
             store = StoreIdentity(device: device, inode: inode)
             self.slot = Int(slot)
             self.name = name
+            mode = Array(parts[4])
+        }
+
+        /// Whether the lock is held now, and by that session, as far as can be told.
+        func isHeld(in store: OpenStore) throws(StoreError) -> Bool {
+            try attempt("ask for the locks of", store.path) { () throws(Errno) in
+                let locks = try store.root.openDirectory(Layout.locks)
+                guard try SessionLock.isAlive(session, in: locks) else { return false }
+                return try OpenStore.isLocked(name, slot: slot, in: locks)
+            }
+        }
+
+        /// Whether who holds the lock so has all that a mode would give.
+        fileprivate func covers(_ wanted: HeldLock.Mode) -> Bool {
+            switch wanted {
+            case .exclusive: mode.elementsEqual("x".utf8)
+            case .shared: mode.elementsEqual("x".utf8) || mode.elementsEqual("s".utf8)
+            // The exclusive lock is the first slot.
+            case .slots(let count): !mode.elementsEqual("s".utf8) && slot < count
+            }
         }
 
         private static func isWithoutSlots(_ mode: ArraySlice<UInt8>) -> Bool {
@@ -40,27 +61,13 @@ package enum InheritedLocks {
         }
     }
 
-    private static func sessionNumber(_ digits: ArraySlice<UInt8>) -> UInt64? {
+    static func sessionNumber(_ digits: ArraySlice<UInt8>) -> UInt64? {
         unsafe Array(digits).withUnsafeBufferPointer { unsafe hexadecimalNumber($0) }
     }
 
-    /// The sessions of those `run` that a process is a part of, from the variable's value.
-    package static func claimSessions(in text: [UInt8]) -> [UInt64] {
-        var sessions: [UInt64] = []
-        for entry in text.split(separator: space) {
-            let parts = entry.split(separator: slash)
-            if parts.count == 2, parts[0] == claimWord[...],
-                let session = sessionNumber(parts[1])
-            {
-                sessions.append(session)
-            }
-        }
-        return sessions
-    }
-
-    /// What the variable is for a COMMAND that runs for a session's claim.
-    package static func adding(claimOf session: UInt64, to text: [UInt8]?) -> [UInt8] {
-        adding([claimWord + [slash] + hexadecimal(session, digits: 16)], to: text)
+    /// The locks of a store in the variable's value.
+    static func entries(in text: [UInt8], of store: StoreIdentity) -> [Entry] {
+        text.split(separator: space).compactMap { Entry($0) }.filter { $0.store == store }
     }
 
     /// What the variable is for a COMMAND that runs holding locks of a session.
@@ -71,7 +78,7 @@ package enum InheritedLocks {
         return adding(lock.held.entries(of: id), to: text)
     }
 
-    private static func adding(_ entries: [[UInt8]], to text: [UInt8]?) -> [UInt8] {
+    static func adding(_ entries: [[UInt8]], to text: [UInt8]?) -> [UInt8] {
         Array(((text.map { [$0] } ?? []) + entries).joined(separator: [space]))
     }
 
@@ -89,21 +96,56 @@ package enum InheritedLocks {
         _ key: Store.Key, in store: StoreIdentity, _ session: Session
     ) throws(StoreError) {
         guard let value else { return }
-        for text in value.split(separator: space) {
-            guard let entry = Entry(text), entry.store == store, !entry.name.key.precedes(key)
-            else { continue }
+        for entry in entries(in: value, of: store) where !entry.name.key.precedes(key) {
             let opened = try session.forWriting()
-            let (session, name) = (entry.session, entry.name)
-            let isHeld = try attempt("ask for the locks of", opened.path) { () throws(Errno) in
-                let locks = try opened.root.openDirectory(Layout.locks)
-                guard try SessionLock.isAlive(session, in: locks) else { return false }
-                return try OpenStore.isLocked(name, slot: entry.slot, in: locks)
-            }
-            if isHeld {
+            if try entry.isHeld(in: opened) {
                 throw .wouldGoDown(
-                    key, holding: name.key, of: opened.lockHolder(of: name, slot: entry.slot))
+                    key, holding: entry.name.key,
+                    of: opened.lockHolder(of: entry.name, slot: entry.slot))
             }
         }
+    }
+}
+
+/// A lock that an ancestor of this process holds.
+package struct InheritedLock: Sendable {
+    package let key: Store.Key
+    /// Which slot, of a lock with slots.
+    package let slot: Int?
+}
+
+extension Session {
+    /// Those of the locks that an ancestor holds now, in that mode or a stronger one, by the value of
+    /// `FLOCK_CACHE_HELD`.
+    package func inheritedLocks(
+        of keys: [Store.Key], _ mode: HeldLock.Mode, under held: [UInt8]
+    ) throws(StoreError) -> [InheritedLock] {
+        let names = try LockName.inOrder(keys)
+        try mode.check(names)
+        let store = try forWriting()
+        let entries = InheritedLocks.entries(in: held, of: store.files.identity)
+        var locks: [InheritedLock] = []
+        for name in names {
+            for entry in entries where entry.name.hash == name.hash && entry.covers(mode) {
+                guard try entry.isHeld(in: store) else { continue }
+                let hasSlots = if case .slots = mode { true } else { false }
+                locks.append(InheritedLock(key: name.key, slot: hasSlots ? entry.slot : nil))
+                break
+            }
+        }
+        return locks
+    }
+
+    /// Whether the process that is noted as a lock's holder has ended, although the lock is held: it is about to be
+    /// free, or its descriptors were left to another process.
+    ///
+    /// So it is for a moment after a COMMAND that was executed in place of `lock -F`, whose guardian ends after it.
+    package func hasHolderEnded(of key: Store.Key) throws(StoreError) -> Bool {
+        let (store, name) = (try forWriting(), try LockName(key))
+        guard let note = store.board.forWaking()?.note(in: name.slot(0)), note.hash == name.hash,
+            note.processID != 0, try store.place().processNamespace == note.processNamespace
+        else { return false }
+        return !Process.exists(note.processID)
     }
 }
 

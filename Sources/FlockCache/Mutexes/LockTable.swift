@@ -79,6 +79,17 @@ final class LockTableAccess: Sendable {
 
     init(_ files: StoreFiles) { self.files = files }
 
+    /// The file with a lock's bytes, opened anew; without what named locks need besides.
+    func openFile(for name: LockName) throws(StoreError) -> LockFile {
+        let locks = try files.locksDirectory()
+        return try attempt("lock", path(of: name)) { () throws(Errno) in
+            try openOrMake(Layout.lockTable(name.table), in: locks, files.marker)
+        }
+    }
+
+    /// The path of that file, for messages.
+    func path(of name: LockName) -> String { files.lockFile(Layout.lockTable(name.table)) }
+
     func open() throws(StoreError) -> LockTable {
         if let known = mutex.locked(0, { unsafe table }) { return known }
         let fresh = try LockTable(of: files)

@@ -20,6 +20,8 @@ final class Shards: Sendable {
     let board: BoardAccess
     /// Between the threads of this process.
     let mutexes = ThreadMutexes(count: Layout.shardCount)
+    /// This process, which a forked child opens the store anew from.
+    let processID = Process.id
 
     private struct State {
         var file: ShardFile?

@@ -19,6 +19,7 @@ final class OpenStore: Sendable {
     /// Of a store that tells of its changes.
     let changes: ChangeJournal?
     let journals: OpenJournals
+    let counter = KeptCounter()
     #if Async
     /// Looks out for what tasks wait for.
     let lookOut = LookOut()

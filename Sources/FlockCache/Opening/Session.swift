@@ -98,8 +98,22 @@ package final class Session: Sendable {
     func withStore<R: ~Copyable>(
         _ shard: Int?, _ body: (OpenStore) throws(StoreError) -> R
     ) throws(StoreError) -> R {
+        guard let result = try withStore(shard, making: true, body) else { throw .replaced(path) }
+        return result
+    }
+
+    /// The same where a store that was removed is not made anew: nil when there is none.
+    func withExistingStore<R: ~Copyable>(
+        _ shard: Int?, _ body: (OpenStore) throws(StoreError) -> R
+    ) throws(StoreError) -> R? {
+        try withStore(shard, making: false, body)
+    }
+
+    private func withStore<R: ~Copyable>(
+        _ shard: Int?, making: Bool, _ body: (OpenStore) throws(StoreError) -> R
+    ) throws(StoreError) -> R? {
         for _ in 0..<5 {
-            let store = try forWriting()
+            guard let store = try making ? forWriting() : existing() else { return nil }
             do throws(StoreError) {
                 return try body(store)
             } catch {

@@ -15,6 +15,9 @@ struct ClaimSection: Equatable, Sendable {
     var since: Stamp
     /// When the claim is stale although its holder lives.
     var deadline: Stamp?
+    /// How long that was from when the claim was made or renewed, in microseconds; nil also in records of programs
+    /// that could not renew one.
+    var staleAfter: Int64?
 
     /// A program's name as it stands in a record.
     ///
@@ -22,7 +25,7 @@ struct ClaimSection: Equatable, Sendable {
     static func encode(command: [UInt8]) -> [UInt8] {
         PercentCode.encode(Array(command.prefix(64)))
     }
-    /// Longer than any claim section: 240 bytes of name, 192 of command, 13 lines.
+    /// Longer than any claim section: 240 bytes of name, 192 of command, 14 lines.
     static let mostBytes = 1024
 
     /// The text, its own check last.
@@ -44,6 +47,7 @@ struct ClaimSection: Equatable, Sendable {
         case .nobody: break
         }
         text.writer(processID, command, at: place, since: since)
+        if let staleAfter { text.line("stale-after", decimal: UInt64(clamping: staleAfter)) }
         if let deadline { text.line("deadline", deadline) }
         text.check()
         return text.bytes
@@ -62,6 +66,7 @@ struct ClaimSection: Equatable, Sendable {
         guard let holder = unsafe holder(in: &lines), let writer = unsafe lines.writer() else {
             return nil
         }
+        let staleAfter = unsafe lines.next(named: "stale-after").flatMap(decimal)
         var deadline: Stamp?
         if let text = unsafe lines.next(named: "deadline") {
             guard let stamp = unsafe Stamp(text) else { return nil }
@@ -71,7 +76,8 @@ struct ClaimSection: Equatable, Sendable {
         let section = unsafe ClaimSection(
             name: Array(name), generation: generation, holder: holder,
             processID: writer.processID, command: writer.command, place: writer.place,
-            since: writer.since, deadline: deadline)
+            since: writer.since, deadline: deadline,
+            staleAfter: staleAfter.map { Int64(clamping: $0) })
         return unsafe (section, lines.offset)
     }
 
@@ -81,6 +87,13 @@ struct ClaimSection: Equatable, Sendable {
             return unsafe hexadecimalNumber(session).map { .session($0) }
         }
         return unsafe lines.process().map { process in process.map { .process($0) } ?? .nobody }
+    }
+}
+
+extension ClaimSection {
+    /// How long the claim lasts each time that it is renewed, in microseconds; nil where no time ends it.
+    var renewedFor: Int64? {
+        deadline.map { staleAfter ?? max(0, clampedDifference($0.boot, since.boot)) }
     }
 }
 

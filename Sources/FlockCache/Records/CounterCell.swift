@@ -11,32 +11,52 @@ struct CounterCell: Equatable, Sendable {
     /// When that was: wall clock, microseconds since 1970.
     let counted: Int64
 
-    static let byteCount = checkedCount + 9
-    /// `number: ` a sign and 19 digits, `generation: ` 16 digits, `counted: ` 16 digits, a line's end each, and
-    /// `check: `, which the check covers too.
-    private static let checkedCount = 8 + 20 + 1 + 12 + 16 + 1 + 9 + 16 + 1 + 7
+    /// A cell in which all digits are 0.
+    private static let blank = Array(
+        """
+        number: +0000000000000000000
+        generation: 0000000000000000
+        counted: 0000000000000000
+        check: 00000000
+
+        """.utf8)
+
+    static let byteCount = 100
+    private static let sign = 8
+    private static let magnitude = 9..<28
+    private static let generationDigits = 41..<57
+    private static let countedDigits = 67..<83
+    /// The check is of all before it.
+    private static let check = 91..<99
 
     /// The number as the value that readers get.
     var value: [UInt8] { Array(String(number).utf8) }
 
     /// The text of the cell, in a record whose claim section has that checksum.
     func text(behind claimSection: Checksum) -> [UInt8] {
-        var text = [UInt8]()
-        text.reserveCapacity(Self.byteCount)
-        text.append(contentsOf: "number: ".utf8)
-        text.append(UInt8(ascii: number < 0 ? "-" : "+"))
-        appendDecimal(number.magnitude, to: &text, width: 19)
-        text.append(contentsOf: "\ngeneration: ".utf8)
-        appendDecimal(generation, to: &text, width: 16)
-        text.append(contentsOf: "\ncounted: ".utf8)
+        var text = Self.blank
+        if number < 0 { text[Self.sign] = UInt8(ascii: "-") }
+        Self.write(number.magnitude, to: &text, Self.magnitude)
+        Self.write(generation, to: &text, Self.generationDigits)
         // Four digits more than a clock of these centuries needs.
-        appendDecimal(min(UInt64(clamping: counted), 9_999_999_999_999_999), to: &text, width: 16)
-        text.append(contentsOf: "\ncheck: ".utf8)
+        Self.write(
+            min(UInt64(clamping: counted), 9_999_999_999_999_999), to: &text, Self.countedDigits)
         var checksum = claimSection
-        unsafe text.withUnsafeBytes { unsafe checksum.update($0) }
-        text.append(contentsOf: hexadecimal(UInt64(checksum.value), digits: 8))
-        text.append(UInt8(ascii: "\n"))
+        unsafe text.withUnsafeBytes { bytes in
+            unsafe checksum.update(
+                UnsafeRawBufferPointer(rebasing: bytes[..<Self.check.lowerBound]))
+        }
+        text.replaceSubrange(Self.check, with: hexadecimal(UInt64(checksum.value), digits: 8))
         return text
+    }
+
+    /// Writes a number's last decimal digits over those that are there.
+    private static func write(_ number: UInt64, to text: inout [UInt8], _ digits: Range<Int>) {
+        var rest = number
+        for index in digits.reversed() where rest > 0 {
+            text[index] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
+            rest /= 10
+        }
     }
 
     init(number: Int64, generation: Store.Generation, counted: Int64) {
@@ -46,19 +66,24 @@ struct CounterCell: Equatable, Sendable {
     }
 
     /// What the bytes of a whole cell say; nil for any others.
+    ///
+    /// The check vouches for the names of the lines.
     init?(_ bytes: UnsafeRawBufferPointer, behind claimSection: Checksum) {
         guard bytes.count == Self.byteCount else { return nil }
-        var lines = unsafe RecordLines(bytes)
-        guard let number = unsafe lines.next(named: "number").flatMap(signedNumber),
-            let generation = unsafe lines.next(named: "generation").flatMap(decimal),
-            generation <= Limits.generation,
-            let counted = unsafe lines.next(named: "counted").flatMap(decimal),
-            let check = unsafe lines.next(named: "check").flatMap(checkNumber),
-            unsafe lines.offset == Self.byteCount
-        else { return nil }
+        func digits(_ range: Range<Int>) -> UnsafeBufferPointer<UInt8> {
+            unsafe UnsafeRawBufferPointer(rebasing: bytes[range]).assumingMemoryBound(
+                to: UInt8.self)
+        }
         var checksum = claimSection
-        unsafe checksum.update(UnsafeRawBufferPointer(rebasing: bytes[..<Self.checkedCount]))
-        guard checksum.value == check else { return nil }
+        unsafe checksum.update(
+            UnsafeRawBufferPointer(rebasing: bytes[..<Self.check.lowerBound]))
+        guard let check = unsafe checkNumber(digits(Self.check)), check == checksum.value,
+            unsafe bytes[Self.check.upperBound] == UInt8(ascii: "\n"),
+            let number = unsafe signedNumber(digits(Self.sign..<Self.magnitude.upperBound)),
+            let generation = unsafe decimal(digits(Self.generationDigits)),
+            generation <= Limits.generation,
+            let counted = unsafe decimal(digits(Self.countedDigits))
+        else { return nil }
         self.init(number: number, generation: generation, counted: Int64(clamping: counted))
     }
 }

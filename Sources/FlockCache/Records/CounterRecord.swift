@@ -14,8 +14,8 @@ struct CounterRecord {
     let cell: CounterCell
     /// Where the other one is.
     let nextOffset: Int
-    /// What cells are checked with.
-    private let claimSection: Checksum
+    /// Of the claim section, which cells are checked with; it never changes.
+    let claimSection: Checksum
 
     static let byteCount = secondOffset + CounterCell.byteCount
     private static let firstOffset = 1024
@@ -68,14 +68,21 @@ struct CounterRecord {
         var wasTorn = false
         for _ in 0..<mostLooks {
             guard let cells = try look(at: file, name) else { return nil }
-            switch (cells.first, cells.second) {
-            case (let first?, let second?):
-                return first.generation >= second.generation
-                    ? cells.record(first, secondOffset) : cells.record(second, firstOffset)
-            case (let first?, nil) where wasTorn: return cells.record(first, secondOffset)
-            case (nil, let second?) where wasTorn: return cells.record(second, firstOffset)
-            default: wasTorn = true
-            }
+            if let record = cells.record(isSecondLook: wasTorn) { return record }
+            wasTorn = true
+        }
+        return nil
+    }
+
+    /// The same of a file whose claim section has been read before.
+    static func read(
+        _ file: borrowing File, behind claimSection: Checksum
+    ) throws(Errno) -> CounterRecord? {
+        var wasTorn = false
+        for _ in 0..<mostLooks {
+            guard let cells = try look(at: file, behind: claimSection) else { return nil }
+            if let record = cells.record(isSecondLook: wasTorn) { return record }
+            wasTorn = true
         }
         return nil
     }
@@ -87,7 +94,30 @@ struct CounterRecord {
         let claimSection: Checksum
         let first, second: CounterCell?
 
-        func record(_ cell: CounterCell, _ next: Int) -> CounterRecord {
+        /// Of the bytes from the first cell on.
+        init(_ bytes: UnsafeRawBufferPointer, behind claimSection: Checksum) {
+            self.claimSection = claimSection
+            let start = secondOffset - firstOffset
+            first = unsafe CounterCell(
+                UnsafeRawBufferPointer(rebasing: bytes[..<CounterCell.byteCount]),
+                behind: claimSection)
+            second = unsafe CounterCell(
+                UnsafeRawBufferPointer(rebasing: bytes[start...]), behind: claimSection)
+        }
+
+        /// The cell that counts; nil where both are to be looked at once more.
+        func record(isSecondLook: Bool) -> CounterRecord? {
+            switch (first, second) {
+            case (let first?, let second?):
+                return first.generation >= second.generation
+                    ? record(first, next: secondOffset) : record(second, next: firstOffset)
+            case (let first?, nil) where isSecondLook: return record(first, next: secondOffset)
+            case (nil, let second?) where isSecondLook: return record(second, next: firstOffset)
+            default: return nil
+            }
+        }
+
+        private func record(_ cell: CounterCell, next: Int) -> CounterRecord {
             CounterRecord(cell: cell, nextOffset: next, claimSection: claimSection)
         }
     }
@@ -107,14 +137,20 @@ struct CounterRecord {
             else { return nil }
             var section = Checksum()
             unsafe section.update(UnsafeRawBufferPointer(rebasing: bytes[..<claim.length]))
-            func cell(at offset: Int) -> CounterCell? {
-                unsafe CounterCell(
-                    UnsafeRawBufferPointer(
-                        rebasing: bytes[offset..<(offset + CounterCell.byteCount)]),
-                    behind: section)
+            return unsafe Cells(
+                UnsafeRawBufferPointer(rebasing: bytes[firstOffset...]), behind: section)
+        }
+    }
+
+    private static func look(
+        at file: borrowing File, behind claimSection: Checksum
+    ) throws(Errno) -> Cells? {
+        try unsafe withUnsafeTemporaryAllocation(byteCount: byteCount - firstOffset, alignment: 8) {
+            (buffer) throws(Errno) in
+            guard try unsafe file.read(into: buffer, at: firstOffset) == buffer.count else {
+                return nil
             }
-            return Cells(
-                claimSection: section, first: cell(at: firstOffset), second: cell(at: secondOffset))
+            return unsafe Cells(UnsafeRawBufferPointer(buffer), behind: claimSection)
         }
     }
 }

@@ -60,7 +60,7 @@ struct JournalCell: Equatable, Sendable {
         }
         guard unsafe UInt32(truncatingIfNeeded: word(0)) == Self.check(bytes) else { return nil }
         let ends = [word(24), word(40), word(64)]
-        guard word(8) < 1 << 62, word(16) <= word(32), word(24) <= word(40),
+        guard word(8) < 1 << 62, word(16) <= word(32), word(32) < 1 << 61, word(24) <= word(40),
             ends.allSatisfy({ $0 >= UInt64(Self.firstFrame) && $0 <= Self.mostBytes })
         else { return nil }
         isClosed = word(0) >> 32 & 1 == 1

@@ -45,7 +45,8 @@ enum Layout {
 
     /// The number of a segment's first record; nil for other names.
     static func segmentFirst(of name: UnsafeBufferPointer<UInt8>) -> UInt64? {
-        guard name.count == 20, let first = unsafe decimal(name), first > 0 else { return nil }
+        guard name.count == 20, let first = unsafe decimal(name), 1..<(1 << 61) ~= first
+        else { return nil }
         return first
     }
 
@@ -84,6 +85,10 @@ enum Layout {
     static func leasePath(_ index: Int) -> FileName {
         FileName(Array("leases/".utf8) + hexadecimal(UInt64(index), digits: 2))
     }
+
+    /// In a shard of leases: the highest generation of those whose records were removed, and the same being made.
+    static let leaseFloor: FileName = ".highest"
+    static let newLeaseFloor: FileName = ".highest-new"
 
     /// In a shard: a record being written, swept when its session is dead.
     static func temporary(session: UInt64, number: Int) -> FileName {

@@ -48,7 +48,7 @@ struct RecordText {
 
 /// Reads such lines in their order.
 @unsafe struct RecordLines {
-    private let bytes: UnsafeRawBufferPointer
+    fileprivate let bytes: UnsafeRawBufferPointer
     /// Where the next line begins.
     private(set) var offset = 0
 
@@ -99,6 +99,27 @@ struct RecordText {
         guard let written = unsafe next(named: "check").flatMap(checkNumber) else { return false }
         var checksum = Checksum()
         unsafe checksum.update(UnsafeRawBufferPointer(rebasing: bytes[..<end]))
+        return checksum.value == written
+    }
+}
+
+extension RecordLines {
+    /// Whether the last line before what fills the record is the check of everything before it.
+    func checkAtEnd(filler: UInt8) -> Bool {
+        let text = "check: ".utf8.count + 8
+        guard unsafe bytes.last == UInt8(ascii: "\n") else { return false }
+        var end = unsafe bytes.count - 1
+        while unsafe end > 0 && bytes[end - 1] == filler { end -= 1 }
+        // Where nothing fills it, what was left out is the end of the line itself.
+        if unsafe end > 0 && bytes[end - 1] == UInt8(ascii: "\n") { end -= 1 }
+        guard end > text, unsafe bytes[end - text - 1] == UInt8(ascii: "\n") else { return false }
+        var line = unsafe RecordLines(
+            UnsafeRawBufferPointer(rebasing: bytes[(end - text)..<min(bytes.count, end + 1)]))
+        guard let written = unsafe line.next(named: "check").flatMap(checkNumber) else {
+            return false
+        }
+        var checksum = Checksum()
+        unsafe checksum.update(UnsafeRawBufferPointer(rebasing: bytes[..<(end - text)]))
         return checksum.value == written
     }
 }

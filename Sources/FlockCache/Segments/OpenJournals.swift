@@ -6,8 +6,23 @@ final class OpenJournals: Sendable {
     private let locks: LockTableAccess
     private let board: BoardAccess
     private let mutex = ThreadMutexes(count: 1)
+
+    /// A list, and no dictionary: every command opens a store, and building a generic type takes time.
+    ///
+    /// It also takes locks of the runtime, which in a forked child no thread may be there to release.
+    private final class Entry: Sendable {
+        let journal: SegmentedJournal
+        let next: Entry?
+
+        init(_ journal: SegmentedJournal, _ next: Entry?) {
+            self.journal = journal
+            self.next = next
+        }
+    }
+
     // Under the mutex alone; see StoreFiles for why it is not `Synchronization.Mutex`.
-    private nonisolated(unsafe) var journals: [JournalName: SegmentedJournal] = [:]
+    private nonisolated(unsafe) var first: Entry?
+    private nonisolated(unsafe) var count = 0
     /// Each has three descriptors.
     ///
     /// Beyond that number all are let go of, and opened again by their next use.
@@ -22,10 +37,15 @@ final class OpenJournals: Sendable {
     /// The journal of a name, which need not be there.
     func journal(_ name: JournalName) -> SegmentedJournal {
         mutex.locked(0) {
-            if let known = unsafe journals[name] { return known }
-            if unsafe journals.count >= Self.most { unsafe journals = [:] }
+            var entry = unsafe first
+            while let known = entry {
+                if known.journal.name == name { return known.journal }
+                entry = known.next
+            }
+            if unsafe count >= Self.most { unsafe (first, count) = (nil, 0) }
             let fresh = SegmentedJournal(name, of: files, locks, board)
-            unsafe journals[name] = fresh
+            unsafe first = unsafe Entry(fresh, first)
+            unsafe count += 1
             return fresh
         }
     }

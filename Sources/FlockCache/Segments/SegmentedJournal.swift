@@ -91,16 +91,16 @@ final class SegmentedJournal: Sendable {
     }
 
     private func lockByte(until deadline: BootTime, _ patience: Duration) throws(StoreError) {
-        // A record takes microseconds: most sleeps are short.
-        var pause = Pause(shortest: 20_000, longest: 1_000_000)
-        let table = try locks.open()
+        // Longer than an append takes: of many that contend one goes on undisturbed for a while, which is what makes
+        // the most of the processors.
+        var pause = Pause(shortest: 200_000, longest: 1_000_000, yields: 1)
         while true {
-            if unsafe state.lock == nil { unsafe state.lock = try table.open(for: name.lock) }
-            let isLocked = try attempt("lock", table.file(of: name.lock)) { () throws(Errno) in
+            if unsafe state.lock == nil { unsafe state.lock = try locks.openFile(for: name.lock) }
+            let isLocked = try attempt("lock", locks.path(of: name.lock)) { () throws(Errno) in
                 try unsafe state.lock?.tryLock(.exclusive, at: name.lock.journal) == true
             }
             if isLocked {
-                let isLinked = try attempt("lock", table.file(of: name.lock)) { () throws(Errno) in
+                let isLinked = try attempt("lock", locks.path(of: name.lock)) { () throws(Errno) in
                     try unsafe state.lock?.isLinked() == true
                 }
                 if isLinked { return }
@@ -127,6 +127,21 @@ final class SegmentedJournal: Sendable {
     /// The journal's directory, made where it is missing.
     func directory() throws(StoreError) -> Directory {
         if let known = unsafe state.directory { return known }
+        var directory = try directoryForReading()
+        if directory == nil { directory = try makeDirectory() }
+        guard let directory else { throw .replaced(path()) }
+        if files.isDurable {
+            // Whoever made it may have been killed before this.
+            try attempt("synchronise", path()) { () throws(Errno) in
+                try directory.openDirectory("..").sync()
+                try files.root.sync()
+            }
+        }
+        unsafe state.directory = directory
+        return directory
+    }
+
+    private func makeDirectory() throws(StoreError) -> Directory {
         _ = try files.locksDirectory()
         try files.makeDirectory(Layout.journal, in: files.root)
         let journals = try attempt("open", files.file(Layout.journal, in: nil)) {
@@ -134,18 +149,9 @@ final class SegmentedJournal: Sendable {
         }
         try files.makeDirectory(
             name.directory, in: journals, at: Layout.journalPath(name.directory))
-        let directory = try attempt("open", path()) { () throws(Errno) in
+        return try attempt("open", path()) { () throws(Errno) in
             try journals.openDirectory(name.directory)
         }
-        if files.isDurable {
-            // Whoever made them may have been killed before this.
-            try attempt("synchronise", path()) { () throws(Errno) in
-                try journals.sync()
-                try files.root.sync()
-            }
-        }
-        unsafe state.directory = directory
-        return directory
     }
 
     /// The last segment as this process knows it; false thereafter where it was removed.

@@ -21,7 +21,7 @@ extension Session {
         _ key: Store.Key, by amount: Int64, within range: ClosedRange<Int64>
     ) throws(StoreError) -> IncrementOutcome {
         let name = try EntryName(key)
-        if try existing() == nil, !range.contains(amount) { return .outOfRange(0) }
+        if !range.contains(amount), try existing() == nil { return .outOfRange(0) }
         return try withStore(name.shard) { (store) throws(StoreError) in
             try ValueChange(store: store, session: self, name: name, operation: "increment")
                 .increment(by: amount, within: range)
@@ -30,18 +30,20 @@ extension Session {
 }
 
 /// A number that is counted in place, and the file that it is in.
-private final class Counter {
-    let file: File
+private struct Counter {
+    let opened: CounterFile
     let record: CounterRecord
-    let former: ValueChange.Former
     /// In a copy of the store by hard links the file is another's too.
     let isOurs: Bool
 
-    init(_ file: consuming File, _ record: CounterRecord, _ status: FileStatus) {
-        self.file = file
+    var former: ValueChange.Former {
+        ValueChange.Former(
+            generation: record.cell.generation, size: CounterRecord.byteCount, hasItsSize: true)
+    }
+
+    init(_ opened: CounterFile, _ record: CounterRecord, _ status: FileStatus) {
+        self.opened = opened
         self.record = record
-        former = ValueChange.Former(
-            generation: record.cell.generation, size: status.size, hasItsSize: true)
         isOurs = status.links == 1
     }
 }
@@ -102,11 +104,12 @@ extension ValueChange {
         if case .live(let holder) = beside { return .pending(holder) }
         let (sum, isTooLarge) = number.now.addingReportingOverflow(amount)
         guard !isTooLarge, range.contains(sum) else { return .outOfRange(number.now) }
+        let now = WallClock.microseconds
         let cell = CounterCell(
             number: sum,
             generation: try held.nextGeneration(
-                above: max(former?.generation ?? 0, beside.generation)),
-            counted: WallClock.microseconds)
+                above: max(former?.generation ?? 0, beside.generation), now: now),
+            counted: now)
         if case .counter(let counter) = number, counter.isOurs {
             try count(cell, in: counter, beside, &held, in: directory)
             counted = counter
@@ -129,27 +132,48 @@ extension ValueChange {
         case damaged
     }
 
-    /// The number; nil where there is something to be looked at again, or was damaged and has been set aside.
-    private func number(
-        _ held: inout HeldShard, in directory: Directory, setAside kept: inout String?
-    ) throws(StoreError) -> Number? {
-        let look = try store.files.withRecord(name.ready, of: name, in: directory, .readWrite) {
+    /// The counter that was counted last, if it is that of the key and still has its name.
+    private func keptCounter(in directory: Directory) throws(StoreError) -> Counter? {
+        guard let kept = store.counter.file(of: name) else { return nil }
+        return try attempt("read", store.file(name.ready, in: name.shard)) {
+            () throws(Errno) -> Counter? in
+            guard let status = try directory.status(of: name.ready), kept.isFile(status),
+                status.size == CounterRecord.byteCount
+            else { return nil }
+            return try CounterRecord.read(kept.file, behind: kept.claimSection)
+                .map { Counter(kept, $0, status) }
+        }
+    }
+
+    private func look(in directory: Directory) throws(StoreError) -> Look? {
+        try store.files.withRecord(name.ready, of: name, in: directory, .readWrite) {
             (file) throws(Errno) -> Look in
             let status = try file.status()
             guard status.isRegular else { return .damaged }
             if status.size == CounterRecord.byteCount,
                 let record = try CounterRecord.read(file, of: name)
             {
-                return .counter(Counter(file, record, status))
+                let opened = CounterFile(file, of: name, record.claimSection, status)
+                return .counter(Counter(opened, record, status))
             }
             guard case .ready(let ready, _) = try ReadyFile.read(file, name) else {
                 return .damaged
             }
             return .value(ready, size: status.size)
         }
-        switch look {
+    }
+
+    /// The number; nil where there is something to be looked at again, or was damaged and has been set aside.
+    private func number(
+        _ held: inout HeldShard, in directory: Directory, setAside kept: inout String?
+    ) throws(StoreError) -> Number? {
+        if let counter = try keptCounter(in: directory) { return .counter(counter) }
+        switch try look(in: directory) {
         case nil: return .absent
-        case .counter(let counter): return .counter(counter)
+        case .counter(let counter):
+            // Other machines' changes are seen by who opens a file.
+            if store.isLocal { store.counter.keep(counter.opened) }
+            return .counter(counter)
         case .damaged:
             kept = try session.setAsideIfDamaged(name, &held, in: directory)
             return nil
@@ -173,12 +197,12 @@ extension ValueChange {
             generation: cell.generation, changingNames: hasLeftover,
             .publish(event, name, cell.generation))
         do throws(Errno) {
-            try counter.file.write(text, at: counter.record.nextOffset)
+            try counter.opened.file.write(text, at: counter.record.nextOffset)
             // Other machines see it when the mutex is free.
-            if !store.isLocal { try counter.file.syncData() }
+            if !store.isLocal { try counter.opened.file.syncData() }
         } catch {
             // The cells say whether it has happened.
-            let now = try? CounterRecord.read(counter.file, of: name)
+            let now = try? CounterRecord.read(counter.opened.file, of: name)
             guard let now, now.cell.generation < cell.generation else {
                 throw .unknownOutcome(operation, key, error)
             }
@@ -201,8 +225,9 @@ extension ValueChange {
     private func synchronise(_ counter: Counter) throws(StoreError) {
         guard store.isDurable else { return }
         do throws(Errno) {
-            try counter.file.syncData()
+            try counter.opened.file.syncData()
         } catch {
+            store.counter.keep(nil)
             throw .unknownOutcome(operation, key, error)
         }
         // In a store that is made to be durable its name is there already, see `HeldShard`.

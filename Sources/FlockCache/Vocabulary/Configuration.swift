@@ -14,7 +14,7 @@ extension Store {
         /// Called when a damaged record was found: its key, and the path at which it is kept for
         /// inspection, nil where the store could not be written.
         ///
-        /// The key counts as absent.
+        /// The key counts as absent; of a lease with slots, the damaged slot as taken for one time to live.
         public var onDamage: (@Sendable (Key, String?) -> Void)?
         /// Called for each thing that went wrong in what goes through the whole store (``Store/reap(_:dryRun:)``,
         /// ``Store/entries(_:prefix:)``, ``Store/counts()``) and that it goes on past: a record or directory that

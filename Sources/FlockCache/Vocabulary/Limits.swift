@@ -8,6 +8,11 @@ package enum Limits {
     static let lockKey = 4096
     /// Slots of a lock or lease: trying for one looks at each.
     package static let slots = 4096
+    /// The longest time to live of a lease, beyond which a deadline would mean nothing to anybody.
+    package static let timeToLive = Duration.seconds(100 * 365 * 86400)
+    package static let timeToLiveInWords = "100 years"
+    /// How often a lease is asked for whose time was over before anything could begin under it.
+    package static let leaseTries = 3
     /// Bytes of a journal's record.
     package static let record = 16 << 20
     /// Bytes of a journal's segment, from which on the next record begins another.

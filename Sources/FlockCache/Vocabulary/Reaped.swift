@@ -1,7 +1,8 @@
 extension Store {
     /// What reaping may remove beyond what is stale.
     public struct ReapLimits: Sendable {
-        /// Claims of which it is not known whether their holder lives, when older than this.
+        /// Claims of which it is not known whether their holder lives, when older than this; and leases that only
+        /// their owner's end ends, where it is not known whether that lives.
         public var assumeDeadAfter: Duration?
         /// Values published longer ago than this, and damaged records that were set aside longer ago.
         ///
@@ -29,7 +30,7 @@ extension Store {
             case rebooted
             /// The claim's own time is over.
             case expired
-            /// Nobody knows whether the claim's holder lives, and it is older than ``ReapLimits/assumeDeadAfter``.
+            /// Nobody knows whether the holder of the claim or lease lives, and it is older than ``ReapLimits/assumeDeadAfter``.
             case assumedDead
             /// The claim was left half-written by a killed process.
             case torn

@@ -54,6 +54,25 @@ extension StoreError {
                 ?? "the claim is not yours (any more); nothing was changed")
     }
 
+    /// A claim that the next to ask takes over, whatever its time.
+    static func claimOfDead(
+        _ operation: String, _ key: Store.Key, _ holder: Holder
+    ) -> StoreError {
+        StoreError(
+            .claimLost, operation, key: key, holder: holder,
+            reason:
+                "its owner has exited (\(holder)), so the next process that claims the key takes it over; "
+                + "nothing was changed")
+    }
+
+    static func claimOfAnotherPlace(_ operation: String, _ key: Store.Key) -> StoreError {
+        StoreError(
+            .claimLost, operation, key: key,
+            reason:
+                "it was claimed by a process of another machine, or of a container with a clock of its "
+                + "own, and is renewed there; nothing was changed")
+    }
+
     /// A store that other processes find at its path no longer.
     static func storeMoved(
         _ operation: String, _ key: Store.Key, _ path: String
@@ -82,18 +101,5 @@ extension StoreError {
                 "the store was moved or removed while the lock was held, and another process may have "
                 + "held the lock at the same time in another store; look at what was done under it, and "
                 + "leave a store where it is while it is used")
-    }
-
-    /// - Parameter found: the generation that is current, where there is one.
-    package static func leaseLost(
-        _ operation: String, _ key: Store.Key, holder: Holder?, asked: Store.Generation? = nil,
-        found: Store.Generation? = nil
-    ) -> StoreError {
-        let generations =
-            if let asked, let found { "it has generation \(found), not \(asked): " } else { "" }
-        return StoreError(
-            .leaseLost, "\(operation) the lease", key: key, holder: holder,
-            reason: holder.map { generations + "it is not yours: \($0) has it" }
-                ?? "it is not yours (any more); nothing was changed")
     }
 }

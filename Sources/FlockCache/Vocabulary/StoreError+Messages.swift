@@ -170,11 +170,26 @@ extension StoreError {
             reason: "waited \(duration.spoken): \(who)")
     }
 
-    package static func waitsForItself(_ key: Store.Key, _ holder: Holder) -> StoreError {
-        StoreError(
-            .wouldDeadlock, "wait for", key: key, holder: holder,
+    static func waitsForItself(
+        _ kind: String, _ key: Store.Key, _ holder: Holder?
+    ) -> StoreError {
+        let who = holder.map { " (\($0))" } ?? ""
+        return StoreError(
+            .wouldDeadlock, "wait for the \(kind)", key: key, holder: holder,
+            reason: "this command is a part of what holds it\(who), so it would wait for itself")
+    }
+
+    static func waitsAgainstOrder(
+        _ kind: String, _ key: Store.Key, holding other: String, _ held: Store.Key,
+        _ holder: Holder?
+    ) -> StoreError {
+        let who = holder.map { ", held by \($0)" } ?? ""
+        return StoreError(
+            .wouldDeadlock, "wait for the \(kind)", key: key, holder: holder,
             reason:
-                "\(holder) is computing it, and this is a part of that; it would wait for itself")
+                "this command runs under the \(other) '\(held)'\(who.isEmpty ? "" : "; '\(key)' is\(who.dropFirst())"), and "
+                + "processes wait in ascending order of keys only, because others could wait the other way round for "
+                + "ever; ask for '\(key)' first, or do not wait (-n)")
     }
 
     static func wouldGoDown(
@@ -219,23 +234,6 @@ extension StoreError {
             reason:
                 "the generations of this key's shard are used up: a clock was beyond the year 2255, "
                 + "or somebody wrote a record by hand; begin with a new store")
-    }
-
-    static func leaseWaitEnded(_ key: Store.Key, _ holder: Holder?) -> StoreError {
-        StoreError(
-            .timedOut, "get the lease", key: key, holder: holder,
-            reason: holder.map {
-                "the wait ended while \($0) had it; allow more time, or look at it"
-            }
-                ?? "the wait ended while others had it; allow more time")
-    }
-
-    static func damagedLease(_ path: String) -> StoreError {
-        StoreError(
-            .inputOutput, "read the lease", path: path,
-            reason:
-                "its record is damaged, and with it who has the lease; when nobody uses it, remove "
-                + "the file")
     }
 
     static func unknownOutcome(

@@ -65,10 +65,12 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
     public let holder: Holder?
     /// Why, and what to do, in words.
     let reason: String
+    /// Whether a record was corrupt, and has been set aside.
+    package let isDamage: Bool
 
     init(
         _ code: Code, _ operation: String, path: String? = nil, key: Store.Key? = nil,
-        systemError: Int32? = nil, holder: Holder? = nil, reason: String
+        systemError: Int32? = nil, holder: Holder? = nil, reason: String, isDamage: Bool = false
     ) {
         self.code = code
         self.operation = operation
@@ -77,6 +79,7 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
         self.systemError = systemError
         self.holder = holder
         self.reason = reason
+        self.isDamage = isDamage
     }
 
     /// One line: what was tried, on what, why it failed, what to do.

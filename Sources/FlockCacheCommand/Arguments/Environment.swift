@@ -13,6 +13,8 @@ package final class Environment {
     package var input: Int32 = 0
     package var output: Int32 = 1
     package var error: Int32 = 2
+    /// The signal that ended COMMAND, by which this process ends too when all is told.
+    package var endingSignal: Int32?
     /// What a pass of the command has gone on past so far.
     var passedOver: PassedOver?
 

@@ -5,7 +5,8 @@ extension Verb {
     private var usage: String {
         let options = options.map { option in
             let name = option.short.map { "-\($0)" } ?? "--\(option.name)"
-            return "[" + name + (option.valueName.map { " " + $0 } ?? "") + "]"
+            let text = name + (option.valueName.map { " " + $0 } ?? "")
+            return option.isNeeded ? text : "[" + text + "]"
         }
         let command = takesCommand ? [takesMany ? "--" : "[--]", "COMMAND…"] : []
         return (["flock-cache", name] + options + operands + command).joined(separator: " ")

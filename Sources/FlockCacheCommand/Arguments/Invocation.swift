@@ -110,13 +110,6 @@ final class Invocation {
         }
         return wait
     }
-
-    /// The exit code where another process has what was asked for: that of `-E`, if it is there.
-    func conflict(_ failure: Failure) throws(Failure) -> Int32 {
-        guard let code = exitCode(.conflictCode) else { throw failure }
-        words.say(failure.message)
-        return code
-    }
 }
 
 // MARK: Reporting

@@ -34,7 +34,7 @@ enum OptionKind: Sendable {
         case .path: "a path"
         case .bytes: "text"
         case .mode: "permissions in octal: 0700, 0750 or 0770"
-        case .exitCode: "an exit code, 1 to 255"
+        case .exitCode: "an exit code, 0 to 255"
         }
     }
 
@@ -51,7 +51,7 @@ enum OptionKind: Sendable {
         case .path, .bytes: .text
         case .mode: UInt32(String(decoding: text, as: UTF8.self), radix: 8).map { .mode($0) }
         case .exitCode:
-            UInt64(argument: text).flatMap { 1...255 ~= $0 ? .exitCode(Int32($0)) : nil }
+            UInt64(argument: text).flatMap { 0...255 ~= $0 ? .exitCode(Int32($0)) : nil }
         }
     }
 }

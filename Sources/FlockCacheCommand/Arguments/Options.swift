@@ -8,6 +8,8 @@ struct Option: Sendable {
     let help: String
     /// What stands for its value in the help, where that is not what stands for all of its kind.
     var placeholder: String?
+    /// Whether the command cannot do without it.
+    var isNeeded = false
 
     /// What stands for its value in the help; nil where it stands alone.
     var valueName: String? { kind.map { placeholder ?? $0.placeholder } }
@@ -18,8 +20,8 @@ struct Option: Sendable {
     }
 
     /// The same option where its help says something else.
-    fileprivate func explained(_ help: String) -> Option {
-        Option(name: name, short: short, kind: kind, help: help)
+    fileprivate func explained(_ help: String, isNeeded: Bool = false) -> Option {
+        Option(name: name, short: short, kind: kind, help: help, isNeeded: isNeeded)
     }
 }
 
@@ -64,6 +66,8 @@ extension Option {
     static let staleAfter = Option(
         name: "stale-after", kind: .duration,
         help: "the claim may be taken over after D although its owner lives")
+    static let runStaleAfter = staleAfter.explained(
+        "the claim may be taken over when it was not renewed for D")
     static let generation = Option(
         name: "generation", kind: .generation, help: "the claim's number, as claim printed it")
     static let leaseGeneration = generation.explained("the lease's number, as acquire printed it")
@@ -93,10 +97,17 @@ extension Option {
         help: "up to N holders of one KEY; COMMAND sees FLOCK_CACHE_SLOT, 0 to N-1")
     static let leaseSlots = slots.explained(
         "up to N holders at once; prints the SLOT too, 0 to N-1")
+    static let leaseSlot = Option(
+        name: "slot", kind: .count, help: "which slot, where the lease has several")
+    static let force = Option(
+        name: "force", help: "end the lease whoever has it, and say whose it was")
+    static let reentrant = Option(
+        name: "reentrant", help: "do not take KEYs again that the caller holds")
     static let inPlace = Option(
         name: "no-fork", short: "F",
         help: "execute COMMAND in place of flock-cache: the locks live as long as it")
     static let timeToLive = Option(name: "ttl", kind: .duration, help: "the lease's time to live")
+    static let neededTimeToLive = timeToLive.explained(timeToLive.help, isNeeded: true)
     /// Of another kind than the owner of a claim: a lease always has one.
     static let leaseOwner = Option(
         name: "owner", kind: .process, help: "the lease ends with this process")
@@ -107,7 +118,9 @@ extension Option {
 extension Option {
     static let conflictCode = Option(
         name: "conflict-exit-code", short: "E", kind: .exitCode,
-        help: "exit with CODE where it would be 75 or 124")
+        help: "exit with CODE in place of 75 and 124")
+    static let dieWithParent = Option(
+        name: "die-with-parent", help: "end, and COMMAND too, when the parent ends")
     static let outputWait = Option(
         name: "output-wait", kind: .wait, help: "wait D for the end of COMMAND's output (10s)")
     static let killAfter = Option(
@@ -132,7 +145,7 @@ extension Option {
         name: "watch", help: "again each second, in place on a terminal, until interrupted")
     static let assumeDeadAfter = Option(
         name: "assume-dead-after", kind: .duration,
-        help: "also claims of unknown holders older than D")
+        help: "also claims, and leases without a time to live, of unknown holders older than D")
     static let maxEntries = Option(
         name: "max-entries", kind: .count, help: "keep the N most recently used values")
     static let maxBytes = Option(
@@ -161,7 +174,7 @@ extension Option {
     static let followWait = wait.explained("with --follow: end after D without a record")
     static let nulRecords = nulEnded.explained("raw records only, each ended by NUL")
     static let changeWait = wait.explained(
-        "wait at most D behind a stopped process (default and most: 10s)")
+        "wait at most D behind a stopped process (10s at most)")
     static let keep = Option(name: "keep", kind: .count, help: "keep the newest N records")
     static let keepAge = maxAge.explained("keep records younger than D")
     static let keepBytes = maxBytes.explained("keep the newest SIZE bytes")

@@ -27,10 +27,13 @@ extension Verb {
         try tellWin(generation, of: key, former, in: store, invocation)
         return .yes
     case .ready(let ready):
-        try ignoringClosedPipe { () throws(Failure) in try invocation.report(ready, of: key) }
+        try ignoringClosedPipe { () throws(Failure) in
+            try invocation.report(ready, of: key)
+        }
         return .no
     case .pending(let holder):
-        try invocation.reportPending(key, holder)
+        _ = try invocation.busy(
+            key, holder, wait, state: "pending", Phrases.pending(key, holder))
         return wait.end
     }
 }
@@ -39,7 +42,7 @@ private func claim(
     _ key: Store.Key, _ wait: Wait, in store: Store, _ invocation: Invocation
 ) throws(Failure) -> ClaimOutcome {
     let owner = try invocation.claimOwner()
-    let notice = WaitNotice(invocation, key, wait, owner: owner)
+    let notice = WaitNotice(invocation, key, wait, in: store, owner: owner)
     let (maxAge, staleAfter) = (invocation.duration(.maxAge), invocation.duration(.staleAfter))
     return try failing { () throws(StoreError) in
         guard invocation.has(.wait) || invocation.has(.noWait) else {

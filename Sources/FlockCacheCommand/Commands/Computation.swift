@@ -7,10 +7,14 @@ struct Computation {
     let store: Store
     let key: Store.Key
     let generation: Store.Generation
+    /// Renews the claim; nil where no time ends it.
+    private let keeper: ClaimKeeper?
 
     init(
-        _ invocation: Invocation, _ store: Store, _ key: Store.Key, _ generation: Store.Generation
+        _ invocation: Invocation, _ store: Store, _ key: Store.Key, _ generation: Store.Generation,
+        staleAfter: Duration?
     ) {
+        keeper = staleAfter.map { ClaimKeeper(store, key, generation, $0) }
         self.invocation = invocation
         self.store = store
         self.key = key
@@ -26,10 +30,10 @@ struct Computation {
         }
         var finished = try orGivingUp { () throws(Failure) in
             try CommandRun(
-                invocation.command, variables: try variables(), signals: signals,
-                to: invocation.environment.output, keepingIn: value)
+                invocation.request(try variables()), signals: signals,
+                to: invocation.environment.output, keepingIn: value, watch: look)
         }
-        return finished.code == 0
+        return finished.ending == .exit(0)
             ? try succeed(&finished, value, signals) : try fail(&finished, value, signals)
     }
 
@@ -106,7 +110,7 @@ struct Computation {
     ) throws(Failure) -> Int32 {
         value.discard()
         giveUp()
-        let isEnded = finished.code > 128 || finished.endingSignal != nil
+        let isEnded = finished.ending.code > 128 || finished.endingSignal != nil
         let end = try waitForOutput(
             of: &finished, upTo: isEnded ? .zero : outputWait, signals)
         switch end {
@@ -120,7 +124,7 @@ struct Computation {
         case .interrupted(let signal): return interrupted(by: signal)
         }
         finished.output.passOnRest()
-        return finished.code
+        return invocation.end(as: finished.ending)
     }
 
     private func waitForOutput(
@@ -133,7 +137,8 @@ struct Computation {
                     + (limit.map { "giving up in \(($0 - patience).spoken)" } ?? "without end"))
         }
         return try CommandRun.own { () throws(Errno) in
-            try finished.waitForOutput(upTo: limit, signals, overdue: (patience, say))
+            try finished.waitForOutput(
+                upTo: limit, signals, overdue: (patience, say), watch: look)
         }
     }
 
@@ -145,14 +150,15 @@ struct Computation {
     }
 
     private func interrupted(by signal: Int32) -> Int32 {
-        CaughtSignals.endProcess(by: signal)
-        return 128 + signal
+        invocation.end(as: .signal(signal))
     }
 
     /// How long a process that COMMAND left behind may hold its output; nil is without end.
     private var outputWait: Duration? {
         (invocation.wait(.outputWait) ?? OptionDefault.outputWait).limit
     }
+
+    private func look() -> Duration? { keeper?.look() }
 
     private var words: Words { invocation.words }
 
@@ -163,16 +169,15 @@ struct Computation {
 
     /// What COMMAND sees: which store, key and claim it works for.
     private func variables() throws(Failure) -> [[UInt8]] {
-        let held = InheritedLocks.adding(
-            claimOf: try sessionID(), to: invocation.environment.setting(.held))
+        let held = try failing { () throws(StoreError) in
+            try Inherited.adding(
+                claimOf: key, generation, in: store.session,
+                to: invocation.environment.setting(.held))
+        }
         return try invocation.variables([
             (.key, key.bytes),
             (.generation, Array(String(generation).utf8)),
             (.held, held),
         ])
-    }
-
-    private func sessionID() throws(Failure) -> UInt64 {
-        try failing { () throws(StoreError) in try store.session.id() }
     }
 }

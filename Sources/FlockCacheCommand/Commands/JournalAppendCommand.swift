@@ -6,10 +6,11 @@ extension Verb {
         name: "journal append", summary: "Append a record to a journal.",
         operands: ["NAME", "[TEXT]"], options: [.recordFile, .lines, .changeWait],
         detail: """
-            Prints the record's number: 1, 2, 3 … without gaps. Without TEXT, standard input is one
-            record; with --lines each of its lines is one, and the last number is printed. A record
-            has at most 16 MiB; of a larger one nothing is appended, and the exit code is 64.
-            Exit 124 when a stopped process is in the middle of a change of the journal.
+            Prints the record's number: 1, 2, 3 … without gaps. Without TEXT, standard
+            input is one record; with --lines each of its lines is one, and the last
+            number is printed. Exit 64 when a record has more than 16 MiB: nothing of it
+            is appended. Exit 124 when a stopped process is in the middle of a change of
+            the journal.
             """,
         example: "flock-cache journal append audit \"$USER logged in\"",
         run: runAppend)

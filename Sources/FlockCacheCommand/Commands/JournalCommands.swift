@@ -5,9 +5,9 @@ extension Verb {
         name: "journal trim", summary: "Remove the oldest records of a journal.",
         operands: ["NAME"], options: [.keep, .keepAge, .keepBytes, .changeWait],
         detail: """
-            Records beyond any of the limits go, in whole segments: at least what was asked for is
-            kept, and at most one segment (64 MiB) more. --keep 0 leaves nothing, and numbers go on.
-            Processes that read or follow the journal are not disturbed.
+            Records beyond any of the limits go, in whole segments: at least what was
+            asked for is kept, and at most one segment (64 MiB) more. --keep 0 leaves
+            nothing, and numbers go on. Processes that read the journal are not disturbed.
             """,
         example: "flock-cache journal trim audit --max-age 90d",
         run: runTrim)
@@ -15,8 +15,9 @@ extension Verb {
     static let journalList = Verb(
         name: "journal list", summary: "List the journals.", operands: [], options: [],
         detail: """
-            A line a journal: NAME FIRST LAST BYTES, separated by tabs. NAME is percent-encoded; FIRST
-            and LAST are the numbers of the records that are kept, and LAST is FIRST - 1 where none is.
+            A line a journal: NAME FIRST LAST BYTES, separated by tabs. NAME is
+            percent-encoded; FIRST and LAST are the numbers of the records that are kept.
+            Where none is kept, FIRST is the next number and LAST is FIRST - 1.
             """,
         example: "flock-cache journal list",
         run: runList)
@@ -25,7 +26,8 @@ extension Verb {
         name: "journal remove", summary: "Remove a journal and all its records.",
         operands: ["NAME"], options: [.changeWait],
         detail: """
-            Exit 0, also when there is none. The next append begins a new journal with record 1.
+            Exit 0, also when there is none. The next append begins a new journal with
+            record 1.
             """,
         example: "flock-cache journal remove audit",
         run: runRemove)

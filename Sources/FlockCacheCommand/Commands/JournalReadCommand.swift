@@ -5,10 +5,11 @@ extension Verb {
         name: "journal read", summary: "Print the records of a journal.",
         operands: ["NAME"], options: [.from, .follow, .nulRecords, .followWait],
         detail: """
-            A line a record: NUMBER TIME TEXT, separated by tabs. TIME is UTC; TEXT is percent-encoded
-            as keys are in list. Exit 1 when there is no such journal, also when it is removed while
-            it is followed; 66 when record N was trimmed, and the message names the first one kept;
-            64 when N is beyond the next record; 65 when a record is damaged; 124 after -w.
+            A line a record: NUMBER TIME TEXT, separated by tabs. TIME is UTC; TEXT is
+            percent-encoded as keys are in list. Exit 1 when there is no such journal, or
+            it is removed under --follow; 66 when record N was trimmed, and the message
+            names the first one that is kept; 64 when N is beyond the next record; 65 when
+            a record is damaged; 124 when D has passed.
             """,
         example: "flock-cache journal read audit --follow",
         run: runRead)
@@ -36,9 +37,14 @@ extension Verb {
             guard isFollowing else { return .yes }
             let waited = limit ?? .forever
             guard store.session.waitForRecords(of: reader, upTo: waited.limit) else {
-                throw Failure(
-                    .timedOut, "timed out waiting for the next record of journal '\(name)'",
-                    isBusy: true)
+                if invocation.has(.json) {
+                    try invocation.print([
+                        .init("state", .text("timed-out")),
+                        .init("journal", .text(name.description)),
+                    ])
+                }
+                invocation.words.say("timed out waiting for the next record of journal '\(name)'")
+                return .timedOut
             }
         }
     }

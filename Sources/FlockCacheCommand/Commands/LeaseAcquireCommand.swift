@@ -22,7 +22,7 @@ extension Verb {
     let wait = invocation.waitIfTold()
     switch try acquire(key, request, wait, in: store, invocation) {
     case .busy(let holder):
-        invocation.words.say(Phrases.leased(key, holder))
+        _ = try invocation.busy(key, holder, wait, Phrases.leased(key, holder))
         return wait.end
     case .granted(let grant):
         do throws(Failure) {

@@ -6,13 +6,12 @@ internal import SystemCalls
 /// Asks for a lease, saying what is waited for.
 func acquire(
     _ key: Store.Key, _ request: LeaseRequest, _ wait: Wait, in store: Store,
-    _ invocation: Invocation
+    _ invocation: Invocation, refusing refusal: WaitNotice.Refusal? = nil
 ) throws(Failure) -> LeaseOutcome {
-    let notice = WaitNotice(invocation, key, wait)
+    let notice = WaitNotice(invocation, key, wait, in: store, refusing: refusal)
     return try failing { () throws(StoreError) in
-        try store.session.acquireLease(key, request, waiting: wait.limit) { holder, elapsed in
-            notice.lookAtLease(holder, elapsed)
-        }
+        try store.session.acquireLease(
+            key, request, waiting: wait.limit, whileWaiting: notice.lookAtLease)
     }
 }
 
@@ -25,6 +24,9 @@ extension Invocation {
             throw .usage("a lease needs --ttl, or --owner to end with")
         }
         guard timeToLive != .zero else { throw .usage("--ttl takes a time above 0") }
+        if let timeToLive, timeToLive > Limits.timeToLive || timeToLive < .microseconds(1) {
+            throw .usage("--ttl takes 1 microsecond to \(Limits.timeToLiveInWords)")
+        }
         let slots = try possibleSlots(count(.leaseSlots) ?? 1)
         guard let ownerID else {
             // For messages only.

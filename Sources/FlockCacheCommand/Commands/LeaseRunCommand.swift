@@ -5,7 +5,10 @@ extension Verb {
     static let leaseRun = Verb(
         name: "lease run", summary: "Run a command while it is the one in charge.",
         operands: ["NAME"],
-        options: [.timeToLive, .leaseWait, .noWait, .conflictCode, .leaseSlots, .killAfter],
+        options: [
+            .neededTimeToLive, .leaseWait, .noWait, .conflictCode, .leaseSlots, .killAfter,
+            .dieWithParent,
+        ],
         detail: """
             Acquires the lease, renews it at a third of its time to live, and runs COMMAND, which
             sees FLOCK_CACHE_GENERATION; ends as COMMAND did, and releases the lease then. When the
@@ -24,17 +27,27 @@ extension Verb {
     }
     var request = try invocation.leaseRequest()
     request.setHolder(Process.id, CommandRun.programName(invocation.command[0]))
+    try invocation.endWithParentIfAsked()
     let store = try invocation.openStore()
     let key = invocation.key()
     let wait = try invocation.waitByDefault()
-    switch try acquire(key, request, wait, in: store, invocation) {
-    case .busy(let holder):
-        return try invocation.conflict(
-            Failure(wait.end, Phrases.leased(key, holder), isBusy: true))
-    case .granted(let grant):
-        var tenure = Tenure(
-            store, key, grant, timeToLive,
-            killAfter: invocation.duration(.killAfter) ?? OptionDefault.killAfter)
-        return try tenure.run(invocation)
+    for _ in 0..<Limits.leaseTries {
+        switch try acquire(
+            key, request, wait, in: store, invocation, refusing: .circles(of: .lease))
+        {
+        case .busy(let holder):
+            return try invocation.busy(key, holder, wait, Phrases.leased(key, holder))
+        case .granted(let grant):
+            guard grant.timeLeft ?? .zero > .zero else {
+                // This process was stopped since, or the machine suspended. Where it cannot be released, it is over.
+                try? store.session.releaseLease(key, grant.generation)
+                continue
+            }
+            var tenure = Tenure(
+                store, key, grant, timeToLive,
+                killAfter: invocation.duration(.killAfter) ?? OptionDefault.killAfter)
+            return try tenure.run(invocation)
+        }
     }
+    throw Failure(.leaseOver(key))
 }

@@ -2,6 +2,11 @@ internal import FlockCache
 internal import SystemCalls
 
 /// COMMAND run while a lease is ours.
+///
+/// COMMAND is told within a second of its lease's being over, also when the machine was suspended meanwhile: sleeps
+/// stand still through a suspend and the clock of leases does not, so none is longer than that. What the clock says is
+/// looked at before the lease is renewed: a renewal would succeed where nobody else has asked for the lease meanwhile, and
+/// hide that COMMAND ran unprotected.
 struct Tenure {
     private let store: Store
     private let key: Store.Key
@@ -12,6 +17,8 @@ struct Tenure {
     /// When the lease is over if it cannot be renewed.
     private var deadline: BootTime
     private var loss: Loss?
+    /// Why the last renewal did not succeed.
+    private var lastFailure: String?
 
     private struct Loss {
         /// When COMMAND is killed; nil when it was.
@@ -29,24 +36,32 @@ struct Tenure {
         self.timeToLive = timeToLive
         self.killAfter = killAfter
         renewal = LeaseRenewal(timeToLive)
-        deadline = BootTime.now.advanced(by: grant.timeLeft ?? timeToLive)
+        deadline = grant.deadline
     }
 
     mutating func run(_ invocation: Invocation) throws(Failure) -> Int32 {
-        let code: Int32
+        let ending: ChildProcess.Ending
         do throws(Failure) {
             let slot = invocation.has(.leaseSlots) ? Array(String(grant.slot).utf8) : nil
+            let held = try failing { () throws(StoreError) in
+                try Inherited.adding(
+                    leaseOf: key, grant.generation, in: store.session,
+                    to: invocation.environment.setting(.held))
+            }
             let variables = try invocation.variables([
-                (.key, key.bytes), (.slot, slot),
+                (.key, key.bytes), (.slot, slot), (.held, held),
                 (.generation, Array(String(grant.generation).utf8)),
             ])
-            code = try CommandRun.run(invocation.command, variables: variables) { child in
-                watch(child)
+            ending = try CommandRun.run(invocation.request(variables), before: deadline) { relay in
+                watch(relay)
             }
         } catch {
             // Where this fails the lease runs out.
             try? store.session.releaseLease(key, grant.generation)
             throw error
+        }
+        if loss == nil, BootTime.now >= deadline {
+            lose("it expired before COMMAND had ended")
         }
         if loss == nil, store.session.isStoreElsewhere {
             lose("the store was moved or removed, and another process may have it in another store")
@@ -58,41 +73,49 @@ struct Tenure {
             if error.code != .leaseLost { invocation.words.warn(error.description) }
         }
         if let loss { throw Failure(.lost, "the lease \(key) was lost: \(loss.reason)") }
-        return code
+        return invocation.end(as: ending)
     }
 
     /// Renews the lease when it is time, ends COMMAND when it is lost; returns when to look again.
-    private mutating func watch(_ child: ChildProcess) -> Duration? {
+    private mutating func watch(_ relay: SignalRelay) -> Duration? {
         if let loss {
             guard let killing = loss.killing else { return nil }
             let left = killing.nanoseconds - BootTime.now.nanoseconds
-            if left > 0 { return .nanoseconds(left) }
-            child.signal(9)
+            if left > 0 { return min(.nanoseconds(left), Self.longestSleep) }
+            relay.send(.kills)
             self.loss?.killing = nil
             return nil
         }
-        if renewal.timeLeft <= .zero { renew() }
-        guard loss == nil else {
-            child.signal(15)
-            return killAfter
+        if BootTime.now >= deadline {
+            lose("it expired before it could be renewed\(lastFailure.map { ": \($0)" } ?? "")")
+        } else if renewal.timeLeft <= .zero {
+            renew()
         }
-        return max(.zero, renewal.timeLeft)
+        guard loss == nil else {
+            relay.send(.terminates)
+            return min(killAfter, Self.longestSleep)
+        }
+        let left = Duration.nanoseconds(deadline.nanoseconds - BootTime.now.nanoseconds)
+        return max(.zero, min(renewal.timeLeft, left, Self.longestSleep))
     }
+
+    private static let longestSleep = Duration.seconds(1)
 
     private mutating func renew() {
         let start = BootTime.now
         do throws(StoreError) {
-            // Not for long: signals are passed on by this thread.
+            // Waits for nobody: signals are passed on by this thread, and it is what sees the lease's end.
             _ = try store.session.renewLease(
-                key, grant.generation,
-                patience: LeaseRenewal.patience(timeToLive))
+                key, grant.generation, onlyHeld: true, patience: .zero)
             deadline = start.advanced(by: timeToLive)
+            lastFailure = nil
             renewal.succeeded()
         } catch {
-            if error.code == .leaseLost || BootTime.now >= deadline {
-                lose(error.description)
-            } else {
-                renewal.failed()
+            lastFailure = error.description
+            switch error.code {
+            case .leaseLost: lose(error.description)
+            case .timedOut: renewal.wasBusy()
+            default: renewal.failed()
             }
         }
     }

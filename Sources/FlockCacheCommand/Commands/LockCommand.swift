@@ -5,13 +5,20 @@ extension Verb {
     static let lock = Verb(
         name: "lock", summary: "Run a command while holding locks.",
         operands: ["KEY…"],
-        options: [.shared, .lockWait, .noWait, .conflictCode, .slots, .inPlace],
+        options: [
+            .shared, .lockWait, .noWait, .conflictCode, .slots, .reentrant, .inPlace,
+            .dieWithParent,
+        ],
         detail: """
             Takes the locks of all the KEYs, in any order and without deadlock, runs COMMAND, releases
-            them when it has ended, and ends as it did: with its exit code, or 128 and its signal.
-            Signals that end a program are passed on to COMMAND. If this process is killed, the locks
-            are free at once and COMMAND is killed too. Its own children are not: use -F where the
-            locks must live as long as any of them.
+            them when COMMAND has ended, and ends as it did: with its exit code, or by its signal.
+            TERM, INT, HUP, QUIT, USR1, USR2 and WINCH are passed on to COMMAND, each once. Without a
+            terminal COMMAND has a process group of its own, and its children get them too. If this
+            process is killed, the locks are free at once and COMMAND is killed.
+            -F keeps the locks until COMMAND has ended, and for as long as a process that it started
+            has them open.
+            --reentrant: KEYs that the command which runs this one holds already, in this mode or a
+            stronger one, are not taken again; exit 76 if they were released before COMMAND ended.
             Exit 124 when the wait ended (after 300 s, what FLOCK_CACHE_WAIT says, or -w), 75 with -n;
             76 when a lock was lost while COMMAND ran because its file was removed;
             126 and 127 when COMMAND cannot be run; 125 for failures of its own, among them a wait
@@ -25,19 +32,57 @@ extension Verb {
 @Sendable private func runLock(_ invocation: Invocation) throws(Failure) -> Int32 {
     let keys = invocation.operands.map { Store.Key($0) }
     let mode = try lockMode(invocation, keys)
+    try invocation.endWithParentIfAsked()
     let store = try invocation.openStore()
+    let inherited = try inheritedLocks(invocation, keys, mode, in: store)
+    let others = keys.filter { key in !inherited.contains { $0.key == key } }
+    if others.isEmpty { return try run(invocation, store, nil, inherited, mode) }
     let wait = try invocation.waitByDefault()
-    let notice = WaitNotice(invocation, keys[0], wait)
+    let notice = WaitNotice(
+        invocation, others[0], wait, in: store, refusing: .circles(of: .lock))
     let outcome = try failing { () throws(StoreError) in
-        try store.session.lock(keys, mode, waiting: wait.limit) { attempt in
-            notice.look(attempt)
-        }
+        try lock(others, mode, in: store, upTo: wait.limit, notice)
     }
     switch consume outcome {
     case .busy(let key, let holder):
-        return try invocation.conflict(
-            Failure(wait.end, Phrases.locked(key ?? keys[0], holder), isBusy: true))
-    case .held(let lock): return try run(invocation, store, lock)
+        return try invocation.busy(
+            key ?? others[0], holder, wait, Phrases.locked(key ?? others[0], holder))
+    case .held(let lock): return try run(invocation, store, lock, inherited, mode)
+    }
+}
+
+/// How long a lock may outlive a COMMAND that was executed in place of `lock -F`, until its guardian has run.
+private let guardianPatience = Duration.milliseconds(100)
+
+private func lock(
+    _ keys: [Store.Key], _ mode: HeldLock.Mode, in store: Store, upTo limit: Duration?,
+    _ notice: WaitNotice
+) throws(StoreError) -> LockOutcome {
+    let end = BootTime.now.advanced(by: guardianPatience)
+    while true {
+        let outcome = try store.session.lock(
+            keys, mode, waiting: limit, whileWaiting: notice.look)
+        switch consume outcome {
+        case .held(let lock): return .held(lock)
+        case .busy(let key, let holder):
+            // A holder that has ended is no answer to "is it held?", unless it stays so.
+            guard limit == .zero, holder == nil, BootTime.now < end,
+                try store.session.hasHolderEnded(of: key ?? keys[0])
+            else { return .busy(key, holder) }
+            sleep(nanoseconds: 1_000_000)
+        }
+    }
+}
+
+/// With `--reentrant`, those of the locks that an ancestor holds.
+private func inheritedLocks(
+    _ invocation: Invocation, _ keys: [Store.Key], _ mode: HeldLock.Mode, in store: Store
+) throws(Failure) -> [InheritedLock] {
+    guard invocation.has(.reentrant), let held = invocation.environment.setting(.held) else {
+        return []
+    }
+    return try failing { () throws(StoreError) in
+        try store.session.inheritedLocks(of: keys, mode, under: held)
     }
 }
 
@@ -52,32 +97,80 @@ private func lockMode(
     return .slots(try invocation.possibleSlots(slots))
 }
 
-/// Runs COMMAND under the locks.
+/// Runs COMMAND under the locks: those that were taken, and those that an ancestor holds.
 private func run(
-    _ invocation: Invocation, _ store: Store, _ lock: consuming HeldLock
+    _ invocation: Invocation, _ store: Store, _ lock: consuming HeldLock?,
+    _ inherited: [InheritedLock], _ mode: HeldLock.Mode
 ) throws(Failure) -> Int32 {
-    let text = invocation.environment.setting(.held)
-    let held = try failing { () throws(StoreError) in
-        try InheritedLocks.adding(lock, of: store.session, to: text)
+    let variables = try variables(invocation, store, lock, inherited)
+    lock?.prepare(for: invocation.command)
+    if invocation.has(.inPlace) { throw executeInPlace(invocation, store, lock, variables) }
+    let ending = try CommandRun.run(invocation.request(variables))
+    try failing { () throws(StoreError) in try lock?.checkKept() }
+    lock?.release()
+    let kept = try inheritedLocks(invocation, inherited.map(\.key), mode, in: store)
+    if let lost = inherited.first(where: { lock in !kept.contains { $0.key == lock.key } }) {
+        throw Failure(
+            .lost,
+            "the lock '\(lost.key)' was released by the command that held it before COMMAND ended, and another "
+                + "process may have held it at the same time; let that command wait for this one")
     }
-    let variables = try invocation.variables([
-        (.key, lock.keys.first?.bytes), (.held, held),
-        // An outer command's are not of these locks.
-        (.generation, nil), (.slot, lock.slot.map { Array(String($0).utf8) }),
-    ])
-    for process in lock.killedHolders { CommandRun.waitForEnd(of: process) }
-    lock.note(command: CommandRun.programName(invocation.command[0]))
-    if invocation.has(.inPlace) {
-        try failing { () throws(StoreError) in
-            try lock.keepThroughExecution()
-            try store.session.keepThroughExecution()
+    return invocation.end(as: ending)
+}
+
+private func variables(
+    _ invocation: Invocation, _ store: Store, _ lock: borrowing HeldLock?,
+    _ inherited: [InheritedLock]
+) throws(Failure) -> [[UInt8]] {
+    var held = invocation.environment.setting(.held)
+    var keys = inherited.map(\.key)
+    var slot = inherited.first?.slot
+    switch lock {
+    case .some(let lock):
+        held = try failing { () throws(StoreError) in
+            try InheritedLocks.adding(lock, of: store.session, to: held)
         }
-        throw CommandRun.failure(
-            of: invocation.command,
-            Process.execute(invocation.command, variables: variables))
+        keys += lock.keys
+        slot = lock.slot
+    case .none: break
     }
-    let code = try CommandRun.run(invocation.command, variables: variables)
-    try failing { () throws(StoreError) in try lock.checkKept() }
-    lock.release()
-    return code
+    let first = keys.min { $0.bytes.lexicographicallyPrecedes($1.bytes) }
+    return try invocation.variables([
+        (.key, first?.bytes), (.held, held),
+        // An outer command's are not of these locks.
+        (.generation, nil), (.slot, slot.map { Array(String($0).utf8) }),
+    ])
+}
+
+extension HeldLock {
+    /// Waits for the COMMANDs of killed holders, and notes this one.
+    fileprivate func prepare(for command: [[UInt8]]) {
+        for process in killedHolders { CommandRun.waitForEnd(of: process) }
+        note(command: CommandRun.programName(command[0]))
+    }
+}
+
+/// Executes COMMAND in place of this process; returns why it could not.
+private func executeInPlace(
+    _ invocation: Invocation, _ store: Store, _ lock: borrowing HeldLock?, _ variables: [[UInt8]]
+) -> Failure {
+    do throws(Failure) {
+        switch lock {
+        case .some(let lock):
+            try failing { () throws(StoreError) in
+                try lock.keepThroughExecution()
+                try store.session.keepThroughExecution()
+            }
+            // COMMAND may close what it inherits, and would give the locks up.
+            try CommandRun.own { () throws(Errno) in try Process.startGuardian() }
+        case .none: break
+        }
+        if invocation.has(.dieWithParent) {
+            try CommandRun.own { () throws(Errno) in try Process.endWithParentInPlace() }
+        }
+    } catch {
+        return error
+    }
+    return CommandRun.failure(
+        of: invocation.command, Process.execute(invocation.command, variables: variables))
 }

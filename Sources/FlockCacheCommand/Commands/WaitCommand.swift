@@ -17,7 +17,7 @@ extension Verb {
     let store = try invocation.openStore()
     let key = invocation.key()
     let wait = try invocation.waitByDefault()
-    let notice = WaitNotice(invocation, key, wait)
+    let notice = WaitNotice(invocation, key, wait, in: store)
     let outcome = try failing { () throws(StoreError) in
         try store.session.wait(
             for: key, waiting: wait.limit,
@@ -27,11 +27,18 @@ extension Verb {
     case .ready(let ready):
         try invocation.report(ready, of: key)
         return .yes
-    case .absent: return .no
+    case .absent:
+        if invocation.has(.json) {
+            try ignoringClosedPipe { () throws(Failure) in
+                try invocation.print(JSON.members("absent", key))
+            }
+        }
+        return .no
     case .damaged: return .damaged
     case .timedOut(let holder):
-        throw Failure(
-            wait.end, holder.map { Phrases.pending(key, $0) } ?? Phrases.notBegun(key), isBusy: true
-        )
+        _ = try invocation.busy(
+            key, holder, wait, state: holder == nil ? "absent" : "pending",
+            holder.map { Phrases.pending(key, $0) } ?? Phrases.notBegun(key))
+        return wait.end
     }
 }

@@ -34,8 +34,11 @@ extension Verb {
         try results.flush()
         let next = try failing { () throws(StoreError) in try watch.next(waiting: limit) }
         guard let next else {
-            throw Failure(
-                .timedOut, "no change within \((limit ?? .zero).spoken)", isBusy: true)
+            if invocation.has(.json) {
+                try invocation.print([.init("state", .text("timed-out"))])
+            }
+            invocation.words.say("timed out after \((limit ?? .zero).spoken) without a change")
+            return .timedOut
         }
         try results.line(line(of: next, asJSON: invocation.has(.json)))
     }

@@ -6,7 +6,7 @@ extension Verb {
         name: "who", summary: "Tell who holds what.", operands: ["[KEY]"], options: [.again],
         detail: """
             A line for each lock, claim and lease that is held, with tabs between:
-            KIND KEY PID COMMAND AGE LEFT WAITING. KIND is lock, shared, slot-N, claim, lease or
+            KIND KEY PID COMMAND AGE LEFT WAITING GENERATION. KIND is lock, shared, slot-N, claim, lease or
             lease-N, N being a slot. AGE and LEFT
             are seconds: since when it is held, and until it ends by itself. '-' is for what does
             not apply or is not known. A key of more than 72 bytes may end with '…'. Of several
@@ -57,7 +57,7 @@ private func show(_ holdings: [Holding], _ invocation: Invocation) throws(Failur
 /// Rows for people: under headings, in columns.
 private func aligned(_ rows: [[String]]) -> [String] {
     guard !rows.isEmpty else { return [] }
-    let rows = [["KIND", "KEY", "PID", "COMMAND", "AGE", "LEFT", "WAITING"]] + rows
+    let rows = [["KIND", "KEY", "PID", "COMMAND", "AGE", "LEFT", "WAITING", "GENERATION"]] + rows
     let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
     return rows.map { row in
         zip(row, widths).map { $0 + String(repeating: " ", count: $1 - $0.count) }
@@ -73,6 +73,7 @@ private func fields(of holding: Holding) -> [String] {
         holder.map { String($0.since.components.seconds) } ?? "-",
         holding.timeLeft.map { String($0.components.seconds) } ?? "-",
         holding.waiters.map { String($0) } ?? "-",
+        holding.generation.map { String($0) } ?? "-",
     ]
 }
 
@@ -83,6 +84,9 @@ private func members(of holding: Holding) -> [JSON.Member] {
     ]
     if let holder = holding.holder { members.append(.init("holder", JSON.holder(holder))) }
     if let left = holding.timeLeft { members.append(.init("left", .seconds(left))) }
+    if let generation = holding.generation {
+        members.append(.init("generation", .generation(generation)))
+    }
     if let waiters = holding.waiters { members.append(.init("waiting", .number(waiters))) }
     return members
 }

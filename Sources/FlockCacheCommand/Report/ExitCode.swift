@@ -37,8 +37,7 @@ package enum ExitCode: Int32, CaseIterable, Sendable {
         case .yes: "yes: won, found, done"
         case .no: "no: not here, already done; never an error"
         case .usage: "usage: the command line is wrong"
-        case .damaged:
-            "not a number; or damaged data: a value, set aside, is absent now; a journal's record"
+        case .damaged: "not a number; or damaged data: a value, now set aside; a record"
         case .notAStore: "no store there, or not a store; or a record that was trimmed"
         case .unsupported: "this file system, or this version, cannot give the guarantee"
         case .internalError: "internal error"
@@ -57,6 +56,10 @@ package enum ExitCode: Int32, CaseIterable, Sendable {
     }
 
     init(_ error: StoreError) {
+        if error.isDamage {
+            self = .damaged
+            return
+        }
         self =
             switch error.code {
             case .timedOut: .timedOut
@@ -64,7 +67,7 @@ package enum ExitCode: Int32, CaseIterable, Sendable {
             case .wouldDeadlock, .badConfiguration: .configuration
             case .unknownOutcome: .inputOutput
             case .invalidKey, .invalidNumber, .invalidRecord: .usage
-            case .damaged, .notANumber: .damaged
+            case .notANumber, .damaged: .damaged
             case .notAStore, .trimmed: .notAStore
             case .unsupportedFileSystem, .incompatibleFormat: .unsupported
             case .permissionDenied: .noPermission

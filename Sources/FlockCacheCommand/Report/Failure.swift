@@ -6,16 +6,11 @@ struct Failure: Error {
     let message: String
     /// The reader of our output has closed the pipe.
     let isClosedPipe: Bool
-    /// Whether another process has what was asked for: an answer, and no error.
-    let isBusy: Bool
 
-    init(
-        _ code: ExitCode, _ message: String, isClosedPipe: Bool = false, isBusy: Bool = false
-    ) {
+    init(_ code: ExitCode, _ message: String, isClosedPipe: Bool = false) {
         self.code = code
         self.message = message
         self.isClosedPipe = isClosedPipe
-        self.isBusy = isBusy
     }
 
     init(_ error: StoreError) { self.init(ExitCode(error), error.description) }
@@ -27,8 +22,7 @@ struct Failure: Error {
             .notNow, .lost, .timedOut, .ownFailure, .notExecutable, .notFound,
         ]
         return Failure(
-            kept.contains(code) ? code : .ownFailure, message, isClosedPipe: isClosedPipe,
-            isBusy: isBusy)
+            kept.contains(code) ? code : .ownFailure, message, isClosedPipe: isClosedPipe)
     }
 
     static func usage(_ message: String) -> Failure { Failure(.usage, message) }

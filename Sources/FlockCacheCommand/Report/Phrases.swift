@@ -47,6 +47,12 @@ enum Phrases {
         holder.map { "\(key) is leased by \($0)" } ?? "\(key) is leased by somebody else"
     }
 
+    static func ended(_ key: Store.Key, _ holder: Holder?, wasTaken: Bool) -> String {
+        guard wasTaken else { return "lease '\(key)' was free" }
+        return "released lease '\(key)' by force: it was held by "
+            + (holder.map { "\($0)" } ?? "an unknown process, because its record is corrupt")
+    }
+
     static func notInCharge(_ generation: Store.Generation, of key: Store.Key) -> String {
         "generation \(generation) of \(key) is not in charge: its time is over, or another's is"
     }

@@ -25,20 +25,14 @@ struct Words: Sendable {
         write(isJSON ? JSON.line([.init("message", .text(text))]) : "flock-cache: \(text)")
     }
 
-    /// A line about a failure, also when quiet; but not where another process has what was asked for, which is a
-    /// notice.
-    ///
-    /// With `--json` it is an object, for programs, in every case.
+    /// A line about a failure, also when quiet; with `--json` an object.
     func fail(_ failure: Failure) {
-        if isJSON {
-            let members: [JSON.Member] = [
-                .init("error", .text(failure.message)),
-                .init("exit", .number(Int(failure.code.rawValue))),
-            ]
-            write(JSON.line(members))
-        } else if !isQuiet || !failure.isBusy {
-            write("flock-cache: \(failure.message)")
-        }
+        guard isJSON else { return write("flock-cache: \(failure.message)") }
+        let members: [JSON.Member] = [
+            .init("error", .text(failure.message)),
+            .init("exit", .number(Int(failure.code.rawValue))),
+        ]
+        write(JSON.line(members))
     }
 
     private func write(_ line: String) {

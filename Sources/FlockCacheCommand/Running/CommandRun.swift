@@ -12,8 +12,8 @@ internal import SystemCalls
 ///
 /// Nothing here polls: one wait for its output, its end, a signal, and room for what is passed on.
 struct CommandRun {
-    /// COMMAND's exit code, or 128 and the signal that ended it.
-    var code: Int32 = 0
+    /// How COMMAND ended.
+    private(set) var ending = ChildProcess.Ending.exit(0)
     /// Its output, some of which may still have to be passed on.
     var output: OutputRelay
     /// Where its output comes from; nil when the end of that has been read, or nobody wants more.
@@ -25,16 +25,20 @@ struct CommandRun {
     ///
     /// Call `CaughtSignals()` before what must not be ended by a signal, and hand it over: whatever
     /// came since is passed on as soon as COMMAND is there.
+    ///
+    /// - Parameter watch: as for `run`, and after each piece of output.
     init(
-        _ arguments: [[UInt8]], variables: [[UInt8]], signals: borrowing CaughtSignals,
-        to descriptor: Int32, keepingIn value: ValueWriter
+        _ request: CommandRequest, signals: borrowing CaughtSignals,
+        to descriptor: Int32, keepingIn value: ValueWriter, watch: () -> Duration? = { nil }
     ) throws(Failure) {
         output = OutputRelay(to: descriptor, from: value)
-        let child = try Self.start(arguments, variables, &reading, signals)
-        code = try Self.whileRunning(child) { () throws(Errno) in
-            try passOn(of: child, signals)
+        let child = try Self.start(request, &reading, signals)
+        var relay = SignalRelay(to: child, request)
+        ending = try Self.whileRunning(child) { () throws(Errno) in
+            try passOn(of: child, &relay, signals, watch)
             return try child.wait()
         }
+        endingSignal = relay.endingSignal
     }
 
     /// Starts COMMAND with the write end of a pipe as its standard output, and closes our copy of
@@ -43,24 +47,28 @@ struct CommandRun {
     /// The end of the pipe then means that COMMAND, and every process that it gave the descriptor
     /// to, has closed it.
     private static func start(
-        _ arguments: [[UInt8]], _ variables: [[UInt8]], _ reading: inout PipeEnd?,
-        _ signals: borrowing CaughtSignals
+        _ request: CommandRequest, _ reading: inout PipeEnd?, _ signals: borrowing CaughtSignals
     ) throws(Failure) -> ChildProcess {
         let pipe = try own { () throws(Errno) in try PipeEnd.pair() }
         reading = pipe.reading
-        return try start(arguments, variables, output: pipe.writing, signals)
+        return try start(request, output: pipe.writing, signals)
     }
 
     private static func start(
-        _ arguments: [[UInt8]], _ variables: [[UInt8]], output: PipeEnd?,
-        _ signals: borrowing CaughtSignals
+        _ request: CommandRequest, output: PipeEnd?, _ signals: borrowing CaughtSignals,
+        before end: BootTime? = nil
     ) throws(Failure) -> ChildProcess {
         do throws(ChildProcess.Failure) {
             return try ChildProcess(
-                arguments, variables: variables, output: output, signals: signals)
+                request.arguments, variables: request.variables, output: output, signals: signals,
+                before: end)
         } catch {
+            if error.errno == .timerExpired, !error.isOfExecution {
+                throw Failure(.lost, "the time to start COMMAND is over")
+            }
             throw error.isOfExecution
-                ? failure(of: arguments, error.errno) : failure("start a command", error.errno)
+                ? failure(of: request.arguments, error.errno)
+                : failure("start a command", error.errno)
         }
     }
 
@@ -80,36 +88,39 @@ struct CommandRun {
     /// Sees COMMAND to its end; kills it where that fails, because the caller then gives up the
     /// claim, lock or lease that COMMAND runs under.
     private static func whileRunning(
-        _ child: ChildProcess, _ body: () throws(Errno) -> Int32
-    ) throws(Failure) -> Int32 {
+        _ child: ChildProcess, _ body: () throws(Errno) -> ChildProcess.Ending
+    ) throws(Failure) -> ChildProcess.Ending {
         do throws(Failure) {
             return try own(body)
         } catch {
-            child.signal(9)
-            // Where this fails too it has been waited for.
+            // Where either fails it has been waited for.
+            try? child.signal(.kills)
             _ = try? child.wait()
             throw error
         }
     }
 
-    /// Runs COMMAND to its end with our own output; returns its exit code, or 128 and the signal
-    /// that ended it.
+    /// Runs COMMAND to its end with our own output; returns how it ended.
     ///
-    /// - Parameter watch: called at the beginning, after each signal, and when the time that it
-    ///   returned last is over; nil is no time.
+    /// - Parameters:
+    ///   - end: from then on COMMAND is not started any more, which fails with `.lost`.
+    ///   - watch: called at the beginning, after each signal, and when the time that it
+    ///     returned last is over; nil is no time.
     static func run(
-        _ arguments: [[UInt8]], variables: [[UInt8]],
-        watch: (ChildProcess) -> Duration? = { _ in nil }
-    ) throws(Failure) -> Int32 {
+        _ request: CommandRequest, before end: BootTime? = nil,
+        watch: (SignalRelay) -> Duration? = { _ in nil }
+    ) throws(Failure) -> ChildProcess.Ending {
         let signals = try catchSignals()
-        let child = try start(arguments, variables, output: nil, signals)
+        let child = try start(request, output: nil, signals, before: end)
+        var relay = SignalRelay(to: child, request)
         return try whileRunning(child) { () throws(Errno) in
             while true {
-                let limit = watch(child)
+                // Before the first wait: what came before COMMAND was there is not told by the descriptor.
+                try relay.passOn(signals)
+                let limit = [watch(relay), relay.limit].compactMap { $0 }.min()
                 let ready = try waitForAny(
                     [(signals.number, false), (child.ended, false)], upTo: limit)
                 if ready[1] { return try child.wait() }
-                while let signal = try signals.next(for: child) { child.signal(signal) }
             }
         }
     }
@@ -146,21 +157,21 @@ struct CommandRun {
     }
 
     private mutating func passOn(
-        of child: ChildProcess, _ signals: borrowing CaughtSignals
+        of child: ChildProcess, _ relay: inout SignalRelay, _ signals: borrowing CaughtSignals,
+        _ watch: () -> Duration?
     ) throws(Errno) {
         while true {
+            try relay.passOn(signals)
+            let limit = [watch(), relay.limit].compactMap { $0 }.min()
             // -1 is passed over by poll(2).
-            let ready = try waitForAny([
-                (signals.number, false), (child.ended, false), (readable, false), (writable, true),
-            ])
-            if ready[0] {
-                while let signal = try signals.next(for: child) {
-                    child.signal(signal)
-                    if CaughtSignals.isEnding(signal) { endingSignal = signal }
-                }
-            }
+            let ready = try waitForAny(
+                [
+                    (signals.number, false), (child.ended, false), (readable, false),
+                    (writable, true),
+                ], upTo: limit)
             try move(reading: ready[2], writing: ready[3])
-            if ready[1] { return }
+            // A signal that came before COMMAND's end asks this process to end as well.
+            if ready[1] { return try relay.passOn(signals) }
         }
     }
 

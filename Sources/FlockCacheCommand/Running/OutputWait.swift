@@ -24,9 +24,11 @@ extension CommandRun {
     /// - Parameters:
     ///   - limit: nil is without end, zero takes only what is there.
     ///   - overdue: called once, when the wait has lasted that long.
+    ///   - watch: called again and again; returns in how long it wants to be called at the latest.
     mutating func waitForOutput(
         upTo limit: Duration?, _ signals: borrowing CaughtSignals,
-        overdue: (after: Duration, say: (PipeWriters) -> Void)? = nil
+        overdue: (after: Duration, say: (PipeWriters) -> Void)? = nil,
+        watch: () -> Duration? = { nil }
     ) throws(Errno) -> OutputEnd {
         let start = BootTime.now
         var overdue = overdue
@@ -38,10 +40,10 @@ extension CommandRun {
             if silence == .zero, let due = overdue.take() { due.say(PipeWriters(of: pipe)) }
             let ready = try waitForAny(
                 [(signals.number, false), (readable, false), (writable, true)],
-                upTo: [left, silence].compactMap { $0 }.min())
+                upTo: [left, silence, watch()].compactMap { $0 }.min())
             if ready[0] {
                 while let signal = try signals.next() {
-                    if CaughtSignals.isEnding(signal) { return .interrupted(signal) }
+                    if signal.isEnding { return .interrupted(signal.number) }
                 }
             }
             try move(reading: ready[1], writing: ready[2])

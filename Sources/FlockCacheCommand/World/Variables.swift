@@ -1,12 +1,5 @@
 internal import FlockCache
 
-extension Environment {
-    /// The sessions of those `run` that this command is a part of.
-    var heldSessions: [UInt64] {
-        setting(.held).map { InheritedLocks.claimSessions(in: $0) } ?? []
-    }
-}
-
 extension Invocation {
     /// What COMMAND sees: our own variables, but those named; nil takes one away.
     func variables(_ own: [(variable: Variable, value: [UInt8]?)]) throws(Failure) -> [[UInt8]] {

@@ -4,44 +4,73 @@ internal import SystemCalls
 /// Says what is waited for, once: after a second on a terminal, after ten without one; and ends a
 /// wait that could never end.
 final class WaitNotice {
+    /// Which waits are ended because they could never end by themselves.
+    enum Refusal {
+        /// For what the process tree has itself.
+        case itself(Inherited.Kind)
+        /// Also those against the order of keys, which could be a part of a circle.
+        case circles(of: Inherited.Kind)
+
+        fileprivate var kind: Inherited.Kind {
+            switch self {
+            case .itself(let kind), .circles(let kind): kind
+            }
+        }
+        fileprivate var isOfItselfAlone: Bool { if case .itself = self { true } else { false } }
+    }
+
     private let key: Store.Key
     private let limit: Duration?
     private let words: Words
     private let environment: Environment
     private let ownProcess: Int32?
+    private let session: Session
+    private let refusal: Refusal?
     private var hasSpoken = false
 
-    init(_ invocation: Invocation, _ key: Store.Key, _ wait: Wait, owner: ClaimOwner? = nil) {
+    init(
+        _ invocation: Invocation, _ key: Store.Key, _ wait: Wait, in store: Store,
+        refusing refusal: Refusal? = .itself(.computation), owner: ClaimOwner? = nil
+    ) {
         self.key = key
         limit = if case .upTo(let limit) = wait { limit } else { nil }
         words = invocation.words
         environment = invocation.environment
         ownProcess = if case .process(let identity, _) = owner { identity.id } else { nil }
+        session = store.session
+        self.refusal = refusal
     }
 
     /// Is told of each look: who has the key, nil for nobody, and how long the wait has been going
     /// on.
     ///
-    /// - Throws: `.wouldDeadlock` where the holder is a `run` that this command is a part of.
+    /// - Throws: `.wouldDeadlock` where the wait could never end.
     func look(_ holder: Holder?, _ elapsed: Duration) throws(StoreError) {
-        if let holder, let session = holder.session, environment.heldSessions.contains(session) {
-            throw .waitsForItself(key, holder)
-        }
+        if holder != nil { try check(key, holder) }
         guard isTime(elapsed) else { return }
         let isOwn = ownProcess != nil && holder?.processID == ownProcess
         say(key, Phrases.atIt(holder, isOwn: isOwn), elapsed)
     }
 
     /// The same for locks.
-    func look(_ attempt: LockAttempt) {
+    func look(_ attempt: LockAttempt) throws(StoreError) {
+        if let awaited = attempt.awaited { try check(awaited, nil) }
         guard isTime(attempt.elapsed) else { return }
         say(attempt.awaited ?? key, Phrases.hasLocked(attempt.holder()), attempt.elapsed)
     }
 
     /// The same for a lease.
-    func lookAtLease(_ holder: Holder?, _ elapsed: Duration) {
+    func lookAtLease(_ holder: Holder?, _ elapsed: Duration) throws(StoreError) {
+        try check(key, holder)
         guard isTime(elapsed) else { return }
         say(key, Phrases.hasLeased(holder), elapsed)
+    }
+
+    private func check(_ key: Store.Key, _ holder: Holder?) throws(StoreError) {
+        guard let refusal, let held = environment.setting(.held) else { return }
+        try session.checkWait(
+            for: refusal.kind, key, holder: holder, under: held,
+            onlyItself: refusal.isOfItselfAlone)
     }
 
     private func isTime(_ elapsed: Duration) -> Bool {

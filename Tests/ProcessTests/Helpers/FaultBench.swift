@@ -303,3 +303,21 @@ extension Operation {
         arguments: { _, _, _ in ["reap"] }, isDone: { _, new in new == .absent },
         isHousekeeping: true)
 }
+
+extension Operation {
+    /// Renewing changes neither the state of the key nor its generation.
+    static let renewWhatIsOver = Operation(
+        testDescription: "renew a claim whose time is over",
+        prepare: { bench, key in
+            _ = try bench.store.session.claim(
+                key, for: .process(bench.ownerIdentity, command: []), maxAge: nil,
+                staleAfter: .seconds(3600))
+            let path = try file(of: key, in: bench.path) + ".pending"
+            let record = try #require(contents(of: path))
+            var claim = try #require(record.withUnsafeBytes { ClaimSection.parse($0)?.section })
+            claim.deadline = claim.since
+            write(claim.text, to: path)
+        },
+        arguments: { _, key, generation in ["renew", "--generation", "\(generation)", "\(key)"] },
+        isDone: { old, new in old == new })
+}

@@ -101,11 +101,16 @@ final class JournalFaults: @unchecked Sendable {
         bench.run(arguments(operation), fault: fault)
     }
 
-    /// The journal with segments of the commands' size.
+    private var opened: SegmentedJournal?
+
+    /// The journal with segments of the commands' size; as of a process that has it open all the time.
     func journal() throws -> SegmentedJournal {
-        let opened = try store.session.forWriting()
-        return SegmentedJournal(
-            name, of: opened.files, opened.locks, opened.board, segmentByteCount: 8192)
+        if let opened { return opened }
+        let store = try store.session.forWriting()
+        let fresh = SegmentedJournal(
+            name, of: store.files, store.locks, store.board, segmentByteCount: 8192)
+        opened = fresh
+        return fresh
     }
 
     func append(_ text: String) throws -> UInt64 {

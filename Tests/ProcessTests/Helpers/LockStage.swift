@@ -47,7 +47,7 @@ extension Stage {
 
     /// How many wait for a key's lock.
     func waiters(of key: String) -> Int {
-        who(key).compactMap { $0.last.flatMap { Int($0) } }.max() ?? 0
+        who(key).compactMap { $0.count > 6 ? Int($0[6]) : nil }.max() ?? 0
     }
 
     /// Runs a Python program with what tests of locks need: `pty`, and the lock of a key as the format's
