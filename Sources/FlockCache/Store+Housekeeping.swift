@@ -68,6 +68,7 @@ extension Session {
         let pass = newPass()
         try reap(request, pass)
         try reapLeases(request.limits, dryRun: request.dryRun, pass, report: request.report)
+        if !request.dryRun { try tendChanges(maxAge: request.limits.maxAge, pass) }
         try pass.finish()
     }
 }

@@ -3,8 +3,8 @@ extension Verb {
     static let all: [Verb] = [
         .claim, .finalize, .renew, .abandon, .get, .wait, .run, .put, .increment, .lock,
         .leaseAcquire, .leaseRenew, .leaseRelease, .leaseCheck, .leaseRun, .journalAppend,
-        .journalRead, .journalTrim, .journalList, .journalRemove, .who, .remove, .list, .stats,
-        .reap, .initialize,
+        .journalRead, .journalTrim, .journalList, .journalRemove, .who, .watch, .remove, .list,
+        .stats, .reap, .initialize,
         .helpVerb, .version,
     ]
 }

@@ -92,6 +92,11 @@ package struct LockFile: ~Copyable, Sendable {
     package func changeMode(to mode: UInt32) throws(Errno) {
         _ = try call { csystem_change_mode(number, mode) }
     }
+
+    /// Reserves blocks for a file of that size, so that writing to it later needs none; what is there stays.
+    package func allocate(_ size: Int) throws(Errno) {
+        _ = try call { csystem_allocate(number, Int64(size)) }
+    }
 }
 
 /// Forks without exec, as the process sees them.

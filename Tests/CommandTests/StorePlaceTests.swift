@@ -87,17 +87,17 @@ import TestSupport
     @Test func aStoreOfANewerFormatIsRefused() {
         let stage = Stage()
         stage.publish("k", "v")
-        write("flock-cache 2\nmode: 0700\n".utf8, to: stage.store + "/flock-cache")
+        write("flock-cache 3\nmode: 0700\n".utf8, to: stage.store + "/flock-cache")
         for command in ["claim l", "get k", "list", "stats", "reap", "finalize k v", "init"] {
             let outcome = stage.line(command)
             #expect(outcome.code == 69, "\(command): \(outcome)")
-            #expect(outcome.error.contains("format 2"), "\(command): \(outcome)")
+            #expect(outcome.error.contains("format 3"), "\(command): \(outcome)")
         }
     }
 
     // One that is torn is another matter: see `TornMarkerTests`.
     @Test(arguments: [
-        "flock-cache 0\n", "flock-cache -1\n", "flock-cache x\n", "flock-cache 2",
+        "flock-cache 0\n", "flock-cache -1\n", "flock-cache x\n", "flock-cache 3",
         "flock-cache 1\nmode: 0777\n", "flock-cache 1\nmode 0700\n", "\n", "\0flock-cache 1\n",
         "flock-cache 1\nmode: 07x", String(repeating: "\0", count: 5000),
     ])

@@ -12,7 +12,7 @@ import TestSupport
     // MARK: The marker
 
     @Test(arguments: [
-        "\n", "flock-cache\n", "flock-cache x\n", "flock-cache 2", "\0flock-cache 1\n",
+        "\n", "flock-cache\n", "flock-cache x\n", "flock-cache 3", "\0flock-cache 1\n",
         "flock-cache 0\n", "flock-cache -1\n", "flock-cache 1 2\n", "other 1\n",
         "flock-cache 1\nmode 0700\n", "flock-cache 1\nmode: 0777\n", "flock-cache 1\nmode: 9\n",
         "flock-cache 99999999999999999999\n",
@@ -34,7 +34,7 @@ import TestSupport
 
     @Test func aStoreOfALaterVersionIsRefused() {
         let directory = TemporaryDirectory()
-        write("flock-cache 2\n".utf8, to: directory("flock-cache"))
+        write("flock-cache 3\n".utf8, to: directory("flock-cache"))
         #expect(storeError { _ = try Store(at: directory.path) }?.code == .incompatibleFormat)
         #expect(names(in: directory.path) == ["flock-cache"])
     }

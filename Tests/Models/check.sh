@@ -1,6 +1,6 @@
 #!/bin/sh
-# Checks the models of the claim protocol, of a lease, of the board and of the queue of a lock, and that they fail when a
-# precaution is taken away.
+# Checks the models of the claim protocol, of a lease, of the board, of the queue of a lock and of the journal of
+# changes, and that they fail when a precaution is taken away.
 # Needs spin and a C compiler.
 set -eu
 cd "$(dirname "$0")"
@@ -62,5 +62,14 @@ check fails lock -DNO_TURN
 check fails lock -DTIMEOUT -DNO_PASSING_ON
 check fails lock -DLOOK_FIRST
 check fails lock -DSTOP -DNO_LATE
+check holds changes
+check holds changes -DFAILS
+check holds changes -DTRIM
+check fails changes -DNO_NOTE
+check fails changes -DSCAN_TAIL
+check fails changes -DCLEAR_FIRST
+check fails changes -DREADER_CLEARS
+check fails changes -DUNTOLD_LAST
+check fails changes -DTRIM -DTRIM_NAMED
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]

@@ -68,7 +68,7 @@ import TestSupport
     }
 
     @Test func theMarkerOfALaterVersionIsNewer() {
-        #expect(Marker.read(Array("flock-cache 2\n".utf8)) == .newer(2))
+        #expect(Marker.read(Array("flock-cache 3\n".utf8)) == .newer(3))
         #expect(Marker.read(Array("flock-cache 10\nanything\n".utf8)) == .newer(10))
     }
 

@@ -42,7 +42,7 @@ MUTANTS = [
         "_ = seenReady",
         ["preempt.py ^take-over$"]),
     Mutant(
-        "a shard is not marked while it is changed", "Mutexes/HeldShard.swift",
+        "a shard is not marked while it is changed", "Changes/HeldShard.swift",
         "marked.changer = mutex.shards.processID",
         "marked.changer = 0",
         ["kill.py ^claim$"]),
@@ -76,7 +76,7 @@ MUTANTS = [
         "guard looksAgain && name.shard < 0 else { return .absent }",
         ["preempt.py ^get-pending$"]),
     Mutant(
-        "generations begin again once the files are gone", "Mutexes/HeldShard.swift",
+        "generations begin again once the files are gone", "Changes/HeldShard.swift",
         "max(UInt64(clamping: now), block.highest + 1, found + 1)",
         "found + 1",
         ["kill.py ^abandon$"]),
@@ -164,14 +164,34 @@ MUTANTS = [
         "try file.write(text)",
         ["power.py ^put-over$"]),
     Mutant(
+        "a change is told when its mark is cleared", "Changes/HeldShard.swift",
+        "untold = changes.tellNow(told, of: shard)",
+        "clear(); untold = changes.tellNow(told, of: shard)",
+        ["changes.py ^claim$"]),
+    Mutant(
+        "the number of a change's record is not noted", "Changes/ChangeJournal.swift",
+        "        try intents.write(noted, of: shard)\n        _ = try end.append(records)",
+        "        _ = try end.append(records)",
+        ["changes.py ^claim$"]),
+    Mutant(
+        "who counts a shard again does not tell first", "Changes/HeldShard.swift",
+        "found?.changer != 0 {",
+        "found?.changer != 0, !verifying {",
+        ["changes.py ^claim$"]),
+    Mutant(
+        "the end of a lease is not told", "Leases/ChangingLeases.swift",
+        "ToldEvent(event: .expired, generation: $0.generation) }",
+        "ToldEvent(event: .expired, generation: $0.generation) }.flatMap { $0.generation == 0 ? $0 : nil }",
+        ["changes.py lease-over$"]),
+    Mutant(
         "a grant that was not synchronised stays", "Leases/Leasing.swift",
         "guard error.code == .unknownOutcome else { throw error }",
         "guard error.code == .timedOut else { throw StoreError(.noSpace, \"grant\", reason: error.reason) }",
         ["errno.py ^lease.acquire"]),
     Mutant(
         "a lease that is ended by force keeps its generation", "Leases/LeaseReaping.swift",
-        "let generation = try held.nextGeneration(above: found)",
-        "let generation = found",
+        "let generation = try held.nextGeneration(above: former?.generation ?? 0)",
+        "let generation = former?.generation ?? 0",
         ["preempt.py ^lease.force"]),
     Mutant(
         "a value is not synchronised before its rename", "Claims/FinalizeChange.swift",

@@ -140,7 +140,7 @@ private struct ClaimChange {
     ) throws(StoreError) -> ClaimOutcome? {
         let generation = try held.nextGeneration(above: ready ?? 0)
         let text = try section(generation).text
-        try held.begin(generation: generation)
+        try held.begin(generation: generation, .claim(name, generation))
         do throws(Errno) {
             let file = try store.marker.create(name.pending, in: directory)
             do throws(Errno) {
@@ -152,12 +152,12 @@ private struct ClaimChange {
             } catch {
                 // Nobody learnt of the claim: as if it had not been made.
                 try directory.unlink(name.pending)
-                held.commit()
+                held.takeBack()
                 throw error
             }
         } catch {
             if error == .exists {
-                held.commit()
+                held.takeBack()
                 // Nothing was changed: a wait may follow, and a signal is to end it.
                 unsafe Store.betweenChanges?()
                 return nil
@@ -177,7 +177,9 @@ private struct ClaimChange {
         let next = try held.nextGeneration(above: max(generation, ready ?? 0))
         let text = try section(next).text
         let temporary = try store.temporaryName()
-        try held.begin(generation: next)
+        try held.begin(
+            generation: next,
+            .takeOver(name, next, from: former == nil ? nil : generation))
         do throws(Errno) {
             do throws(Errno) {
                 let file = try store.marker.create(temporary, in: directory)
@@ -186,7 +188,7 @@ private struct ClaimChange {
                 try directory.rename(temporary, to: name.pending)
             } catch {
                 try directory.unlink(temporary)
-                held.commit()
+                held.takeBack()
                 throw error
             }
         } catch {

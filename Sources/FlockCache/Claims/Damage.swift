@@ -23,7 +23,7 @@ extension Session {
         let hasClaim = try store.standingClaim(name, besideReady: generation, in: directory) != nil
         let kept = try store.damagedDirectory()
         let target = Layout.damagedRecord(name, at: WallClock.microseconds)
-        try held.begin()
+        try held.begin(.setAside(name, generation))
         try attempt("set aside", path) { () throws(Errno) in
             if !hasClaim { try directory.unlink(name.pending) }
             try directory.rename(name.ready, to: target, in: kept)

@@ -30,7 +30,7 @@ struct FinalizeChange {
             try mine.file.status()
         }
         guard status.links <= 1 else { return nil }
-        try held.begin()
+        try held.begin(.publish(.finalized, name, mine.generation))
         try attempt("finalize \(key)", store.path) { () throws(Errno) in
             try unsafe publish(value, by: mine, of: status.size, over: former, &held, in: directory)
         }
@@ -63,7 +63,7 @@ struct FinalizeChange {
             // value by now, and must not be cut. The mark stays.
             if try directory.status(of: name.pending) != nil {
                 try mine.file.truncate(to: mine.text.count)
-                held.commit()
+                held.takeBack()
             }
             throw error
         }
@@ -87,7 +87,7 @@ struct FinalizeChange {
         guard case .mine(let mine) = try state(in: directory) else {
             return .done(try comparison(in: directory))
         }
-        try held.begin()
+        try held.begin(Intent())
         let file = try attempt("write the value of \(key)", store.path) { () throws(Errno) in
             try store.marker.create(temporary, in: directory)
         }
@@ -120,12 +120,12 @@ struct FinalizeChange {
             }
         }
         let former = try formerSize(beside: mine, in: directory)
-        try held.begin()
+        try held.begin(.publish(.finalized, name, record.generation))
         try attempt("finalize \(key)", store.path) { () throws(Errno) in
             do throws(Errno) {
                 try directory.rename(record.name, to: name.ready)
             } catch {
-                held.commit()
+                held.takeBack()
                 throw error
             }
         }

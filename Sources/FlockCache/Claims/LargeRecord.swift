@@ -80,7 +80,7 @@ extension OpenStore {
     func discard(
         _ temporary: FileName, _ held: inout HeldShard, in directory: Directory
     ) throws(StoreError) {
-        try held.begin()
+        try held.begin(Intent())
         try attempt("remove", file(temporary, in: held.shard)) { () throws(Errno) in
             if try directory.unlink(temporary) { held.block.counts.temporaries -= 1 }
         }

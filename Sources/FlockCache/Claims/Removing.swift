@@ -37,7 +37,7 @@ extension Session {
                     "abandon", key, asked: right.generation,
                     now: .claimed(claim.generation, store.holder(of: claim, standing: standing)))
             }
-            try held.begin()
+            try held.begin(.endClaim(.abandoned, name, claim.generation))
             try attempt("abandon \(key)", store.path) { () throws(Errno) in
                 _ = try directory.unlink(name.pending)
             }
@@ -65,7 +65,8 @@ extension Session {
             {
                 return .pending(holder)
             }
-            let removed = try store.removeFiles(of: name, &held, in: directory)
+            let removed = try store.removeFiles(
+                of: name, telling: .removed, &held, in: directory)
             if removed { try store.syncAfter("remove", key, in: directory) }
             return removed ? .removed : .absent
         }
@@ -78,7 +79,8 @@ extension OpenStore {
     /// `NAME.pending` goes first: the other order, killed between, would bring an old claim back to
     /// life.
     func removeFiles(
-        of name: EntryName, _ held: inout HeldShard, in directory: Directory
+        of name: EntryName, telling event: ChangeEvent, _ held: inout HeldShard,
+        in directory: Directory
     ) throws(StoreError) -> Bool {
         let heads = try files.readyHeads(name, in: directory)
         let generation = heads.map { $0?.generation ?? 0 }
@@ -86,20 +88,25 @@ extension OpenStore {
         let status = try attempt("read", file(name.ready, in: name.shard)) { () throws(Errno) in
             try directory.status(of: name.ready)
         }
-        let isCounted: Bool
+        // nil for what is no claim.
+        let claim: Store.Generation?
         switch pending {
         case .none:
             if status == nil { return false }
-            isCounted = false
-        case .torn: isCounted = generation == nil
-        case .whole(let claim): isCounted = claim.stands(beside: generation)
+            claim = nil
+        case .torn: claim = generation == nil ? 0 : nil
+        case .whole(let found):
+            claim = found.stands(beside: generation) ? found.generation : nil
         }
-        try held.begin()
         let hasPending = if case .none = pending { false } else { true }
+        try held.begin(
+            .removal(
+                event, name, claim: claim, value: status.map { _ in generation ?? 0 },
+                hasPending: hasPending, hasReady: status != nil))
         try attempt("remove", file(name.ready, in: name.shard)) { () throws(Errno) in
             try unlinkFiles(of: name, hasPending, hasReady: status != nil, &held, in: directory)
         }
-        if isCounted { held.block.counts.pending -= 1 }
+        if claim != nil { held.block.counts.pending -= 1 }
         if let status, status.isRegular {
             held.block.counts.ready -= 1
             held.block.counts.subtract(bytes: status.size)
@@ -124,7 +131,7 @@ extension OpenStore {
             if hasReady { try directory.unlink(name.ready) }
         } catch {
             // Refused before anything was done: nothing is to be counted anew.
-            if isWhole && error == .notPermitted { held.commit() }
+            if isWhole && error == .notPermitted { held.takeBack() }
             throw error
         }
     }

@@ -57,7 +57,7 @@ private struct ClaimRenewal {
         let claim = try ownClaim(in: directory)
         guard let time = claim.renewedFor else { return nil }
         let text = try renewed(claim, for: time).text
-        try held.begin()
+        try held.begin(Intent())
         do throws(Errno) {
             do throws(Errno) {
                 let file = try store.marker.create(temporary, in: directory)
@@ -66,7 +66,7 @@ private struct ClaimRenewal {
                 try directory.rename(temporary, to: name.pending)
             } catch {
                 try directory.unlink(temporary)
-                held.commit()
+                held.takeBack()
                 throw error
             }
         } catch {

@@ -126,6 +126,15 @@ extension StoreFiles {
         // The set-group-ID bit alone proves nothing, because directories inherit it.
         let mode = status.mode & 0o770
         let isShared = status.mode & 0o2000 != 0 && Marker.isAcceptable(mode: mode)
-        return Marker(mode: isShared ? mode : 0o700, isDurable: false)
+        // A store that tells of its changes has this file from its first change on.
+        var hasJournal = false
+        do throws(Errno) {
+            hasJournal =
+                try root.openDirectory(Layout.locks).status(of: Layout.intents) != nil
+        } catch {
+            if error != .noEntry { throw error }
+        }
+        return Marker(
+            mode: isShared ? mode : 0o700, isDurable: false, hasJournal: hasJournal)
     }
 }

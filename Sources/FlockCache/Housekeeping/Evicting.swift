@@ -58,7 +58,9 @@ extension Session {
         {
             return
         }
-        if !request.dryRun { _ = try store.removeFiles(of: name, &held, in: directory) }
+        if !request.dryRun {
+            _ = try store.removeFiles(of: name, telling: .reaped, &held, in: directory)
+        }
         request.report(Store.Reaped(key: name.key, reason: reason))
     }
 }

@@ -163,24 +163,26 @@ extension Session {
         let ready = try store.files.readyGeneration(name, in: directory)
         let reason: Store.Reaped.Reason?
         let isClaim: Bool
+        var generation: Store.Generation = 0
         switch try store.files.readPending(name, in: directory) {
         case .none: return nil
         case .torn:
             isClaim = ready == nil
             reason = .torn
         case .whole(let claim):
+            generation = claim.generation
             isClaim = claim.stands(beside: ready)
             reason = try staleness(of: claim, in: store, request.limits)
             if isClaim && reason == nil { return nil }
         }
         if !request.dryRun {
-            try held.begin()
+            try held.begin(.endClaim(.reaped, name, isClaim ? generation : nil))
             try attempt("reap", store.file(name.pending, in: name.shard)) { () throws(Errno) in
                 do throws(Errno) {
                     try directory.unlink(name.pending)
                 } catch {
                     // Refused, and nothing was done: nothing is to be counted anew.
-                    if error == .notPermitted { held.commit() }
+                    if error == .notPermitted { held.takeBack() }
                     throw error
                 }
             }
@@ -216,12 +218,12 @@ extension Session {
             try SessionLock.isAlive(session, in: locks)
         }
         guard !isAlive else { return }
-        try held.begin()
+        try held.begin(Intent())
         try attempt("reap", path) { () throws(Errno) in
             do throws(Errno) {
                 if try directory.unlink(temporary) { held.block.counts.temporaries -= 1 }
             } catch {
-                if error == .notPermitted { held.commit() }
+                if error == .notPermitted { held.takeBack() }
                 throw error
             }
         }

@@ -33,7 +33,14 @@ extension OpenStore {
             generation: generation,
             LeaseRequest(timeToLive: .microseconds(timeToLive), processID: 0, command: []),
             at: try place(), since: .now)
-        try held.begin(generation: generation)
+        // Whose lease it was the cell beside it most often tells.
+        let lost = ToldEvent(event: .expired, generation: beside?.generation ?? 0)
+        let sequence = try file.nextSequence(of: index)
+        try held.begin(
+            generation: generation,
+            .lease(
+                name, slot: index, sequence: sequence,
+                [lost, ToldEvent(event: .leased, generation: generation)]))
         try file.write(nobody, in: index, durably: isDurable)
         held.commit()
         return LeaseDamage(

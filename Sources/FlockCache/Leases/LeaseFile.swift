@@ -64,17 +64,24 @@ final class LeaseFile {
         return nil
     }
 
+    /// The sequence of the cell that is written to a slot next.
+    func nextSequence(of index: Int) throws(StoreError) -> UInt64 {
+        switch try slot(index) {
+        case .cell(let former, _), .damaged(let former?, _): former.sequence + 1
+        case .never, .damaged(nil, _): 0
+        }
+    }
+
     /// Writes what a slot says from now on: all of it, or nothing.
     ///
     /// - Throws: `.unknownOutcome` when it was written and could not be put on the device.
     func write(_ cell: LeaseCell, in index: Int, durably: Bool) throws(StoreError) {
         var cell = cell
+        cell.sequence = try nextSequence(of: index)
         var isSecond = false
         switch try slot(index) {
         case .never: break
-        case .cell(let former, let wasSecond), .damaged(let former?, let wasSecond):
-            cell.sequence = former.sequence + 1
-            isSecond = !wasSecond
+        case .cell(_, let wasSecond), .damaged(_?, let wasSecond): isSecond = !wasSecond
         case .damaged(nil, _): try blank(index)
         }
         let place = index * LeaseCell.bytesPerSlot + (isSecond ? LeaseCell.byteCount : 0)

@@ -16,6 +16,11 @@ extension Session {
     ) throws(StoreError) {
         guard let store = try existingNow() else { return }
         for name in try store.leaseNames(pass) {
+            if !dryRun && store.changes != nil {
+                _ = try pass.record { () throws(StoreError) in
+                    try expireLease(name, patience: Limits.patience)
+                }
+            }
             let ended = try pass.record { () throws(StoreError) in
                 try store.reapLease(name, limits, dryRun: dryRun)
             }
@@ -42,7 +47,11 @@ extension OpenStore {
         var held = try HeldShard(self, name.shard)
         guard let file = try leaseFile(name, making: false) else { return 0 }
         work = try leaseWork(file, limits)
-        for index in work.unknown { try end(index, of: file, &held, name) }
+        for index in work.unknown {
+            try end(index, of: file, &held, name, telling: .expired)
+        }
+        // One may have ended since its end was told of last.
+        if work.isRemovable && changes != nil { _ = try expire(file, name, &held) }
         if work.isRemovable { try remove(name, highest: work.highest, &held) }
         return work.unknown.count
     }
@@ -174,7 +183,7 @@ extension Session {
             guard taken.count <= 1 else { return .several(taken) }
             guard let index = taken.first else { return .ended(nil) }
             let cell = try file.slot(index).cell
-            try store.end(index, of: file, &held, name)
+            try store.end(index, of: file, &held, name, telling: .released)
             return .ended(
                 EndedLease(
                     slot: index, holder: cell.map { store.holder(of: $0) },
@@ -197,15 +206,22 @@ extension OpenStore {
 
     /// Ends a slot under a generation of its own.
     fileprivate func end(
-        _ index: Int, of file: LeaseFile, _ held: inout HeldShard, _ name: EntryName
+        _ index: Int, of file: LeaseFile, _ held: inout HeldShard, _ name: EntryName,
+        telling event: ChangeEvent
     ) throws(StoreError) {
-        let found = try file.slot(index).cell?.generation ?? 0
-        let generation = try held.nextGeneration(above: found)
+        let former = try file.slot(index).cell
+        let generation = try held.nextGeneration(above: former?.generation ?? 0)
         var cell = LeaseCell(
             generation: generation, LeaseRequest(timeToLive: nil, processID: 0, command: []),
             at: try place(), since: .now)
         cell.isReleased = true
-        try held.begin(generation: generation)
+        let sequence = try file.nextSequence(of: index)
+        // Of a damaged one it is not known which it was.
+        let events =
+            former?.hasEnded == true
+            ? [] : [ToldEvent(event: event, generation: former?.generation ?? 0)]
+        try held.begin(
+            generation: generation, .lease(name, slot: index, sequence: sequence, events))
         try file.write(cell, in: index, durably: isDurable)
         held.commit(ending: name)
     }

@@ -15,7 +15,7 @@ extension OpenStore {
     ///
     /// In doubt it is held: a wrong "free" has two in charge, a wrong "held" only waits.
     func standing(of cell: LeaseCell) throws(StoreError) -> LeaseStanding {
-        if cell.isReleased { return .free }
+        if cell.hasEnded { return .free }
         guard cell.place.boot == (try place()).boot else {
             // On a network it may be another machine's.
             return isLocal

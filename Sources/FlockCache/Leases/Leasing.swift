@@ -44,7 +44,7 @@ extension Session {
             }
             let generation = try held.leaseGeneration(
                 above: search.highest, in: request.slots > 1 ? index : nil)
-            let grant = try store.grant(request, generation, index, of: file, &held)
+            let grant = try store.grant(request, name, generation, index, of: file, &held)
             Sighting.forget(name, index, in: store)
             // Where none is granted the error tells.
             damage = search.damage
@@ -87,35 +87,9 @@ extension Session {
         // Where there is no record nobody has it.
         _ = try changeLease(key, generation, "release", Limits.patience) {
             (cell, _) throws(StoreError) in
-            cell.isReleased = true
+            // Of one that has expired the end was told.
+            if !cell.isExpired { cell.isReleased = true }
         }
-    }
-
-    /// Changes the slot that a generation has, under the mutex of its shard; nil where there is no record of the
-    /// lease, or no store.
-    ///
-    /// The block is not marked: nothing that it counts changes.
-    private func changeLease<R>(
-        _ key: Store.Key, _ generation: Store.Generation, _ operation: String, _ patience: Duration,
-        _ change: (inout LeaseCell, OpenStore) throws(StoreError) -> R
-    ) throws(StoreError) -> R? {
-        let name = try EntryName(key)
-        // Not `withStore`, which would make a store anew that was removed.
-        return try withExistingStore(name.shard) { (store) throws(StoreError) -> R? in
-            var mutex = try ShardMutex(store, name.shard, patience: patience)
-            guard try mutex.file.isLinked() else { throw .replaced(store.path) }
-            guard let file = try store.leaseFile(name, making: false) else { return nil }
-            guard let (index, cell) = try file.slot(of: generation) else {
-                throw try store.lostLease(operation, name, generation, file)
-            }
-            var changed = cell
-            let result = try change(&changed, store)
-            guard changed != cell else { return result }
-            unsafe Store.beforeChange?()
-            try file.write(changed, in: index, durably: store.isDurable)
-            if changed.isReleased { mutex.ended = name }
-            return result
-        } ?? nil
     }
 
     /// Whether a generation is the current one of a lease, and its time not over.
@@ -167,13 +141,16 @@ extension OpenStore {
     ///
     /// One that cannot be put on the device of a durable store is taken back: nobody learns of it.
     fileprivate func grant(
-        _ request: LeaseRequest, _ generation: Store.Generation, _ index: Int, of file: LeaseFile,
-        _ held: inout HeldShard
+        _ request: LeaseRequest, _ name: EntryName, _ generation: Store.Generation, _ index: Int,
+        of file: LeaseFile, _ held: inout HeldShard
     ) throws(StoreError) -> LeaseGrant {
         // Read before the time that others go by: the holder never takes it to last longer.
         let deadline = request.timeToLive.map { BootTime.now.advanced(by: $0) }
         var cell = LeaseCell(generation: generation, request, at: try place(), since: LeaseTime.now)
-        try held.begin(generation: generation)
+        let events = cell.events(after: try file.slot(index).cell)
+        let sequence = try file.nextSequence(of: index)
+        try held.begin(
+            generation: generation, .lease(name, slot: index, sequence: sequence, events))
         do throws(StoreError) {
             try file.write(cell, in: index, durably: isDurable)
         } catch {
@@ -181,7 +158,7 @@ extension OpenStore {
             cell.isReleased = true
             // Where this fails it stays unknown. After a power cut it is free in either case: of an earlier boot.
             guard (try? file.write(cell, in: index, durably: false)) != nil else { throw error }
-            held.commit()
+            held.commit(telling: events.filter { $0.event != .leased })
             throw .undoneLease(error)
         }
         held.commit()
@@ -198,7 +175,9 @@ extension OpenStore {
         let isOfThisBoot = cell.place.boot == here.boot
         let isOver = cell.deadline.map { $0.timeLeft(ofThisBoot: isOfThisBoot) <= 0 } ?? false
         if cell.isReleased { throw .leaseLost("renew", key, released: true) }
-        if onlyHeld, isOver || !isOfThisBoot { throw .leaseLost("renew", key, released: false) }
+        if onlyHeld, isOver || cell.isExpired || !isOfThisBoot {
+            throw .leaseLost("renew", key, released: false)
+        }
         if cell.owner == nil {
             cell.move(to: here)
         } else {
@@ -209,13 +188,14 @@ extension OpenStore {
                 throw .leaseLost("renew", key, owner: liveness)
             }
         }
+        cell.isExpired = false
         guard let timeToLive = cell.timeToLive else { return nil }
         cell.deadline = LeaseTime.now.advanced(by: .microseconds(timeToLive))
         return .microseconds(timeToLive)
     }
 
     /// Why a generation has no slot.
-    fileprivate func lostLease(
+    func lostLease(
         _ operation: String, _ name: EntryName, _ generation: Store.Generation, _ file: LeaseFile
     ) throws(StoreError) -> StoreError {
         for index in 0..<file.count {

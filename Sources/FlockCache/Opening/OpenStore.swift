@@ -16,6 +16,8 @@ final class OpenStore: Sendable {
     let shards: Shards
     let session: SessionByte
     let locks: LockTableAccess
+    /// Of a store that tells of its changes.
+    let changes: ChangeJournal?
     let journals: OpenJournals
     let counter = KeptCounter()
     #if Async
@@ -31,15 +33,18 @@ final class OpenStore: Sendable {
     ) throws(StoreError) -> OpenStore? {
         let files = try StoreFiles.open(
             name, path: path, making: new, configuration: configuration)
-        return files.map { OpenStore($0) }
+        return files.map { OpenStore($0, configuration) }
     }
 
-    private init(_ files: StoreFiles) {
+    private init(_ files: StoreFiles, _ configuration: Store.Configuration) {
         self.files = files
         board = BoardAccess(files)
         shards = Shards(files, board)
         session = SessionByte(files)
         locks = LockTableAccess(files)
+        changes =
+            files.marker.hasJournal
+            ? ChangeJournal(shards, locks, onDelay: configuration.onUntold) : nil
         journals = OpenJournals(files, locks, board)
     }
 
@@ -81,7 +86,8 @@ extension HeldShard {
         _ store: OpenStore, _ shard: Int, patience: Duration = Limits.patience,
         verifying: Bool = false
     ) throws(StoreError) {
-        try self.init(store.shards, shard, patience: patience, verifying: verifying)
+        try self.init(
+            store.shards, shard, telling: store.changes, patience: patience, verifying: verifying)
     }
 }
 

@@ -88,6 +88,7 @@ package final class Session: Sendable {
     private var newMarker: Marker {
         var marker = Marker()
         marker.isDurable = configuration.durability == .powerLoss
+        marker.hasJournal = configuration.journalsChanges
         return marker
     }
 

@@ -28,6 +28,9 @@ enum Layout {
     static let leases: FileName = "leases"
     static let journal: FileName = "journal"
 
+    /// In `locks`: what each shard's change intends, in a store that tells of its changes.
+    static let intents: FileName = "intents"
+
     /// Below the store: the directory of a journal, which has a directory's name in `journal`.
     static func journalPath(_ directory: FileName) -> FileName {
         FileName(Array("journal/".utf8) + Array(directory.bytes))

@@ -10,6 +10,8 @@ struct LeaseCell: Equatable, Sendable {
     var sequence: UInt64 = 0
     var generation: Store.Generation
     var isReleased = false
+    /// Its end was told, in a store that tells of its changes; a renewal begins it again.
+    var isExpired = false
     /// The process with which the lease ends, if it does.
     var owner: ProcessIdentity?
     /// For messages.
@@ -21,6 +23,10 @@ struct LeaseCell: Equatable, Sendable {
     /// Microseconds; nil for a lease that ends with its owner alone.
     var timeToLive: Int64?
     var deadline: LeaseTime?
+
+    private var state: String.UTF8View {
+        isReleased ? "released".utf8 : isExpired ? "expired".utf8 : "held".utf8
+    }
 
     static let byteCount = 512
     static let bytesPerSlot = 2 * byteCount
@@ -37,7 +43,7 @@ struct LeaseCell: Equatable, Sendable {
         text.line("flock-cache-lease", decimal: UInt64(Limits.format), separator: " ")
         text.line("sequence", decimal: sequence)
         text.line("generation", decimal: generation)
-        text.line("state", isReleased ? "released".utf8 : "held".utf8)
+        text.line("state", state)
         if let owner { text.process(owner) }
         text.writer(processID, command, at: place, since: since.stamp)
         if let timeToLive { text.line("ttl", decimal: UInt64(clamping: timeToLive)) }
@@ -87,6 +93,7 @@ struct LeaseCell: Equatable, Sendable {
         self.sequence = sequence
         self.generation = generation
         isReleased = unsafe state.elementsEqual("released".utf8)
+        isExpired = unsafe state.elementsEqual("expired".utf8)
         processID = writer.processID
         command = writer.command
         place = writer.place

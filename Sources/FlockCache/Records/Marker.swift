@@ -6,12 +6,17 @@ package struct Marker: Equatable, Sendable {
     package var mode: UInt32 = 0o700
     /// Every change is on the device before it is acknowledged.
     package var isDurable = false
+    /// Every change is told in a journal.
+    ///
+    /// Such a marker has version 2, so that a program that would change the store without telling refuses it.
+    package var hasJournal = false
 
     package init() {}
 
-    init(mode: UInt32, isDurable: Bool) {
+    init(mode: UInt32, isDurable: Bool, hasJournal: Bool = false) {
         self.mode = mode
         self.isDurable = isDurable
+        self.hasJournal = hasJournal
     }
 
     /// How long the file is at most.
@@ -27,7 +32,7 @@ package struct Marker: Equatable, Sendable {
     var text: [UInt8] {
         Array(
             """
-            flock-cache \(Limits.format)
+            flock-cache \(hasJournal ? "\(Limits.newestFormat)\njournal: yes" : "\(Limits.format)")
             mode: 0\(String(mode, radix: 8))
             durable: \(isDurable ? "yes" : "no")
 
@@ -57,8 +62,10 @@ package struct Marker: Equatable, Sendable {
         let end = text.lastIndex { $0 != 0 }.map { $0 + 1 } ?? 0
         let begun = text[..<end]
         return modes.contains { mode in
-            [false, true].contains { isDurable in
-                let whole = Marker(mode: mode, isDurable: isDurable).text
+            [0, 1, 2, 3].contains { settings in
+                let whole = Marker(
+                    mode: mode, isDurable: settings & 1 != 0, hasJournal: settings & 2 != 0
+                ).text
                 return text.count <= mostBytes && begun.count < whole.count
                     && whole.starts(with: begun)
             }
@@ -71,8 +78,15 @@ package struct Marker: Equatable, Sendable {
             guard let first = unsafe lines.next(named: "flock-cache", separator: UInt8(ascii: " ")),
                 let version = unsafe decimal(first).flatMap(Int.init(exactly:)), version >= 1
             else { return .notAMarker }
-            guard version == Limits.format else { return .newer(version) }
+            guard version <= Limits.newestFormat else { return .newer(version) }
             var marker = Marker()
+            // Without it, it is no marker of that version.
+            if version > Limits.format {
+                guard let journal = unsafe lines.next(named: "journal"),
+                    unsafe journal.elementsEqual("yes".utf8)
+                else { return .notAMarker }
+                marker.hasJournal = true
+            }
             while unsafe lines.offset < bytes.count {
                 if let mode = unsafe lines.next(named: "mode") {
                     guard let mode = unsafe octal(mode), Self.isAcceptable(mode: mode) else {

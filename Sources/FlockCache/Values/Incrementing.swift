@@ -193,7 +193,9 @@ extension ValueChange {
     ) throws(StoreError) {
         let text = counter.record.text(of: cell)
         let hasLeftover = if case .leftover = beside { true } else { false }
-        try held.begin(generation: cell.generation, changingNames: hasLeftover)
+        try held.begin(
+            generation: cell.generation, changingNames: hasLeftover,
+            .publish(event, name, cell.generation))
         do throws(Errno) {
             try counter.opened.file.write(text, at: counter.record.nextOffset)
             // Other machines see it when the mutex is free.
@@ -204,7 +206,7 @@ extension ValueChange {
             guard let now, now.cell.generation < cell.generation else {
                 throw .unknownOutcome(operation, key, error)
             }
-            held.commit()
+            held.takeBack()
             throw StoreError(error, operation, path: store.path, key: key)
         }
         guard case .leftover(_, let isCounted) = beside else { return held.commit() }

@@ -39,7 +39,7 @@ final class LargePut {
         if let refusal = try change.refusal(precondition, &held, in: directory, setAside: &kept) {
             return .refused(refusal)
         }
-        try held.begin()
+        try held.begin(Intent())
         let file = try makeFile(temporary, change, &held, in: directory)
         held.block.counts.temporaries += 1
         held.commit()
@@ -60,7 +60,7 @@ final class LargePut {
                 if marker.isShared { try file.changeMode(to: marker.fileMode) }
             } catch {
                 try directory.unlink(name)
-                held.commit()
+                held.takeBack()
                 throw error
             }
             return file

@@ -34,7 +34,8 @@ extension ValueChange {
         _ former: Former?, _ beside: Beside, by new: Replacement, _ held: inout HeldShard,
         in directory: Directory
     ) throws(StoreError) -> Bool {
-        try held.begin(generation: new.generation)
+        try held.begin(
+            generation: new.generation, .publish(event, name, new.generation))
         let placed: Placed?
         do throws(Errno) {
             placed = try place(new, over: former != nil, in: directory)
@@ -148,6 +149,6 @@ extension ValueChange {
     ) throws(Errno) {
         // A file that was counted its maker removes.
         if case .text = new.content { try directory.unlink(new.temporary) }
-        held.commit()
+        held.takeBack()
     }
 }

@@ -26,6 +26,8 @@ struct ValueChange {
     var key: Store.Key { name.key }
     /// For messages: "put", "increment".
     let operation: String
+    /// What is told of it.
+    var event: ChangeEvent { operation == "increment" ? .incremented : .put }
 
     /// How often a key is looked at that somebody changes without the mutex, as where a lock server lies.
     static let mostLooks = 10

@@ -22,6 +22,15 @@ extension Store {
         public var onPassedOver: (@Sendable (StoreError) -> Void)?
         /// Called in place of `onPassedOver` for what is no failure, where it is set.
         package var onPlanted: (@Sendable (StoreError) -> Void)?
+        /// Called when a change has happened that the journal of changes could not tell of yet, because its
+        /// device or another process kept it from being written.
+        ///
+        /// The next process that uses the same part of the store tells of it first.
+        package var onUntold: (@Sendable (StoreError) -> Void)?
+        /// Whether a store that is made by this keeps a journal of its changes, as `init --journal` makes it.
+        ///
+        /// For ``Store/changes(prefix:from:)``. A store that is there already keeps the settings it has.
+        public var journalsChanges = false
         /// File systems that cannot be known to keep the promises, accepted at the caller's own risk:
         /// names as in the error's text, such as `9p` and `fuse`.
         public var allowedFileSystems: [String] = []

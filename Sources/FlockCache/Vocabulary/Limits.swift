@@ -17,6 +17,10 @@ package enum Limits {
     package static let record = 16 << 20
     /// Bytes of a journal's segment, from which on the next record begins another.
     static let segment = 64 << 20
+    /// Bytes of the journal of changes that are kept at least: about 300,000 changes.
+    static let changes = 32 << 20
+    /// Bytes of one of its segments.
+    static let changesSegment = 4 << 20
     /// Bytes of a value.
     static let value = 1 << 30
     /// What microseconds reach in 2255.
@@ -25,6 +29,8 @@ package enum Limits {
     static let generation: Store.Generation = 1 << 53 - 1
     /// The store format that this program reads and writes.
     package static let format = 1
+    /// The format of a store that keeps a journal of its changes: the same, but for what a change has to tell.
+    static let newestFormat = 2
     /// How long a change waits for another process's change of the same shard: they take microseconds, so
     /// this long means a stopped process.
     static let patience = Duration.seconds(10)

@@ -125,7 +125,8 @@ extension StoreError {
         StoreError(
             .incompatibleFormat, "open the store", path: path,
             reason:
-                "it has format \(version), this program knows \(Limits.format); use a newer one")
+                "it has format \(version), this program knows \(Limits.newestFormat); use a newer one"
+        )
     }
 
     static func unsupportedFileSystem(_ path: String, _ name: String) -> StoreError {

@@ -51,6 +51,7 @@ extension Option {
         name: "wait", short: "w", kind: .wait, help: "wait at most D for the end of a PENDING")
     static let lockWait = wait.explained("wait at most D for the locks")
     static let leaseWait = wait.explained("wait at most D for the lease")
+    static let watchWait = wait.explained("end after D without a change (124)")
     static let noWait = Option(name: "no-wait", short: "n", help: "do not wait")
     static let alsoAbsent = Option(
         name: "also-absent", help: "where nobody has the key, wait for somebody to begin")
@@ -140,7 +141,7 @@ extension Option {
     static let nulEnded = Option(name: "null", short: "0", help: "raw keys only, each ended by NUL")
     static let prometheus = Option(
         name: "prometheus", help: "as metrics, for the node exporter's text-file collector")
-    static let watch = Option(
+    static let again = Option(
         name: "watch", help: "again each second, in place on a terminal, until interrupted")
     static let assumeDeadAfter = Option(
         name: "assume-dead-after", kind: .duration,
@@ -154,6 +155,8 @@ extension Option {
         name: "mode", kind: .mode, help: "0700 (the default), 0750 or 0770 for the group as well")
     static let durable = Option(
         name: "durable", help: "what is acknowledged survives a power cut")
+    static let journal = Option(
+        name: "journal", help: "keep a journal of all changes, for watch")
 }
 
 // MARK: Journals
@@ -165,6 +168,7 @@ extension Option {
         name: "lines", help: "each line of the input is a record, without its newline")
     static let from = Option(
         name: "from", kind: .count, help: "begin with record N (default: the oldest)")
+    static let changesFrom = from.explained("begin with change N (default: the next one)")
     static let follow = Option(
         name: "follow", help: "go on as records come, until interrupted")
     static let followWait = wait.explained("with --follow: end after D without a record")

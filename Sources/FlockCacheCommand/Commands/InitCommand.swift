@@ -3,7 +3,7 @@ internal import FlockCache
 extension Verb {
     static let initialize = Verb(
         name: "init", summary: "Create a store with settings of its own.", operands: [],
-        options: [.mode, .durable],
+        options: [.mode, .durable, .journal],
         detail: """
             Needed only for settings: a store is otherwise created by its first use.
             Exit 0 when it is there with these settings, 73 when it has others.
@@ -22,6 +22,7 @@ extension Verb {
         marker.mode = mode
     }
     marker.isDurable = invocation.has(.durable)
+    marker.hasJournal = invocation.has(.journal)
     let store = try invocation.openStore()
     let wanted = marker
     let found = try failing { () throws(StoreError) in try store.session.make(wanted) }
@@ -36,6 +37,7 @@ extension Verb {
 
 extension Marker {
     fileprivate var summary: String {
-        "mode 0\(String(mode, radix: 8)), \(isDurable ? "durable" : "not durable")"
+        "mode 0\(String(mode, radix: 8)), \(isDurable ? "durable" : "not durable"), "
+            + (hasJournal ? "with a journal of its changes" : "without a journal of its changes")
     }
 }

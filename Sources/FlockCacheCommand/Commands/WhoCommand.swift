@@ -3,7 +3,7 @@ internal import SystemCalls
 
 extension Verb {
     static let who = Verb(
-        name: "who", summary: "Tell who holds what.", operands: ["[KEY]"], options: [.watch],
+        name: "who", summary: "Tell who holds what.", operands: ["[KEY]"], options: [.again],
         detail: """
             A line for each lock, claim and lease that is held, with tabs between:
             KIND KEY PID COMMAND AGE LEFT WAITING GENERATION. KIND is lock, shared, slot-N, claim, lease or
@@ -28,7 +28,7 @@ extension Verb {
                 : try store.session.holdings(of: invocation.key())
         }
         try show(holdings, invocation)
-        guard invocation.has(.watch) else {
+        guard invocation.has(.again) else {
             try failing { () throws(StoreError) in try pass.finish() }
             return holdings.isEmpty && !invocation.operands.isEmpty ? .no : .yes
         }
@@ -42,7 +42,7 @@ private func show(_ holdings: [Holding], _ invocation: Invocation) throws(Failur
     let isTerminal = Process.isTerminal(invocation.environment.output)
     var results = invocation.results
     // Home, and clear what is below: what was there before does not flicker.
-    if invocation.has(.watch) && isTerminal { try results.bytes("\u{1b}[H\u{1b}[J".utf8) }
+    if invocation.has(.again) && isTerminal { try results.bytes("\u{1b}[H\u{1b}[J".utf8) }
     if invocation.has(.json) {
         for holding in holdings { try results.line(JSON.line(members(of: holding))) }
     } else {

@@ -95,6 +95,7 @@ extension Invocation {
         environment.passedOver = passedOver
         configuration.onPassedOver = passedOver.failed
         configuration.onPlanted = passedOver.planted
+        configuration.onUntold = { words.say("\($0)") }
         let path = try storePath()
         return try failing { () throws(StoreError) in
             try Store(path: path, configuration: configuration)

@@ -50,11 +50,15 @@ final class FaultBench: @unchecked Sendable {
     var path: String { directory("store") }
     var largeFile: String { directory("large") }
 
-    /// - Parameter environment: of the commands.
-    init(environment: [String: String] = [:]) throws {
+    /// - Parameters:
+    ///   - environment: of the commands.
+    ///   - telling: whether the store tells of its changes.
+    init(environment: [String: String] = [:], telling: Bool = false) throws {
         commands = Child(
             builtProducts + "/flock-cache-peer", ["--commands"], environment: environment)
-        store = try Store(at: directory("store"))
+        store =
+            try telling
+            ? Store.telling(at: directory("store")) : Store(at: directory("store"))
         ownerIdentity = try #require(try ProcessIdentity(of: owner.id))
         let dead = Child("sleep", ["1000"])
         deadIdentity = try #require(try ProcessIdentity(of: dead.id))
@@ -107,6 +111,9 @@ final class FaultBench: @unchecked Sendable {
         }
         return low
     }
+
+    /// Keys of the shard that are used by no operation.
+    func spareKey(_ index: Int) -> Store.Key { Self.keys[499 - index % 100] }
 
     /// Makes the block of the shard that is used unknown.
     func forgetCounts() {

@@ -6,6 +6,9 @@ internal import SystemCalls
 /// `begin`, the file operations, `commit`: the block says "changing" from before the first to after
 /// the last, so that whoever is killed in between leaves a mark, and the next counts anew. A change
 /// that throws half-way leaves the same mark.
+///
+/// In a store with a journal of changes `begin` also says what is intended, and `commit` tells of it before the
+/// mark is cleared; whoever finds the mark of a killed process tells in its place, before anything else.
 struct HeldShard: ~Copyable {
     private var mutex: ShardMutex
     /// The counts as they are, and after `begin` as the change makes them.
@@ -14,8 +17,17 @@ struct HeldShard: ~Copyable {
     let counted: ShardCount?
     /// Whether the counts are those of the directory, and `commit` may say so.
     private var areCountsKnown: Bool
+    /// Of a store that tells of its changes.
+    private let changes: ChangeJournal?
+    /// What was begun and is not told yet.
+    private var intent: Intent?
+    /// Why what a killed process has changed here could not be told: then nothing more may be changed.
+    private var untold: StoreError?
     /// Whether the change that was begun adds or removes names.
     private var changesNames = true
+
+    /// Whether the change that was begun has a mark in the block.
+    private var isMarked: Bool { changesNames || changes != nil }
 
     var files: StoreFiles { mutex.shards.files }
     var shard: Int { mutex.shard }
@@ -25,21 +37,26 @@ struct HeldShard: ~Copyable {
     /// - Parameter verifying: whether it is also counted where files came or went beside this program: for who
     ///   needs the counts themselves. A change does without, and leaves that to them.
     init(
-        _ shards: Shards, _ shard: Int, patience: Duration = Limits.patience,
-        verifying: Bool = false
+        _ shards: Shards, _ shard: Int, telling changes: ChangeJournal?,
+        patience: Duration = Limits.patience, verifying: Bool = false
     ) throws(StoreError) {
         let mutex = try ShardMutex(shards, shard, patience: patience)
-        let (current, count) = try Self.currentBlock(mutex, verifying: verifying)
+        let current: ShardBlock
+        let count: ShardCount?
+        (current, count, untold) = try Self.currentBlock(
+            mutex, telling: changes, patience, verifying: verifying)
         block = current
         counted = count
+        self.changes = changes
         // Beyond the greatest number nothing can be added or taken away.
         areCountsKnown = (count?.isSound ?? true) && current.counts.isSumKnown
         self.mutex = mutex
     }
 
     private static func currentBlock(
-        _ mutex: borrowing ShardMutex, verifying: Bool
-    ) throws(StoreError) -> (ShardBlock, ShardCount?) {
+        _ mutex: borrowing ShardMutex, telling changes: ChangeJournal?, _ patience: Duration,
+        verifying: Bool
+    ) throws(StoreError) -> (ShardBlock, ShardCount?, untold: StoreError?) {
         let (files, shard) = (mutex.shards.files, mutex.shard)
         guard try mutex.file.isLinked() else { throw .replaced(files.path) }
         let boot = try files.placeIfKnown()?.boot
@@ -48,17 +65,31 @@ struct HeldShard: ~Copyable {
             !verifying
                 || found.mark != .unknown && found.mark == mutex.shards.directoryMark(of: shard)
         {
-            return (found, nil)
+            return (found, nil, nil)
         }
-        guard let boot else { return try counted(mutex, found) }
+        // First of all: so the files are as the killed process has left them.
+        if let changes, mutex.file.isWritable, found?.changer != 0 {
+            do throws(StoreError) {
+                try changes.recover(mutex.shard, patience)
+            } catch {
+                // Reading goes on; the mark stays, and with it what the next has to tell.
+                let (block, count) = try counted(mutex, found)
+                return (block, count, error)
+            }
+        }
+        guard let boot else {
+            let (block, count) = try counted(mutex, found)
+            return (block, count, nil)
+        }
         if found?.boot != boot, files.isLocal, mutex.file.isWritable {
             try files.mendTornLeases(shard)
         }
         // A block that is lost takes the generations of leases with it whose records tell them.
         let highest = found?.highest ?? 0
-        return try countAnew(
+        let (block, count) = try countAnew(
             mutex, highest: highest > 0 ? highest : try files.highestLeaseGeneration(of: shard),
             boot)
+        return (block, count, nil)
     }
 
     /// The block of a shard that a killed change, another boot, a copy or somebody's hand left unknown.
@@ -123,23 +154,32 @@ struct HeldShard: ~Copyable {
 
     /// Marks the shard as being changed.
     ///
-    /// - Parameter changingNames: false for a change in a file alone: what the block says of the directory, whether
-    ///   it is right or not, then stays, and nothing needs to be counted anew after a kill. So there is no mark either:
-    ///   the generation alone is written, and `commit` writes nothing.
+    /// - Parameters:
+    ///   - generation: that the change gives, if it gives one.
+    ///   - changingNames: false for a change in a file alone: what the block says of the directory, whether it is
+    ///     right or not, then stays, and nothing needs to be counted anew after a kill. So there is no mark either:
+    ///     the generation alone is written, and `commit` writes nothing. A store that tells of its changes has the
+    ///     mark all the same.
+    ///   - intended: what is about to be done, for who has to tell of it if this process is killed.
+    /// - Throws: also where the journal of changes has no room to tell of it.
     mutating func begin(
-        generation: Store.Generation = 0, changingNames: Bool = true
+        generation: Store.Generation = 0, changingNames: Bool = true,
+        _ intended: @autoclosure () -> Intent
     ) throws(StoreError) {
         guard mutex.file.isWritable else {
             throw StoreError(
                 files.isReadOnly ? .readOnly : .noPermission, "change the store", path: files.path)
         }
+        if let untold { throw untold }
         // Known already, unless this process cannot know it.
         _ = try files.place()
         changesNames = changingNames
         if changingNames { try compareMark() }
+        // Before the mark: an intent beside a clean block is nobody's.
+        if let changes { intent = try changes.announce(intended(), of: shard) }
         unsafe Store.beforeChange?()
         var marked = block
-        if changingNames { marked.changer = mutex.shards.processID }
+        if isMarked { marked.changer = mutex.shards.processID }
         marked.highest = max(block.highest, generation)
         try mutex.write(marked)
         block.highest = marked.highest
@@ -164,13 +204,36 @@ struct HeldShard: ~Copyable {
     /// Leaves it to who needs the counts to count anew.
     mutating func doubtCounts() { areCountsKnown = false }
 
-    /// Says what the change made of the counts.
+    /// Tells of the change, and says what it made of the counts.
     ///
     /// - Parameter name: of a key whose claim the change has ended: who waits for it is to look.
     mutating func commit(ending name: EntryName? = nil) {
         mutex.ended = name
-        guard changesNames else { return }
-        block.mark = areCountsKnown ? mutex.shards.directoryMark(of: shard) : .unknown
+        if let changes, let told = intent.take() {
+            untold = changes.tellNow(told, of: shard)
+            // The mark stays, and whoever takes the mutex next tells of the change first.
+            if untold != nil { return }
+        }
+        clear()
+    }
+
+    /// The same of a change of which a part was undone.
+    mutating func commit(telling events: [ToldEvent]) {
+        intent?.events = events
+        commit()
+    }
+
+    /// Says that nothing was changed after all.
+    mutating func takeBack() {
+        intent = nil
+        clear()
+    }
+
+    private mutating func clear() {
+        guard isMarked else { return }
+        if changesNames {
+            block.mark = areCountsKnown ? mutex.shards.directoryMark(of: shard) : .unknown
+        }
         // The change itself has happened. Where this fails the mark stays, and the next counts anew.
         try? mutex.write(block)
     }

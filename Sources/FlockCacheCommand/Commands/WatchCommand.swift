@@ -1,0 +1,62 @@
+internal import FlockCache
+
+extension Verb {
+    static let watch = Verb(
+        name: "watch", summary: "Print each change of the store as it happens.", operands: [],
+        options: [.prefix, .changesFrom, .watchWait],
+        detail: """
+            Each line is NUMBER, TIME, EVENT, KEY and GENERATION, separated by tabs. Keys are
+            percent-encoded as on disk. EVENT is claimed, taken-over, finalized, put, incremented,
+            abandoned, removed, reaped, leased, released or expired, or restarted with the key '/':
+            the machine was restarted, so list the store again. Each change is printed once, in
+            order for each key. Exit 124 when D passes without a line; 66 when N was trimmed, 64
+            when N is beyond the next number; 78 when the store was not made by init --journal.
+            """,
+        example: "flock-cache watch --prefix jobs/",
+        run: runWatch)
+}
+
+@Sendable private func runWatch(_ invocation: Invocation) throws(Failure) -> ExitCode {
+    let store = try invocation.openStore()
+    let limit = invocation.wait(.watchWait)?.limit
+    let prefix = invocation.text(.prefix).map { Store.Key($0) }
+    let watch = try failing { () throws(StoreError) in
+        try ChangeWatch(
+            store.session, prefix: prefix,
+            from: invocation.count(.changesFrom).map { UInt64($0) })
+    }
+    var results = invocation.results
+    while true {
+        // All that is there in one write, and then each as it comes.
+        while let change = try failing({ () throws(StoreError) in try watch.nextIfThere() }) {
+            try results.line(line(of: change, asJSON: invocation.has(.json)))
+        }
+        try results.flush()
+        let next = try failing { () throws(StoreError) in try watch.next(waiting: limit) }
+        guard let next else {
+            if invocation.has(.json) {
+                try invocation.print([.init("state", .text("timed-out"))])
+            }
+            invocation.words.say("timed out after \((limit ?? .zero).spoken) without a change")
+            return .timedOut
+        }
+        try results.line(line(of: next, asJSON: invocation.has(.json)))
+    }
+}
+
+private func line(of change: WatchedChange, asJSON: Bool) -> String {
+    let time = UTCTime(microseconds: change.time).text
+    guard asJSON else {
+        let key = change.event == .restarted ? "/" : change.key.description
+        return "\(change.number)\t\(time)\t\(change.event.name)\t\(key)\t\(change.generation)"
+    }
+    var members: [JSON.Member] = [
+        .init("number", .generation(change.number)), .init("time", .text(time)),
+        .init("event", .text(change.event.name)),
+    ]
+    if change.event != .restarted {
+        members.append(.init("key", .text(change.key.description)))
+        members.append(.init("generation", .generation(change.generation)))
+    }
+    return JSON.line(members)
+}
