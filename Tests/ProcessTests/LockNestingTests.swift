@@ -181,7 +181,7 @@ import TestSupport
         let waited = stage.script(
             """
             flock-cache lock k -- sh -c 'echo; until [ -e $WORK/waits ]; do :; done' | { read x
-            flock-cache lock k -- sh $WORK/probe <$WORK/probe & until flock-cache who k | grep -q '1$'; do :; done
+            flock-cache lock k -- sh $WORK/probe <$WORK/probe & until [ "$(flock-cache who k | cut -f7)" = 1 ]; do :; done
             touch $WORK/waits; wait; }
             """)
         #expect(waited.text == direct.text, "\(waited)")

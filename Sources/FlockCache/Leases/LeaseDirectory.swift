@@ -55,27 +55,33 @@ extension OpenStore {
 
     /// All that has ever been leased; what is in the way is passed over.
     func leaseNames(_ pass: Pass) throws(StoreError) -> [EntryName] {
-        let directory = "\(path)/" + String(decoding: Layout.leases.bytes, as: UTF8.self)
-        let areAny = try pass.part { () throws(StoreError) in
-            try attempt("open", directory) { () throws(Errno) in
-                do throws(Errno) {
-                    _ = try root.openDirectory(Layout.leases)
-                    return true
-                } catch {
-                    if error == .noEntry { return false }
-                    throw error
-                }
-            }
-        }
         var names: [EntryName] = []
-        guard areAny == true else { return names }
-        for shard in 0..<Layout.shardCount {
+        let shards = try pass.part { () throws(StoreError) in try leaseShards() }
+        for shard in shards ?? [] {
             let found = try pass.part { () throws(StoreError) in
                 try leaseNames(in: shard, pass)
             }
             names += found ?? []
         }
         return names
+    }
+
+    /// The shards that have a directory for leases: most stores have few, and trying all would be 256 calls.
+    private func leaseShards() throws(StoreError) -> [Int] {
+        let directory = "\(path)/" + String(decoding: Layout.leases.bytes, as: UTF8.self)
+        var found: Set<[UInt8]> = []
+        try attempt("list", directory) { () throws(Errno) in
+            do throws(Errno) {
+                let leases = try root.openDirectory(Layout.leases)
+                try unsafe leases.forEachFile { bytes, _ in
+                    unsafe found.insert(Array(bytes))
+                    return true
+                }
+            } catch {
+                if error != .noEntry { throw error }
+            }
+        }
+        return (0..<Layout.shardCount).filter { found.contains(Array(Layout.shard($0).bytes)) }
     }
 
     private func leaseNames(in shard: Int, _ pass: Pass) throws(StoreError) -> [EntryName] {

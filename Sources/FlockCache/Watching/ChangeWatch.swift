@@ -144,6 +144,8 @@ package final class ChangeWatch: @unchecked Sendable {
         // What is in the way of one shard or lease is so for whoever changes it, who is told.
         changes.recoverMarkedShards()
         leases.endThoseOver(in: session)
+        // What was changed is told in the journal, and the wait goes on: a signal is to end it.
+        unsafe Store.betweenChanges?()
         return true
     }
 }
