@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 import SystemCalls
 import Testing
 import TestSupport
@@ -49,8 +50,8 @@ import TestSupport
         }
         #expect(done.value == 1000 && overlaps.value == 0)
         print("threads more: \(most.value - before)")
-        // The pool's own are as many as processors; other tests have theirs.
-        #expect(most.value - before < 100)
+        // The pool's own are as many as processors; other tests have theirs, some a hundred.
+        #expect(most.value - before < 500)
         try store.lock0(["key-0"])
     }
 
@@ -87,6 +88,27 @@ import TestSupport
             if index % 2 == 1 { #expect((try? result.get()) != nil) }
         }
         #expect(try store.tryLock(["key"]) != nil)
+    }
+
+    @Test func whoComesFirstIsServedFirst() async throws {
+        let (store, waits) = try makeStore()
+        let held = try await store.lock(["key"])
+        let served = Mutex<[Int]>([])
+        var tasks: [Task<Void, any Error>] = []
+        for number in 0..<64 {
+            tasks.append(
+                Task.detached {
+                    let lock = try await store.lock(["key"])
+                    served.withLock { $0.append(number) }
+                    lock.release()
+                })
+            try await reach(number + 1, waits)
+        }
+        held.release()
+        for task in tasks { try await task.value }
+        // The look-out has given the lock to one before its task notes that it has it: the next one may have it, too.
+        let order = served.withLock { $0 }
+        #expect(order.count == 64 && swappedPairs(order, within: 1) <= 20, "\(order)")
     }
 
     @Test func aWaitEndsInTime() async throws {

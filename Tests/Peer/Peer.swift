@@ -38,6 +38,8 @@ import Glibc
 ///     tasks …             what tasks do, see `Tasks`
 ///     fork-lock COUNT     children that lock, forked while a thread does: stuck COUNT
 ///     lock-spawn FIFO     takes the lock k, and begins to start a program that waits for FIFO's reader
+///     lock-fork-unseen KEY  a thread asks for the lock, and while it waits a child is forked that the handlers of
+///                         forks do not see → forked CHILD, held
 ///     unlock              releases it
 ///     is-lost             whether the locks were lost → yes | no
 ///     chdir PATH          → done
@@ -111,6 +113,7 @@ struct Peer: ~Copyable {
         case "fork-wait": return try forkToWait(rest)
         case "fork-lock": return try forkToLock(Int(rest) ?? 0)
         case "lock-spawn": return try lockAndSpawn(rest)
+        case "lock-fork-unseen": return try lockAndForkUnseen(rest)
         case "unlock": return unlock()
         case "is-lost": return locked?.isLost == true ? "yes" : "no"
         case "chdir": return chdir(rest) == 0 ? "done" : "no"

@@ -83,6 +83,9 @@ int64_t csystem_lock(int32_t file, int32_t mode, int64_t start, int64_t count);
 /// The mode of a lock for which an exclusive one on the bytes would be refused to this description;
 /// csystem_unlocked for none.
 int64_t csystem_lock_of_others(int32_t file, int64_t start, int64_t count);
+/// 1 and the first byte of those `count` that a lock of another description covers, in no order of several such
+/// locks; 0 for none.
+int64_t csystem_first_lock_of_others(int32_t file, int64_t start, int64_t count, int64_t *first);
 
 /// Opens a file that will carry locks. In a child that is forked without exec every such descriptor
 /// is closed at once: a shared description would keep a dead parent's locks, and let parent and child

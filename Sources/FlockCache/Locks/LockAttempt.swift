@@ -24,8 +24,8 @@ package final class LockAttempt: @unchecked Sendable {
     /// When it throws, everything is given up.
     ///
     /// - Parameter isLate: whether the last sleep ended by itself.
-    func step(isLate: Bool) throws(StoreError) -> LockRest? {
-        var rest: LockRest?
+    func step(isLate: Bool) throws(StoreError) -> QueueRest? {
+        var rest: QueueRest?
         var isLate = isLate
         try going { store throws(StoreError) in
             rest = nil
@@ -70,7 +70,9 @@ package final class LockAttempt: @unchecked Sendable {
     private func next(in store: OpenStore) throws(StoreError) -> KeyLock? {
         if let last = locks.last, last.slot == nil { return last }
         guard locks.count < names.count else { return nil }
-        let lock = try KeyLock(names[locks.count], mode, in: store, at: span.start)
+        // The next ones are asked for when those before are held.
+        let lock = try KeyLock(
+            names[locks.count], mode, in: store, at: locks.isEmpty ? span.start : BootTime.now)
         locks.append(lock)
         return lock
     }

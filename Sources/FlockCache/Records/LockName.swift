@@ -16,16 +16,11 @@ package struct LockName: Sendable {
     /// The byte in that file; a lock with slots has as many bytes from there on.
     var byte: Int { Self.byte(of: hash) }
     static func byte(of hash: UInt64) -> Int { Int(hash >> 6) }
-    /// The byte of those who wait: far from all locks.
-    var turnstile: Int { 1 << 60 | byte }
+    /// Where those stand who wait: far from all locks.
+    var queue: QueueName { QueueName(ofLock: hash, slot: slot(0)) }
 
     /// The slot of the board on which the holder of one of the lock's slots is noted.
     func slot(_ index: Int) -> Int { (byte + index) & (BoardLayout.slotCount - 1) }
-
-    // Wakes go to one kind of waiter, and to few of another key that has the same slot: of 32 bits, one
-    // for the turnstile, one for the lock.
-    var turnstileBits: UInt32 { 1 << UInt32(truncatingIfNeeded: hash >> 18 & 15) }
-    var lockBits: UInt32 { turnstileBits << 16 }
 
     /// The locks of several keys in the order in which everybody takes them: that of their bytes.
     ///
