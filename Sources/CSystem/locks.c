@@ -161,7 +161,7 @@ int64_t csystem_mutex_lock(uint32_t *word, int64_t deadline) {
     uint32_t expected = 0;
     if (atomic_compare_exchange_strong(state, &expected, 1)) return 0;
     while (atomic_exchange(state, 2) != 0) {
-        int64_t left = deadline - csystem_boot_time();
+        int64_t left = deadline - csystem_monotonic_time();
         if (left <= 0) return -ETIMEDOUT;
         struct timespec timeout = {left / 1000000000, left % 1000000000};
         syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, 2, &timeout, NULL, 0);

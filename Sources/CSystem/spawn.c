@@ -38,6 +38,7 @@ void csystem_prepare_process(void) {
     // Otherwise the kernel throws away how a child ended.
     if (at_start.ignores_child) signal(SIGCHLD, SIG_DFL);
     at_start.creation_mask = umask(0);
+    csystem_survive_cuts();
 }
 
 // MARK: Children

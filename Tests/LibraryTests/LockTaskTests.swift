@@ -93,13 +93,13 @@ import TestSupport
     @Test func whoComesFirstIsServedFirst() async throws {
         let (store, waits) = try makeStore()
         let held = try await store.lock(["key"])
-        let served = Mutex<[Int]>([])
+        let served = Served()
         var tasks: [Task<Void, any Error>] = []
         for number in 0..<64 {
             tasks.append(
                 Task.detached {
                     let lock = try await store.lock(["key"])
-                    served.withLock { $0.append(number) }
+                    served.numbers.withLock { $0.append(number) }
                     lock.release()
                 })
             try await reach(number + 1, waits)
@@ -107,7 +107,7 @@ import TestSupport
         held.release()
         for task in tasks { try await task.value }
         // The look-out has given the lock to one before its task notes that it has it: the next one may have it, too.
-        let order = served.withLock { $0 }
+        let order = served.numbers.withLock { $0 }
         #expect(order.count == 64 && swappedPairs(order, within: 1) <= 20, "\(order)")
     }
 
@@ -159,6 +159,10 @@ import TestSupport
         }
         #expect(count == 2)
         #expect(try store.tryLock(["key"]) != nil)
+    }
+
+    private final class Served: Sendable {
+        let numbers = Mutex<[Int]>([])
     }
 
     private func threadCount() -> Int { names(in: "/proc/self/task").count }

@@ -23,6 +23,10 @@
 #endif
 #if defined(STOP) || defined(KILL) || defined(LOSE)
 #define NAPS
+/* Where sleeps end by themselves a word may come around. */
+#define CHANGE(w) d_step { w = (w + 1) % 2 }
+#else
+#define CHANGE(w) d_step { w++ }
 #endif
 
 byte clock, passed;
@@ -62,7 +66,7 @@ inline wake_oldest() {
     }
     if
     :: next != 0 ->
-        d_step { word[next]++ }
+        CHANGE(word[next])
         atomic {
             if
             :: asleep[next] -> asleep[next] = false; busy++
@@ -88,7 +92,7 @@ inline wake_oldest() {
 
 proctype Process(byte me) {
     byte seen, rounds, next;
-    bool is_late, got;
+    bool got, has_passed;
 again:
     atomic {
         if
@@ -154,14 +158,16 @@ look:
         /* The lock is free, and the oldest has not moved in the time that anybody needs who runs. */
         atomic {
             if
-            :: IDLE && halted[1] && me != 1 && OLDEST(1) -> passed = ticket[1]
-            :: IDLE && halted[2] && me != 2 && OLDEST(2) -> passed = ticket[2]
-            :: IDLE && halted[3] && me != 3 && OLDEST(3) -> passed = ticket[3]
+            :: IDLE && halted[1] && OLDEST(1) -> passed = ticket[1]; has_passed = true
+            :: IDLE && halted[2] && OLDEST(2) -> passed = ticket[2]; has_passed = true
+            :: IDLE && halted[3] && OLDEST(3) -> passed = ticket[3]; has_passed = true
             :: else
             fi
         }
-        /* What has been passed is told to who is first now, unless it is this one. */
-        wake_oldest();
+        if
+        :: has_passed -> has_passed = false; wake_oldest()
+        :: else
+        fi;
 #endif
         goto look
 #endif

@@ -116,7 +116,43 @@ import TestSupport
         peer.kill()
     }
 
+    // MARK: The board
+
+    /// Cut by hand under those who have it mapped: nobody is ended, and all are served.
+    @Test(arguments: [0, 5000, 100_000]) func aBoardThatIsCutEndsNobody(_ size: off_t) {
+        let stage = Stage()
+        let holder = stage.hold("key")
+        let waiters = (0..<3).map { number in
+            let waiter = stage.startLock("key", "--", "true")
+            #expect(waitUntil { stage.waiters(of: "key") == number + 1 })
+            return waiter
+        }
+        #expect(truncate(stage.store + "/board", size) == 0)
+        #expect(holder.outcome().code == 0)
+        for waiter in waiters { #expect(waiter.outcome().code == 0) }
+        #expect(stage.isFree("key"))
+    }
+
     // MARK: Clocks
+
+    /// A wait lasts as long as it is told to while the machine is awake.
+    @Test(arguments: [
+        "lock -w 2s key -- true", "claim -w 2s key", "lease acquire -w 2s --ttl 9h key",
+    ])
+    func aSuspendEndsNoWait(_ words: String) {
+        var stage = Stage()
+        let holder = stage.hold("key")
+        let owner = stage.start(
+            "flock-cache claim key; flock-cache lease acquire --ttl 9h key; echo; exec cat")
+        for _ in 0..<3 { #expect(owner.line() != nil) }
+        // An hour, of which only the boot clock knows.
+        stage.variables["FLOCK_CACHE_SUSPENDED_AFTER"] = "300"
+        let start = ContinuousClock.now
+        let outcome = stage.script("flock-cache \(words)")
+        #expect(outcome.code == 124, "\(outcome)")
+        #expect(ContinuousClock.now - start >= .seconds(2))
+        #expect(holder.outcome().code == 0 && owner.outcome().code == 0)
+    }
 
     /// Commands that come one after the other, each with words before it and its own environment: the order in which
     /// they are served.

@@ -106,7 +106,7 @@ int64_t csystem_keep_through_execution(int32_t file);
 
 // MARK: A mutex between threads that can time out
 
-/// 0, or -ETIMEDOUT at the boot-clock time `deadline` (ns). The word is 0 when nobody holds it.
+/// 0, or -ETIMEDOUT at the monotonic time `deadline` (ns). The word is 0 when nobody holds it.
 int64_t csystem_mutex_lock(uint32_t *word, int64_t deadline);
 void csystem_mutex_unlock(uint32_t *word);
 
@@ -114,6 +114,10 @@ void csystem_mutex_unlock(uint32_t *word);
 
 /// A shared mapping for reading and writing of a file's first bytes; NULL on failure.
 void *csystem_map_shared(int32_t file, size_t count);
+void csystem_unmap_shared(void *bytes, size_t count);
+/// Has this process go on when a file that it maps from now on is cut: a handler for BUS, which a library must not
+/// take. What was mapped is zeros from then on.
+void csystem_survive_cuts(void);
 /// Reserves blocks for a file's first `size` bytes, which it has from then on.
 int64_t csystem_allocate(int32_t file, int64_t size);
 uint32_t csystem_load32(const uint32_t *word);
@@ -153,6 +157,7 @@ int64_t csystem_is_in_group(uint32_t group);
 /// Soft limit on open descriptors.
 uint64_t csystem_descriptor_limit(void);
 int64_t csystem_boot_time(void);  // ns, runs through suspend, never steps
+int64_t csystem_monotonic_time(void);  // ns, stands still through suspend, never steps
 int64_t csystem_wall_time(void);  // ns since 1970
 void csystem_sleep(int64_t nanoseconds);
 void csystem_yield(void);

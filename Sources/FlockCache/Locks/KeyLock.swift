@@ -176,7 +176,7 @@ final class KeyLock: @unchecked Sendable {
 
     private func isQueueEmpty() throws(StoreError) -> Bool {
         try locking { () throws(Errno) in
-            try file?.with { (file) throws(Errno) in try queue.isEmpty(file) } ?? true
+            try file?.with { (file) throws(Errno) in try queue.isEmptyBehindPassed(file) } ?? true
         }
     }
 

@@ -103,11 +103,12 @@ extension Session {
         _ keys: [Store.Key], _ mode: HeldLock.Mode, waiting: Duration?,
         whileWaiting: (LockAttempt) throws(StoreError) -> Void
     ) throws(StoreError) -> LockOutcome {
+        // First of all: it is when this call came.
+        let span = WaitSpan(waiting)
         let names = try LockName.inOrder(keys)
         try mode.check(names)
         let owner = HeldKeys.Owner.current
         if waiting != .zero { try checkOrder(of: names, for: owner) }
-        let span = WaitSpan(waiting)
         if names.count == 1 {
             // The way of most: nothing to undo where it fails.
             let lock = try withStore(nil) { (store) throws(StoreError) in

@@ -55,6 +55,13 @@ struct TicketQueue {
         return try file.byteOfOthers(at: name.start, count: TicketOrder.count) == nil
     }
 
+    /// Whether nobody waits in it but those who were passed.
+    func isEmptyBehindPassed(_ file: borrowing LockFile) throws(Errno) -> Bool {
+        if let board, !board.isWaitedFor(name) { return true }
+        let order = order
+        return try locked(in: firstRank(order)..<TicketOrder.count, order, file) == nil
+    }
+
     /// Wakes the owner of the oldest ticket, after something became free or a ticket was given back.
     func wakeOldest(_ file: borrowing LockFile) {
         guard let board else { return }
@@ -111,6 +118,8 @@ struct TicketQueue {
     /// unlocks nothing.
     mutating func leave(_ file: borrowing LockFile) -> Bool {
         board?.leave(name)
+        // Who was passed may be first again when what is waited for is released.
+        (passed, suspect) = (nil, nil)
         guard let ticket else { return true }
         self.ticket = nil
         return file.unlock(at: name.byte(of: ticket))
@@ -265,38 +274,4 @@ struct TicketQueue {
         }
         return byte.map { Ticket(UInt32(truncatingIfNeeded: $0 - name.start)) }
     }
-}
-
-/// What one who waits in a queue sleeps on until its next look.
-struct QueueRest {
-    fileprivate let board: Board?
-    fileprivate let word: Board.Word
-    fileprivate let bits: UInt32
-    fileprivate let seen: UInt32
-    /// When to look again whatever happens.
-    let end: BootTime
-
-    fileprivate init(
-        board: Board?, word: Board.Word, bits: UInt32, seen: UInt32, end: BootTime
-    ) {
-        self.board = board
-        self.word = word
-        self.bits = bits
-        self.seen = seen
-        self.end = end
-    }
-
-    /// Sleeps until its owner is called, or the time has come; true when the sleep ended by itself.
-    func sleep(until deadline: BootTime) -> Bool {
-        let end = min(end, deadline)
-        if let board {
-            board.wait(word, seen, bits: bits, until: end)
-        } else {
-            SystemCalls.sleep(nanoseconds: max(1, end.nanoseconds - BootTime.now.nanoseconds))
-        }
-        return !isCalled
-    }
-
-    /// Whether its owner was called, or another that sleeps on the same word.
-    var isCalled: Bool { board.map { $0.look(word) != seen } ?? false }
 }

@@ -45,7 +45,10 @@ final class Board: Sendable {
     var isCurrent: Bool {
         let now = BootTime.now.nanoseconds
         guard now - seenLinked.load(ordering: .relaxed) > 1_000_000_000 else { return true }
-        guard let status = try? file.status(), status.links > 0 else { return false }
+        guard let status = try? file.status(), status.links > 0,
+            // Cut, it is of no use, and whoever touches what is missing may be ended.
+            status.size == BoardLayout.byteCount
+        else { return false }
         // Not permitted where the file is another user's and may only be written.
         if status.looksOld { _ = try? file.renew() }
         seenLinked.store(now, ordering: .relaxed)
