@@ -32,6 +32,15 @@ int64_t csystem_lock(int32_t file, int32_t mode, int64_t start, int64_t count) {
     return -EACCES;
 }
 
+int64_t csystem_first_lock_of_others(int32_t file, int64_t start, int64_t count, int64_t *first) {
+    struct flock lock = range(csystem_exclusive, start, count);
+    if (fcntl(file, F_OFD_GETLK, &lock) != 0) return -errno;
+    if (lock.l_type == F_UNLCK) return 0;
+    // A lock on more than this range may begin before it.
+    *first = lock.l_start > start ? lock.l_start : start;
+    return 1;
+}
+
 int64_t csystem_lock_of_others(int32_t file, int64_t start, int64_t count) {
     struct flock lock = range(csystem_exclusive, start, count);
     if (fcntl(file, F_OFD_GETLK, &lock) != 0) return -errno;
@@ -154,7 +163,7 @@ int64_t csystem_mutex_lock(uint32_t *word, int64_t deadline) {
     uint32_t expected = 0;
     if (atomic_compare_exchange_strong(state, &expected, 1)) return 0;
     while (atomic_exchange(state, 2) != 0) {
-        int64_t left = deadline - csystem_boot_time();
+        int64_t left = deadline - csystem_monotonic_time();
         if (left <= 0) return -ETIMEDOUT;
         struct timespec timeout = {left / 1000000000, left % 1000000000};
         syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, 2, &timeout, NULL, 0);

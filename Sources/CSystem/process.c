@@ -4,6 +4,8 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -63,7 +65,25 @@ static int64_t now(clockid_t clock) {
     return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
-int64_t csystem_boot_time(void) { return now(CLOCK_BOOTTIME); }
+#ifdef DEBUG
+/// For tests: as if the machine had been suspended for an hour, so many milliseconds after the program's start.
+static int64_t suspension(void) {
+    static _Atomic int64_t moment;
+    int64_t known = atomic_load(&moment);
+    if (known == 0) {
+        const char *text = getenv("FLOCK_CACHE_SUSPENDED_AFTER");
+        known = text == NULL ? -1 : now(CLOCK_MONOTONIC) + atoll(text) * 1000000;
+        int64_t none = 0;
+        if (!atomic_compare_exchange_strong(&moment, &none, known)) known = none;
+    }
+    return known > 0 && now(CLOCK_MONOTONIC) > known ? 3600ll * 1000000000 : 0;
+}
+#else
+static int64_t suspension(void) { return 0; }
+#endif
+
+int64_t csystem_boot_time(void) { return now(CLOCK_BOOTTIME) + suspension(); }
+int64_t csystem_monotonic_time(void) { return now(CLOCK_MONOTONIC); }
 int64_t csystem_wall_time(void) { return now(CLOCK_REALTIME); }
 
 void csystem_sleep(int64_t nanoseconds) {

@@ -43,6 +43,7 @@ void csystem_prepare_process(void) {
     if (at_start.ignores_child) signal(SIGCHLD, SIG_DFL);
     at_start.creation_mask = umask(0);
     if (getpid() == 1) csystem_begin_as_first();
+    csystem_survive_cuts();
 }
 
 pid_t csystem_parent_at_start(void) { return at_start.parent; }

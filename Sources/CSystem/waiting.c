@@ -13,9 +13,66 @@
 
 // MARK: Memory that processes share
 
+// What is mapped, for the handler below: a start of 0 is a free place.
+enum { most_maps = 64 };
+static struct {
+    _Atomic uintptr_t start;
+    size_t count;
+} maps[most_maps];
+static _Atomic int32_t survives;
+static struct sigaction former_action;
+
+/// Somebody has cut a file that is mapped here: its bytes are zeros from now on, of this process alone.
+static void survive_cut(int number, siginfo_t *information, void *context) {
+    (void)number, (void)context;
+    int error = errno;
+    uintptr_t address = (uintptr_t)information->si_addr;
+    for (int32_t i = 0; i < most_maps; i++) {
+        uintptr_t start = atomic_load(&maps[i].start);
+        if (start == 0 || address < start || address >= start + maps[i].count) continue;
+        enum { flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED };
+        if (mmap((void *)start, maps[i].count, PROT_READ | PROT_WRITE, flags, -1, 0) == MAP_FAILED)
+            break;
+        errno = error;
+        return;
+    }
+    // Another fault happens again, with what was to be done before; what somebody has sent does not.
+    sigaction(SIGBUS, &former_action, NULL);
+    if (information->si_code <= 0) raise(SIGBUS);
+    errno = error;
+}
+
+void csystem_survive_cuts(void) {
+    if (atomic_load(&survives)) return;
+    struct sigaction action = {.sa_sigaction = survive_cut, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    sigemptyset(&action.sa_mask);
+    // One that is ignored stays so for the commands that are run.
+    if (sigaction(SIGBUS, NULL, &former_action) != 0 || former_action.sa_handler == SIG_IGN) return;
+    if (sigaction(SIGBUS, &action, NULL) == 0) atomic_store(&survives, 1);
+}
+
 void *csystem_map_shared(int32_t file, size_t count) {
     void *bytes = mmap(NULL, count, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-    return bytes == MAP_FAILED ? NULL : bytes;
+    if (bytes == MAP_FAILED) return NULL;
+    if (!atomic_load(&survives)) return bytes;
+    for (int32_t i = 0; i < most_maps; i++) {
+        uintptr_t none = 0;
+        // Taken before it is true, so that nobody else takes it.
+        if (!atomic_compare_exchange_strong(&maps[i].start, &none, UINTPTR_MAX)) continue;
+        maps[i].count = count;
+        atomic_store(&maps[i].start, (uintptr_t)bytes);
+        return bytes;
+    }
+    munmap(bytes, count);
+    return NULL;
+}
+
+void csystem_unmap_shared(void *bytes, size_t count) {
+    for (int32_t i = 0; i < most_maps; i++) {
+        uintptr_t start = (uintptr_t)bytes;
+        atomic_compare_exchange_strong(&maps[i].start, &start, 0);
+    }
+    munmap(bytes, count);
 }
 
 int64_t csystem_allocate(int32_t file, int64_t size) {

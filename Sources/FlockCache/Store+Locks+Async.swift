@@ -19,6 +19,7 @@ extension Store {
         let names = try LockName.inOrder(keys)
         try mode.check(names)
         let limit = limit(of: wait)
+        let span = WaitSpan(limit)
         if limit == .zero {
             guard let held = try lockIfAvailable(keys, mode: mode) else {
                 throw StoreError.lockWaitEnded(names.first?.key, nil)
@@ -27,7 +28,7 @@ extension Store {
         }
         let owner = HeldKeys.Owner.current
         try session.checkOrder(of: names, for: owner)
-        let attempt = LockAttempt(session, names, mode, WaitSpan(limit))
+        let attempt = LockAttempt(session, names, mode, span)
         if let rest = try attempt.step(isLate: false) {
             var notice = WaitNotice(session.configuration)
             notice.tell(attempt)

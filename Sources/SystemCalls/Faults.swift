@@ -7,7 +7,7 @@ internal import Synchronization
 ///
 /// `FLOCK_CACHE_FAULT=N:KILL` and `N:STOP` send that signal in place of the N-th call; `N:28` makes it
 /// fail with that errno, `N+:28` it and all that follow. The calls of one process are counted from 1.
-enum Faults {
+package enum Faults {
     private struct Plan {
         let number: Int
         let lasts: Bool
@@ -23,6 +23,19 @@ enum Faults {
     static let wallClockShift: Int64 = {
         guard let text = unsafe getenv("FLOCK_CACHE_WALL_CLOCK") else { return 0 }
         return (unsafe Int64(String(cString: text)) ?? 0) * 1_000_000_000
+    }()
+
+    /// What the clock of tickets is, in units of 2^16 ns: `FLOCK_CACHE_TICKET_CLOCK` is by how many it is ahead, or
+    /// behind a `=` at which it stands.
+    package static func ticketClock(_ units: Int64) -> Int64 {
+        guard let ticketSetting else { return units }
+        return ticketSetting.stands ? ticketSetting.units : units &+ ticketSetting.units
+    }
+
+    private static let ticketSetting: (stands: Bool, units: Int64)? = {
+        guard let text = unsafe getenv("FLOCK_CACHE_TICKET_CLOCK") else { return nil }
+        let setting = unsafe String(cString: text)
+        return Int64(setting.filter { $0 != "=" }).map { (setting.hasPrefix("="), $0) }
     }()
 
     /// The file system that all directories are to be on: `FLOCK_CACHE_FILE_SYSTEM` is its magic number.

@@ -44,12 +44,30 @@ package struct LockFile: ~Copyable, Sendable {
         try call { csystem_lock_of_others(number, Int64(offset), Int64(count)) } != 0
     }
 
+    /// The first byte there of a lock that somebody else has; nil where nobody has one.
+    ///
+    /// Of several locks it is one that the kernel has found first: not the lowest.
+    package func byteOfOthers(at offset: Int, count: Int) throws(Errno) -> Int? {
+        var first: Int64 = 0
+        let isThere = try call {
+            unsafe csystem_first_lock_of_others(number, Int64(offset), Int64(count), &first)
+        }
+        return isThere == 0 ? nil : Int(first)
+    }
+
     /// Keeps the file, and its locks, in the program that this process is about to execute.
     ///
     /// Whoever that program forks has them too.
     package func keepThroughExecution() throws(Errno) {
         _ = try call { csystem_keep_through_execution(number) }
     }
+
+    /// Calls a closure with the file: for one that is kept in an optional.
+    package func with<R>(_ body: (borrowing LockFile) throws(Errno) -> R) throws(Errno) -> R {
+        try body(self)
+    }
+
+    package func with(_ body: (borrowing LockFile) -> Void) { body(self) }
 
     package func status() throws(Errno) -> FileStatus {
         var status = csystem_status()

@@ -2,8 +2,8 @@ internal import CSystem
 
 /// The first bytes of a file as memory that every process that maps it shares.
 ///
-/// A file that is cut while it is mapped ends the process that touches what was cut off: map only
-/// what nobody cuts.
+/// A file that is cut while it is mapped ends the process that touches what was cut off, unless it is a command
+/// that has prepared for that (`csystem_survive_cuts`): map only what nobody cuts.
 @safe package final class SharedMemory: @unchecked Sendable {
     // Every access is one of the atomic ones below.
     private let base: UnsafeMutableRawPointer
@@ -25,7 +25,7 @@ internal import CSystem
 
     deinit {
         if count > 0 {
-            unsafe csystem_unmap(base, count)
+            unsafe csystem_unmap_shared(base, count)
         } else {
             unsafe base.deallocate()
         }

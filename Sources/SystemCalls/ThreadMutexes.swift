@@ -14,16 +14,16 @@ internal import CSystem
 
     deinit { unsafe words.deallocate() }
 
-    /// Takes one; false when the boot clock passes the deadline first.
-    package func lock(_ index: Int, until deadline: BootTime) -> Bool {
-        unsafe csystem_mutex_lock(words + index, deadline.nanoseconds) == 0
+    /// Takes one; false when the limit is over first.
+    package func lock(_ index: Int, until limit: TimeLimit) -> Bool {
+        unsafe csystem_mutex_lock(words + index, limit.end) == 0
     }
 
     package func unlock(_ index: Int) { unsafe csystem_mutex_unlock(words + index) }
 
     /// Runs a closure with one taken, waiting for it without end: for what is only bookkeeping.
     package func locked<R: ~Copyable>(_ index: Int, _ body: () -> R) -> R {
-        _ = lock(index, until: BootTime(nanoseconds: .max))
+        _ = lock(index, until: TimeLimit(nil))
         defer { unlock(index) }
         return body()
     }

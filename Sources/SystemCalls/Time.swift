@@ -17,6 +17,37 @@ package struct BootTime: Comparable, Hashable, Sendable {
     }
 }
 
+/// The end of a wait.
+///
+/// On a clock that stands still through a suspend: what is waited for stood still as well, and would otherwise be
+/// given up at resume, before it had a chance.
+package struct TimeLimit: Sendable {
+    /// On the monotonic clock.
+    let end: Int64
+
+    /// So long from now; nil is without end.
+    package init(_ limit: Duration?) {
+        guard let limit else {
+            end = .max
+            return
+        }
+        let (sum, overflow) = csystem_monotonic_time().addingReportingOverflow(
+            max(0, limit.clampedNanoseconds))
+        end = overflow ? .max : sum
+    }
+
+    package var isOver: Bool { left == 0 }
+
+    /// When it comes by the boot clock, if nothing is suspended until then: for one sleep, and not to be kept.
+    package var deadline: BootTime {
+        let (sum, overflow) = BootTime.now.nanoseconds.addingReportingOverflow(left)
+        return BootTime(nanoseconds: overflow ? .max : sum)
+    }
+
+    /// How much is left, in nanoseconds.
+    package var left: Int64 { end == .max ? .max : max(0, end - csystem_monotonic_time()) }
+}
+
 /// The wall clock, in microseconds since 1970: for people, and for what must be told across boots.
 package enum WallClock {
     package static var microseconds: Int64 { nanoseconds / 1000 }

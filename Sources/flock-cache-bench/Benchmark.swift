@@ -11,7 +11,7 @@ import SystemCalls
 ///     flock-cache-bench idle DIRECTORY [SECONDS]        what a waiter costs that nobody wakes
 ///     flock-cache-bench million DIRECTORY [ENTRIES]     counting and reaping in a large store
 ///     flock-cache-bench locks DIRECTORY [ROUNDS]        what a lock costs, beside C
-///     flock-cache-bench queue DIRECTORY [SECONDS]       how locks are shared out among those who wait
+///     flock-cache-bench queue DIRECTORY [SECONDS [PART]] how locks are shared out among those who wait
 ///     flock-cache-bench leases DIRECTORY [SECONDS]      what renewing a lease costs, beside C
 ///     flock-cache-bench journals DIRECTORY [RECORDS]    what an append costs, beside C and SQLite
 ///     flock-cache-bench values DIRECTORY [ROUNDS]       what put and increment cost, beside C and SQLite
@@ -32,7 +32,10 @@ struct Benchmark {
         case "idle": try inDirectory(base) { try Idle($0, seconds: number ?? 10).run() }
         case "million": try inDirectory(base) { try Million($0, number ?? 1_000_000).run() }
         case "locks": try inDirectory(base) { try Locks($0, rounds: number ?? 20_000).run() }
-        case "queue": try inDirectory(base) { try Queue($0, seconds: number ?? 3).run() }
+        case "queue":
+            try inDirectory(base) {
+                try Queue($0, seconds: number ?? 3, only: arguments.dropFirst(4).first).run()
+            }
         case "leases": try inDirectory(base) { try Leases($0, seconds: number ?? 10).run() }
         case "journals": try inDirectory(base) { try Journals($0, number ?? 20_000).run() }
         case Journals.appender: try Journals.beAppender(Array(arguments.dropFirst(2)))
@@ -42,6 +45,7 @@ struct Benchmark {
         case Locks.role: try Locks.beHolder(Array(arguments.dropFirst(2)))
         case Contest.victim: try Contest.beVictim(Array(arguments.dropFirst(2)))
         case Contest.waiter: try Contest.beWaitingVictim(Array(arguments.dropFirst(2)))
+        case Arrivals.role: try Arrivals.beArriver(Array(arguments.dropFirst(2)))
         case Contest.role: try Contest.beLocker(Array(arguments.dropFirst(2)))
         case Waking.role: try Waking.beWaiter(Array(arguments.dropFirst(2)))
         case Million.role: try Million.beHelper(Array(arguments.dropFirst(2)))

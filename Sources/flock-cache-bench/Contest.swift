@@ -24,12 +24,14 @@ struct Contest {
 
     enum Kind: String {
         case ours
+        /// What flock(1) takes.
+        case flock
         /// Those that `cfloor_wake_one_lock` describes.
         case greedy, counted, timed
 
         var politeness: Int32 {
             switch self {
-            case .ours, .greedy: 0
+            case .ours, .flock, .greedy: 0
             case .counted: 1
             case .timed: 2
             }
@@ -77,7 +79,7 @@ struct Contest {
 
     private static func slot(_ index: Int) -> Int { 128 * (index + 2) }
 
-    private static func memory(_ directory: String, _ name: String) throws -> SharedMemory {
+    static func memory(_ directory: String, _ name: String) throws -> SharedMemory {
         let path = "\(directory)/\(name)"
         let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         ftruncate(file, 192 * 128)
@@ -133,47 +135,83 @@ struct Contest {
         }
     }
 
+    /// One lock of a kind, in a process.
+    final class Lock {
+        private let kind: Kind
+        private let key: Store.Key
+        private let store: Store
+        private var held: HeldLock?
+        private let plain: (file: Int32, word: UnsafeMutablePointer<UInt32>)
+        private var isShared = false
+
+        init(_ directory: String, _ key: Store.Key, _ kind: Kind) {
+            guard let store = try? Store(at: directory + "/store") else { fatalError("no store") }
+            self.store = store
+            self.key = key
+            self.kind = kind
+            plain = Contest.sharedWord("\(directory)/plain-\(kind)-\(key)")
+        }
+
+        /// Opens what is opened once.
+        func warm() throws { try store.lock([Store.Key("warm-\(getpid())")]).release() }
+
+        func take(shared: Bool) throws {
+            switch kind {
+            case .ours:
+                held = try store.lock([key], mode: shared ? .shared : .exclusive, wait: .forever)
+            case .flock: flock(plain.file, shared ? LOCK_SH : LOCK_EX)
+            default: cfloor_wake_one_lock(plain.file, plain.word, shared ? 1 : 0, kind.politeness)
+            }
+        }
+
+        func giveBack() {
+            switch kind {
+            case .ours: held = nil
+            case .flock: flock(plain.file, LOCK_UN)
+            default: cfloor_wake_one_unlock(plain.file, plain.word)
+            }
+        }
+    }
+
+    /// Every visit of the last run, in one order.
+    func order() throws -> Order {
+        Order(try lockers.indices.flatMap { try Order.read("\(directory)/\(name)-\($0)") })
+    }
+
     static func beLocker(_ words: [String]) throws {
         guard words.count == 9, let index = Int(words[2]), let hold = UInt32(words[5]),
             let think = UInt32(words[6]), let seconds = Int64(words[7]),
             let kind = Kind(rawValue: words[3])
         else { fatalError("\(words)") }
         let memory = try Self.memory(words[0], words[1])
-        let store = try Store(at: words[0] + "/store")
-        let key = Store.Key(words[8])
-        let mode: HeldLock.Mode = words[4] == "s" ? .shared : .exclusive
-        let (plain, word) = sharedWord("\(words[0])/plain-\(words[3])")
+        let isShared = words[4] == "s"
+        let lock = Lock(words[0], Store.Key(words[8]), kind)
+        try lock.warm()
         memory.add(1, at: 0)
         while memory.time(at: 8).nanoseconds == 0 { usleep(100) }
         let end = cfloor_now() + seconds * 1_000_000_000
         var (count, waited, worst) = (Int64(0), Int64(0), Int64(0))
+        var visits: [Order.Visit] = []
         var start = cfloor_now()
-        func note() {
-            let time = cfloor_now() - start
-            (count, waited, worst) = (count + 1, waited + time, max(worst, time))
+        while start < end {
+            try lock.take(shared: isShared)
+            let got = cfloor_now()
+            (count, waited, worst) = (count + 1, waited + got - start, max(worst, got - start))
             noteDelay(memory)
             if hold > 0 { usleep(hold) }
-        }
-        while start < end {
-            if kind != .ours {
-                cfloor_wake_one_lock(plain, word, words[4] == "s" ? 1 : 0, kind.politeness)
-                note()
-                cfloor_wake_one_unlock(plain, word)
-            } else {
-                let held = try store.lock([key], mode: mode, wait: .forever)
-                note()
-                held.release()
-            }
+            lock.giveBack()
+            visits.append(Order.Visit(asked: start, got: got, isShared: isShared))
             if think > 0 { usleep(think) }
             start = cfloor_now()
         }
+        Order.write(visits, to: "\(words[0])/\(words[1])-\(words[2])")
         memory.setTime(BootTime(nanoseconds: count), at: slot(index))
         memory.setTime(BootTime(nanoseconds: waited), at: slot(index) + 8)
         memory.setTime(BootTime(nanoseconds: worst), at: slot(index) + 16)
     }
 
     /// A word that the processes of a plain lock share, and the file it is in.
-    private static func sharedWord(_ path: String) -> (Int32, UnsafeMutablePointer<UInt32>) {
+    fileprivate static func sharedWord(_ path: String) -> (Int32, UnsafeMutablePointer<UInt32>) {
         let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         ftruncate(file, 4096)
         guard let mapped = mmap(nil, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0) else {

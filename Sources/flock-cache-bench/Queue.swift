@@ -7,23 +7,53 @@ import SystemCalls
 struct Queue {
     private let directory: String
     private let seconds: Int
+    /// Which part to run; nil for all.
+    private let only: String?
 
-    init(_ directory: String, seconds: Int) {
+    init(_ directory: String, seconds: Int, only: String?) {
+        self.only = only
         self.directory = directory
         self.seconds = seconds
     }
 
     func run() throws {
-        try even()
-        try readersAndWriters()
-        try overlappingReaders()
-        try keysOfOneSlotOfTheBoard()
-        try deaths()
+        let parts: [(String, () throws -> Void)] = [
+            ("arrivals", arrivals), ("even", even), ("many", manyWriters),
+            ("mixed", readersAndWriters), ("overlapping", overlappingReaders),
+            ("slot", keysOfOneSlotOfTheBoard), ("deaths", deaths),
+        ]
+        for (name, run) in parts where only == nil || only == name { try run() }
+    }
+
+    /// Who comes first is served first.
+    private func arrivals() throws {
+        for (count, apart) in [(64, 0), (64, 1000), (64, 20_000), (1000, 0)] {
+            print("\(count) ask for a lock that is held, \(apart) µs apart")
+            for kind in [Contest.Kind.ours, .flock] {
+                let order = try Arrivals(directory: directory, count: count, apart: apart).run(kind)
+                print(
+                    "  \(kind): swapped \(order.swapped.hundredths) % of the pairs, "
+                        + "all served in \(order.milliseconds.hundredths) ms")
+                guard kind == .ours else { continue }
+                let bound = apart == 0 ? 1.0 : 0.001
+                judge("swapped", order.swapped < bound, "\(bound) %")
+            }
+        }
+    }
+
+    private func manyWriters() throws {
+        print("64 processes, 0.1 ms hold, \(seconds) s")
+        let many = [Locker](repeating: Locker(hold: 100), count: 64)
+        for kind in [Contest.Kind.ours, .flock] {
+            report(try contest("many", many, kind), of: kind)
+        }
     }
 
     private func even() throws {
         print("8 processes, 2 ms hold, \(seconds) s")
-        let even = try contest("even", [Locker](repeating: Locker(hold: 2000), count: 8))
+        let eight = [Locker](repeating: Locker(hold: 2000), count: 8)
+        report(try contest("even-flock", eight, .flock), of: .flock)
+        let even = try contest("even", eight)
         report(even)
         let counts = even.map { Double($0.count) }
         let ratio = (counts.max() ?? 0) / max(1, counts.min() ?? 0)
@@ -37,6 +67,7 @@ struct Queue {
         print("5 readers and 2 writers, 0.2 ms hold and think, \(seconds) s")
         let readers = [Locker](repeating: Locker(isShared: true, hold: 200, think: 200), count: 5)
         let mixed = readers + [Locker](repeating: Locker(hold: 200, think: 200), count: 2)
+        report(try contest("mixed-flock", mixed, .flock), of: .flock)
         let ours = try contest("mixed", mixed)
         report(ours)
         print(
@@ -129,18 +160,25 @@ struct Queue {
         fatalError()
     }
 
+    /// What each got, having said how many pairs were served the other way around.
     private func contest(
         _ name: String, _ lockers: [Locker], _ kind: Contest.Kind = .ours
     ) throws -> [Served] {
-        try Contest(directory, name, lockers, kind, seconds: seconds).run()
+        let contest = Contest(directory, "\(name)-\(kind)", lockers, kind, seconds: seconds)
+        let served = try contest.run()
+        let isOneKey = lockers.allSatisfy { $0.key == lockers[0].key }
+        if isOneKey && (kind == .ours || kind == .flock) {
+            print("  \(kind): swapped \(try contest.order().swapped.hundredths) % of the pairs")
+        }
+        return served
     }
 
-    private func report(_ served: [Served]) {
+    private func report(_ served: [Served], of kind: Contest.Kind = .ours) {
         let count = served.reduce(0) { $0 + $1.count }
         let worst = Double(served.map { $0.worst }.max() ?? 0)
         let mean = Double(served.reduce(0) { $0 + $1.waited }) / Double(max(1, count))
         print(
-            "  \(count / seconds) a second, \(served.map { $0.count }); "
+            "  \(kind): \(count / seconds) a second, \(served.map { $0.count }); "
                 + "wait: mean \(mean.microseconds), worst \(worst.microseconds) µs")
     }
 

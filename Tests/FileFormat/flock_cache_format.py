@@ -309,14 +309,14 @@ class Board:
     """Words by which processes wake one another; loads and stores of aligned words are atomic here, an
     increment is not, which can only lose a wake-up to another in the same instant."""
 
-    SIZE, ALL_KEYS, ALL_BITS = 610304, 64, 0xFFFFFFFF
+    SIZE, ALL_KEYS, ALL_BITS = 675840, 64, 0xFFFFFFFF
     FUTEX = {"x86_64": 202, "aarch64": 98}[platform.machine()]
     WAIT_BITSET, WAKE_BITSET = 9, 10
 
     def __init__(self, store):
         with open(f"{store}/board", "r+b") as file:
             status = os.fstat(file.fileno())
-            header = f"flock-cache board 2 {status.st_dev} {status.st_ino}".ljust(63) + "\n"
+            header = f"flock-cache board 3 {status.st_dev} {status.st_ino}".ljust(63) + "\n"
             if file.read(64) != header.encode():
                 raise Damaged("not the board of this store")
             if status.st_size != self.SIZE or status.st_blocks * 512 < self.SIZE:

@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 import SystemCalls
 import Testing
 import TestSupport
@@ -46,8 +47,8 @@ import TestSupport
         }
         #expect(done.value == 1000 && overlaps.value == 0)
         print("threads more: \(most.value - before)")
-        // The pool's own are as many as processors; other tests have theirs.
-        #expect(most.value - before < 100)
+        // The pool's own are as many as processors; other tests have theirs, some a hundred.
+        #expect(most.value - before < 500)
         try store.lock0(["key-0"])
     }
 
@@ -84,6 +85,27 @@ import TestSupport
             if index % 2 == 1 { #expect((try? result.get()) != nil) }
         }
         #expect(try store.tryLock(["key"]) != nil)
+    }
+
+    @Test func whoComesFirstIsServedFirst() async throws {
+        let (store, waits) = try makeStore()
+        let held = try await store.lock(["key"])
+        let served = Served()
+        var tasks: [Task<Void, any Error>] = []
+        for number in 0..<64 {
+            tasks.append(
+                Task.detached {
+                    let lock = try await store.lock(["key"])
+                    served.numbers.withLock { $0.append(number) }
+                    lock.release()
+                })
+            try await reach(number + 1, waits)
+        }
+        held.release()
+        for task in tasks { try await task.value }
+        // The look-out has given the lock to one before its task notes that it has it: the next one may have it, too.
+        let order = served.numbers.withLock { $0 }
+        #expect(order.count == 64 && swappedPairs(order, within: 1) <= 20, "\(order)")
     }
 
     @Test func aWaitEndsInTime() async throws {
@@ -134,6 +156,10 @@ import TestSupport
         }
         #expect(count == 2)
         #expect(try store.tryLock(["key"]) != nil)
+    }
+
+    private final class Served: Sendable {
+        let numbers = Mutex<[Int]>([])
     }
 
     private func threadCount() -> Int { names(in: "/proc/self/task").count }

@@ -152,7 +152,7 @@ private final class Reports: @unchecked Sendable {
     private let mutex = ThreadMutexes(count: 1)
 
     func add(_ line: String) {
-        _ = mutex.lock(0, until: BootTime(nanoseconds: .max))
+        _ = mutex.lock(0, until: TimeLimit(nil))
         defer { mutex.unlock(0) }
         lines.append(line)
     }

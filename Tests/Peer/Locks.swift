@@ -6,6 +6,13 @@ import TestSupport
 // Swift hides fork, because little may be done in the child. What is done here a C program would do too.
 @_silgen_name("fork") private func forkProcess() -> Int32
 
+// A fork that calls no handlers, as a program does that calls clone(2) itself.
+@_silgen_name("_Fork") private func forkUnseen() -> Int32
+
+private final class Flag: Sendable {
+    let isRaised = Atomic<Bool>(false)
+}
+
 /// A lock that is held between two orders.
 private final class KeptLock {
     nonisolated(unsafe) static var kept: KeptLock?
@@ -57,6 +64,25 @@ extension Peer {
             waitpid(process, nil, 0)
         }
         return "spawning"
+    }
+
+    /// Waits for a lock in a thread, and meanwhile forks a child that keeps every descriptor; says "held" when the
+    /// thread has the lock.
+    func lockAndForkUnseen(_ key: String) throws -> String {
+        let flag = Flag()
+        var configuration = Store.Configuration()
+        // It is in the queue then.
+        configuration.onWait = { _, _ in flag.isRaised.store(true, ordering: .releasing) }
+        let waiting = try Store(at: CommandLine.arguments[1], configuration: configuration)
+        startThread {
+            guard let lock = try? waiting.lock([Store.Key(key)], wait: .forever) else { return }
+            KeptLock.kept = KeptLock(lock)
+            Peer.say("held")
+        }
+        while !flag.isRaised.load(ordering: .acquiring) { yieldToOthers() }
+        let child = forkUnseen()
+        if child == 0 { while true { pause() } }
+        return "forked \(child)"
     }
 
     func unlock() -> String {

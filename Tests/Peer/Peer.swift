@@ -41,6 +41,8 @@ import Glibc
 ///     lock-spawn FIFO     takes the lock k, and begins to start a program that waits for FIFO's reader
 ///     fork-journal N      two threads append to the journal log, and N children that are forked meanwhile append
 ///                         a record each → appended COUNT
+///     lock-fork-unseen KEY  a thread asks for the lock, and while it waits a child is forked that the handlers of
+///                         forks do not see → forked CHILD, held
 ///     unlock              releases it
 ///     is-lost             whether the locks were lost → yes | no
 ///     chdir PATH          → done
@@ -116,6 +118,7 @@ struct Peer: ~Copyable {
         case "fork-journal": return try forkToAppend(Int(rest) ?? 0, in: CommandLine.arguments[1])
         case "fork-lock": return try forkToLock(Int(rest) ?? 0)
         case "lock-spawn": return try lockAndSpawn(rest)
+        case "lock-fork-unseen": return try lockAndForkUnseen(rest)
         case "unlock": return unlock()
         case "is-lost": return locked?.isLost == true ? "yes" : "no"
         case "create-delete":

@@ -33,8 +33,8 @@ struct BoardFormatTests {
         _ = try makeStore()
         var status = stat()
         #expect(stat(path + "/board", &status) == 0)
-        #expect(status.st_size == 610_304 && status.st_blocks * 512 >= 610_304)
-        let header = "flock-cache board 2 \(status.st_dev) \(status.st_ino)"
+        #expect(status.st_size == 675_840 && status.st_blocks * 512 >= 675_840)
+        let header = "flock-cache board 3 \(status.st_dev) \(status.st_ino)"
         let padding = [UInt8](repeating: 32, count: 63 - header.utf8.count)
         let expected = Array(header.utf8) + padding + [10]
         #expect(contents(of: path + "/board")?.prefix(64).elementsEqual(expected) == true)
@@ -42,7 +42,7 @@ struct BoardFormatTests {
             Board.Word.anything, .keys(0), .mutex(0), .keys(255), .mutex(255), .slot(0),
             .slot(4095),
         ].map(\.offset)
-        #expect(offsets == [64, 4096, 4112, 20416, 20432, 20480, 610_160])
+        #expect(offsets == [64, 4096, 4112, 20416, 20432, 20480, 675_680])
         #expect(try EntryName("hello").wakeBits == 1 << 29)
     }
 

@@ -47,10 +47,10 @@ struct BoardTrouble: Sendable, CustomTestStringConvertible {
             }),
         BoardTrouble(
             testDescription: "of an older layout",
-            make: { board, _ in overwrite(board, Array("flock-cache board 1 1 2 ".utf8)) }),
+            make: { board, _ in overwrite(board, Array("flock-cache board 2 1 2 ".utf8)) }),
         BoardTrouble(
             testDescription: "of a newer layout",
-            make: { board, _ in overwrite(board, Array("flock-cache board 3 1 2 ".utf8)) },
+            make: { board, _ in overwrite(board, Array("flock-cache board 4 1 2 ".utf8)) },
             isMended: false),
         BoardTrouble(
             testDescription: "a copy with holes",

@@ -36,12 +36,13 @@ import TestSupport
         let first = PeerProcess(path)
         first.process.tell("lock x 30000 key")
         let board = try #require(try store.session.forWriting().board.known)
-        let word = Board.Word.lock(try LockName("key"))
-        #expect(waitUntil { board.waiters(word) == 1 })
-        // It has the turnstile.
-        let turnstile = try LockName("key").turnstile
+        let queue = try LockName("key").queue
+        #expect(waitUntil { board.waiters(inQueueOfSlot: queue.slot) == 1 })
         let file = try store.session.forWriting().locks.open().open(for: LockName("key"))
-        #expect(waitUntil { (try? file.isLockedByOthers(at: turnstile)) == true })
+        #expect(
+            waitUntil {
+                (try? file.byteOfOthers(at: queue.start, count: TicketOrder.count)) != nil
+            })
         first.process.kill(signal)
         let second = lockInThread(store, ["key"])
         #expect(second.waitForSleep())

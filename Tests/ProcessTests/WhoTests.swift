@@ -148,7 +148,7 @@ import TestSupport
             """
             slot = place(b"k")[1] & 4095
             board = os.open(os.environ["FLOCK_CACHE_DIR"] + "/board", os.O_RDWR)
-            offset = 4096 + 256 * 64 + slot * 144 + 16
+            offset = 4096 + 256 * 64 + slot * 160 + 16
             note = struct.unpack("16Q", os.pread(board, 128, offset))
             def check(words):
                 value = 0xcbf29ce484222325

@@ -134,8 +134,8 @@ def attack_stop(rig, point, queued, *options):
     store = Store(rig, rig.path("lock"))
     store.must("init")
     if queued:
-        # The lock is released while the victim waits; where it is stopped before that, it has the
-        # turnstile or not.
+        # The lock is released while the victim waits; where it is stopped before that, it has its
+        # ticket or not.
         holder = Holder(store)
         releasing = threading.Timer(0.15, holder.release)
         releasing.start()

@@ -86,9 +86,9 @@ MUTANTS = [
         "try? mine.file.write(section, at: mine.text.count)",
         ["errno.py ^finalize$"]),
     Mutant(
-        "who waits behind a stopped one does not look at the lock", "Locks/KeyLock.swift",
-        "if isLate, try isFree(), try take() { return nil }",
-        "_ = isLate",
+        "who is stopped in the queue is not passed", "Mutexes/TicketQueue.swift",
+        "passed = oldest",
+        "_ = oldest; return false",
         ["lock.py stop.*queue"]),
     Mutant(
         "a lease is written over the cell that counts", "Leases/LeaseFile.swift",

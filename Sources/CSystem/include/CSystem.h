@@ -89,6 +89,9 @@ int64_t csystem_lock(int32_t file, int32_t mode, int64_t start, int64_t count);
 /// The mode of a lock for which an exclusive one on the bytes would be refused to this description;
 /// csystem_unlocked for none.
 int64_t csystem_lock_of_others(int32_t file, int64_t start, int64_t count);
+/// 1 and the first byte of those `count` that a lock of another description covers, in no order of several such
+/// locks; 0 for none.
+int64_t csystem_first_lock_of_others(int32_t file, int64_t start, int64_t count, int64_t *first);
 
 /// Opens a file that will carry locks. In a child that is forked without exec every such descriptor
 /// is closed at once: a shared description would keep a dead parent's locks, and let parent and child
@@ -109,7 +112,7 @@ int64_t csystem_keep_through_execution(int32_t file);
 
 // MARK: A mutex between threads that can time out
 
-/// 0, or -ETIMEDOUT at the boot-clock time `deadline` (ns). The word is 0 when nobody holds it.
+/// 0, or -ETIMEDOUT at the monotonic time `deadline` (ns). The word is 0 when nobody holds it.
 int64_t csystem_mutex_lock(uint32_t *word, int64_t deadline);
 void csystem_mutex_unlock(uint32_t *word);
 
@@ -117,6 +120,10 @@ void csystem_mutex_unlock(uint32_t *word);
 
 /// A shared mapping for reading and writing of a file's first bytes; NULL on failure.
 void *csystem_map_shared(int32_t file, size_t count);
+void csystem_unmap_shared(void *bytes, size_t count);
+/// Has this process go on when a file that it maps from now on is cut: a handler for BUS, which a library must not
+/// take. What was mapped is zeros from then on.
+void csystem_survive_cuts(void);
 /// Reserves blocks for a file's first `size` bytes, which it has from then on.
 int64_t csystem_allocate(int32_t file, int64_t size);
 /// Reserves blocks for `size` bytes from `start` on; the file is made longer where it ends before.
@@ -158,6 +165,7 @@ int64_t csystem_is_in_group(uint32_t group);
 /// Soft limit on open descriptors.
 uint64_t csystem_descriptor_limit(void);
 int64_t csystem_boot_time(void);  // ns, runs through suspend, never steps
+int64_t csystem_monotonic_time(void);  // ns, stands still through suspend, never steps
 int64_t csystem_wall_time(void);  // ns since 1970
 void csystem_sleep(int64_t nanoseconds);
 void csystem_yield(void);

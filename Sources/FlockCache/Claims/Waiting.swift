@@ -6,15 +6,15 @@ internal import SystemCalls
 /// for what nobody can tell of, such as a death, by looking again from time to time.
 struct KeyWait: ~Copyable {
     private let name: EntryName
-    private let deadline: BootTime
+    private let span: WaitSpan
     private var pause = Pause(shortest: 1_000_000, longest: 50_000_000, yields: 0)
     private var store: OpenStore?
     private var wait: BoardWait?
     private var holder: HolderWatch?
 
-    init(_ name: EntryName, until deadline: BootTime) {
+    init(_ name: EntryName, _ span: WaitSpan) {
         self.name = name
-        self.deadline = deadline
+        self.span = span
     }
 
     /// Says that this thread waits; look at the key after this, and then `sleep`.
@@ -26,11 +26,11 @@ struct KeyWait: ~Copyable {
 
     /// Sleeps until the key may have changed, its holder has died, or it is time to look at it again.
     mutating func sleep() {
-        guard let store, let wait, wait.hasBoard else { return pause.next(until: deadline) }
+        guard let store, let wait, wait.hasBoard else { return pause.next(until: span.deadline) }
         for _ in 0..<Self.asksPerLook {
             let end = BootTime.now.advanced(by: .nanoseconds(WaitSpan.untilNextLook()))
-            wait.sleep(until: min(deadline, end))
-            guard !wait.isOverAnnouncingAgain(), BootTime.now < deadline else { return }
+            wait.sleep(until: min(span.deadline, end))
+            guard !wait.isOverAnnouncingAgain(), !span.isOver else { return }
             // Not before it has lasted: most who wait are woken.
             if holder == nil { holder = HolderWatch(of: name, in: store) }
             guard let holder, holder.isAlive else { break }
@@ -78,7 +78,7 @@ extension Session {
             guard case .pending(let holder) = outcome, !span.isOver else { return outcome }
             try whilePending(holder, span.elapsed)
             if wait == nil {
-                wait = KeyWait(try EntryName(key), until: span.deadline)
+                wait = KeyWait(try EntryName(key), span)
             } else {
                 wait?.sleep()
             }
@@ -100,9 +100,9 @@ extension Session {
     ) throws(StoreError) -> WaitOutcome {
         let span = WaitSpan(waiting)
         let name = try EntryName(key)
-        var wait = KeyWait(name, until: span.deadline)
+        var wait = KeyWait(name, span)
         var isAnnounced = false
-        var staleSince: BootTime?
+        var succession: TimeLimit?
         while true {
             let holder: Holder?
             switch try get(key, maxAge: nil) {
@@ -110,15 +110,13 @@ extension Session {
             case .damaged: return .damaged
             case .absent:
                 guard alsoAbsent else { return .absent }
-                staleSince = nil
+                succession = nil
                 holder = nil
             case .pending(let found):
                 // Also one that is torn, or whose own time is over though its holder lives.
                 let isStale = try existing()?.snapshot(of: name).isHeld != true
-                let since = isStale ? staleSince ?? BootTime.now : nil
-                staleSince = since
-                let isLeft = since.map { $0.advanced(by: Self.succession) < BootTime.now } ?? false
-                if isLeft && !alsoAbsent { return .absent }
+                succession = isStale ? succession ?? TimeLimit(Self.succession) : nil
+                if succession?.isOver == true && !alsoAbsent { return .absent }
                 holder = found
             }
             guard !span.isOver else { return .timedOut(holder) }

@@ -41,8 +41,8 @@ extension StoreFiles {
         guard let found = kept ?? new else { return .torn }
         try checkOwner(root, path, found)
         do throws(Errno) {
-            let deadline = BootTime.now.advanced(by: new == nil ? .zero : Limits.patience)
-            if try !replace(root, with: found, until: deadline), new != nil {
+            let limit = TimeLimit(new == nil ? .zero : Limits.patience)
+            if try !replace(root, with: found, until: limit), new != nil {
                 throw Errno.wouldBlock
             }
         } catch {
@@ -60,10 +60,10 @@ extension StoreFiles {
 
     /// Replaces the marker if it is incomplete; false if another process holds its lock at the deadline.
     private static func replace(
-        _ root: Directory, with marker: Marker, until deadline: BootTime
+        _ root: Directory, with marker: Marker, until limit: TimeLimit
     ) throws(Errno) -> Bool {
         let torn = try root.openLockFile(Layout.marker, .readWrite)
-        guard try lock(torn, until: deadline) else { return false }
+        guard try lock(torn, until: limit) else { return false }
         // Also keeps the file open until then: it could be closed, and unlocked, after its last use.
         defer { torn.unlock(at: 0) }
         // Another process may have replaced it before this one opened the file (then the contents are
@@ -78,10 +78,10 @@ extension StoreFiles {
 
     /// Locks an incomplete marker; false if the deadline passes first.
     private static func lock(
-        _ torn: borrowing LockFile, until deadline: BootTime
+        _ torn: borrowing LockFile, until limit: TimeLimit
     ) throws(Errno) -> Bool {
         while try !torn.tryLock(.exclusive, at: 0) {
-            if BootTime.now >= deadline { return false }
+            if limit.isOver { return false }
             sleep(nanoseconds: 1_000_000)
         }
         return true

@@ -5,23 +5,17 @@ extension Session {
     ///
     /// - Parameter limit: nil is without end.
     package func waitForRecords(of reader: JournalReader, upTo limit: Duration?) -> Bool {
-        let deadline = WaitSpan(limit).deadline
+        let span = WaitSpan(limit)
         let position = reader.position
         let journal = reader.journal
-        while BootTime.now < deadline {
-            guard let board = journal.board.forWaiting() else {
-                if position.hasNews() { return true }
-                let end = BootTime.now.advanced(by: .nanoseconds(JournalPause.withoutBoard()))
-                let left = min(end, deadline).nanoseconds - BootTime.now.nanoseconds
-                sleep(nanoseconds: max(1, left))
-                continue
-            }
-            let seen = board.announce(.journal(journal.name))
+        while !span.isOver {
+            let wait = BoardWait(
+                .journal(journal.name), bits: journal.name.wakeBits,
+                on: journal.board.forWaiting())
             if position.hasNews() { return true }
-            let end = BootTime.now.advanced(by: .nanoseconds(WaitSpan.untilNextLook()))
-            board.wait(
-                .journal(journal.name), seen, bits: journal.name.wakeBits, until: min(end, deadline)
-            )
+            let pause = wait.hasBoard ? WaitSpan.untilNextLook() : JournalPause.withoutBoard()
+            let end = BootTime.now.advanced(by: .nanoseconds(pause))
+            wait.sleep(until: min(end, span.deadline))
         }
         return position.hasNews()
     }

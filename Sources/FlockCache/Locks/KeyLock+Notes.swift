@@ -20,16 +20,20 @@ extension KeyLock {
     ///
     /// Of several the last to come is noted. When that one goes the lock is still held, but nobody knows by
     /// whom; and the last to go takes away what is left.
-    func leaveNote(_ file: borrowing LockFile) {
-        guard let board, var left = board.note(in: name.slot(0)), left.hash == name.hash,
-            left.kind == .shared
-        else { return }
-        if (try? file.isLockedByOthers(at: name.byte)) != true {
+    ///
+    /// - Returns: whether it is the last to go, as far as can be told.
+    func leaveNote(_ file: borrowing LockFile) -> Bool {
+        guard let board else { return true }
+        let isLast = (try? file.isLockedByOthers(at: name.byte)) != true
+        guard var left = board.note(in: name.slot(0)), left.hash == name.hash, left.kind == .shared
+        else { return isLast }
+        if isLast {
             board.remove(left, from: name.slot(0))
         } else if let note, left.check == note.check {
             left.forgetHolder()
             board.put(left, in: name.slot(0))
         }
+        return isLast
     }
 
     private static func kind(_ mode: HeldLock.Mode, _ slot: Int) -> LockKind {

@@ -1,6 +1,6 @@
 // Locks: exclusion for as long as a process holds it and lives.
 //
-//   asking → queued → first (has the turnstile) → held → over
+//   asking → queued → held → over
 //
 // Several keys are taken in the order of their bytes, all or nothing; a wait against that order is refused
 // (`HeldKeys`, `InheritedLocks`), because it could deadlock.
@@ -10,18 +10,17 @@ internal import SystemCalls
 /// One key's lock, from being asked for to its release.
 ///
 /// The lock is a byte of the lock table, and belongs to an open file of its own, so threads exclude one
-/// another as processes do. Those who wait stand in one queue, readers and writers alike: each lock has a
-/// second byte, its *turnstile*. Only who has the turnstile waits for the lock itself, everybody else
-/// waits for the turnstile. So a writer that waits is not overtaken by readers that come later, and what is
-/// released wakes one waiter and not all of them.
+/// another as processes do. Those who wait stand in one queue (`TicketQueue`) in the order in which they came,
+/// readers and writers alike; only the first in it tries to take the lock. So a writer is not overtaken by readers
+/// that come later, and what is released wakes one waiter and not all of them.
 ///
 /// What could break it, and what then happens:
-/// - Somebody is killed, holding the lock or the turnstile: the kernel frees both, and whoever waits looks
+/// - Somebody is killed, holding the lock or first in the queue: the kernel frees both, and somebody looks
 ///   again after 55 ms at the latest.
-/// - Somebody is stopped at the turnstile while the lock is free: who has waited in vain for that long
-///   takes the lock if nobody at all holds it.
+/// - Somebody is stopped in the queue while the lock is free: it is passed (`TicketQueue`).
 /// - A wake-up is lost, or the board: the same look.
-/// - The file is removed: a lock counts only if its file still has a name; otherwise it is opened anew.
+/// - The file is removed: a lock counts only if its file still has a name; otherwise it is opened anew, and those in
+///   the queue move to it one after the other.
 ///
 /// Used by one thread at a time.
 final class KeyLock: @unchecked Sendable {
@@ -29,9 +28,12 @@ final class KeyLock: @unchecked Sendable {
     let mode: HeldLock.Mode
     let store: OpenStore
     let table: LockTable
-    let board: Board?
+    private(set) var board: Board?
     private var file: LockFile?
     private var state: State
+    private var queue: TicketQueue
+    /// Since when it is asked for.
+    private let start: BootTime
     /// Whether the file has no lock but the one that is held.
     private var isReusable = true
     var note: LockNote?
@@ -39,32 +41,31 @@ final class KeyLock: @unchecked Sendable {
     var former: LockNote?
 
     private enum State {
-        case asking
-        /// Waits for the turnstile.
-        case queued
-        /// Has the turnstile, and waits for the lock.
-        case first
+        case asking, queued
         case held(slot: Int)
         case over
     }
 
     /// Takes the lock if nobody waits for it and it is free: the way of most, in three system calls.
     ///
-    /// - Parameter start: about now; reading the clock again would take time.
+    /// - Parameter start: since when it is asked for: about now; reading the clock again would take time.
     init(
         _ name: LockName, _ mode: HeldLock.Mode, in store: OpenStore, at start: BootTime
     ) throws(StoreError) {
         let table = try store.locks.open()
         let board = store.board.forWaiting()
         let file = try table.take(for: name)
+        let queue = TicketQueue(name.queue, isLocal: store.isLocal, board: board)
         let slot = try attempt("lock", table.file(of: name)) { () throws(Errno) in
-            try Self.isQueueEmpty(name, file, board) ? try file.lock(name, mode) : nil
+            try queue.isEmpty(file) ? try file.lock(name, mode) : nil
         }
         self.name = name
         self.mode = mode
         self.store = store
         self.table = table
         self.board = board
+        self.queue = queue
+        self.start = start
         self.file = consume file
         state = slot.map { .held(slot: $0) } ?? .asking
         if let slot { takeNote(slot, since: start) }
@@ -88,107 +89,146 @@ final class KeyLock: @unchecked Sendable {
     // MARK: Taking it
 
     /// Takes the lock if that can be done now, without queueing.
+    ///
+    /// Not before those who wait: they were here first. But a lock that nobody has taken for a while, though it is
+    /// free, is that of a queue whose first is stopped. Without a board that cannot be told, and what is free is
+    /// taken.
     func tryOnce() throws(StoreError) -> Bool {
         if slot != nil { return true }
-        // Not before those who wait: they were here first. But one who is stopped keeps nobody out.
-        return try isFree() ? try take() : false
+        while true {
+            if let board, try !isQueueEmpty() {
+                guard try isFree(), !board.hasJustBeenFreed(queue.name) else { return false }
+            }
+            switch try take() {
+            case .taken: return true
+            case .busy: return false
+            case .moved: continue
+            }
+        }
     }
 
     /// Goes on as far as possible without sleeping; nil when the lock is held.
     ///
     /// - Parameter isLate: whether the last sleep ended by itself.
-    func step(isLate: Bool) throws(StoreError) -> LockRest? {
-        switch state {
-        case .held: return nil
-        case .asking:
-            state = .queued
-            board?.join(.lock(name))
-        case .queued, .first, .over: break
-        }
-        if case .queued = state {
-            let wait = BoardWait(.lock(name), bits: name.turnstileBits, on: board)
-            guard try tryTurnstile() else {
-                if isLate, try isFree(), try take() { return nil }
-                return rest(wait, name.turnstileBits)
+    func step(isLate: Bool) throws(StoreError) -> QueueRest? {
+        if case .held = state { return nil }
+        useBoardOfNow()
+        if case .asking = state { try join() }
+        var isLate = isLate
+        while true {
+            if try isFirst() {
+                switch try take() {
+                case .taken: return nil
+                case .busy: return queue.rest()
+                case .moved: continue
+                }
             }
-            state = .first
+            guard queue.isSuspicious(afterNap: isLate), try pass() else { return queue.rest() }
+            isLate = false
         }
-        let wait = BoardWait(.lock(name), bits: name.lockBits, on: board)
-        if try take() { return nil }
-        return rest(wait, name.lockBits)
     }
 
-    /// How long the longest sleep is, in nanoseconds: it bounds what a killed waiter or holder, whose death
-    /// nobody tells of, costs the others.
-    ///
-    /// With jitter, so that those who began together do not go on together. A waiter that nobody wakes takes
-    /// 0.2 % of a core, most of it for waking up.
-    private static func nap() -> Int64 { 40_000_000 + BootTime.now.nanoseconds % 15_000_000 }
+    private enum Attempt { case taken, busy, moved }
 
-    private func rest(_ wait: BoardWait, _ bits: UInt32) -> LockRest {
-        // Without a board nobody can be woken.
-        let nap = board == nil ? Int64.random(in: 500_000...5_000_000) : Self.nap()
-        return LockRest(
-            wait, name, bits: bits, end: BootTime.now.advanced(by: .nanoseconds(nap)))
-    }
-
-    /// Takes the lock if it is free for this mode, and lets the next one to the turnstile.
-    private func take() throws(StoreError) -> Bool {
+    /// Takes the lock if it is free for this mode, and leaves the queue.
+    private func take() throws(StoreError) -> Attempt {
         var slot: Int?
         _ = try locking { () throws(Errno) in
             slot = try file?.lock(name, mode) ?? nil
             return slot != nil
         }
         guard let slot else {
-            // Removed under us: locks of that file exclude nobody who comes now.
-            if try !locking({ () throws(Errno) in try file?.status().links != 0 }) {
-                file = try table.open(for: name)
-                if case .first = state { state = .queued }
+            guard try !locking({ () throws(Errno) in try file?.status().links != 0 }) else {
+                return .busy
             }
-            return false
+            try move()
+            return .moved
         }
-        leaveQueue()
+        leaveQueue(wakingNext: mode != .exclusive)
         state = .held(slot: slot)
         takeNote(slot, since: BootTime.now)
-        return true
+        return .taken
     }
 
-    // MARK: The turnstile
-
-    @inline(__always)
-    private static func isQueueEmpty(
-        _ name: LockName, _ file: borrowing LockFile, _ board: Board?
-    ) throws(Errno) -> Bool {
-        if let board, !board.isWaitedFor(.lock(name)) { return true }
-        return try !file.isLockedByOthers(at: name.turnstile)
-    }
-
-    private func tryTurnstile() throws(StoreError) -> Bool {
-        try locking { () throws(Errno) in
-            try file?.tryLock(.exclusive, at: name.turnstile) == true
+    /// Opens the file anew, which was removed under us: locks of the former exclude nobody who comes now.
+    private func move() throws(StoreError) {
+        guard case .queued = state, let former = file.take() else {
+            file = try table.open(for: name)
+            return
         }
+        let fresh = try table.open(for: name)
+        do throws(Errno) {
+            file = try queue.move(from: former, to: fresh)
+        } catch {
+            throw StoreError(error, "lock", path: path)
+        }
+    }
+
+    // MARK: The queue
+
+    private func join() throws(StoreError) {
+        state = .queued
+        _ = try locking { () throws(Errno) in
+            try file?.with { (file) throws(Errno) in try queue.join(file, since: start) }
+            return true
+        }
+    }
+
+    private func isQueueEmpty() throws(StoreError) -> Bool {
+        try locking { () throws(Errno) in
+            try file?.with { (file) throws(Errno) in try queue.isEmptyBehindPassed(file) } ?? true
+        }
+    }
+
+    private func isFirst() throws(StoreError) -> Bool {
+        try locking { () throws(Errno) in
+            try file?.with { (file) throws(Errno) in try queue.isFirst(file) } ?? false
+        }
+    }
+
+    /// Whether the one in front was passed, because it does not take the lock though it is free.
+    private func pass() throws(StoreError) -> Bool {
+        let isFree = try isFree()
+        return try locking { () throws(Errno) in
+            try file?.with { (file) throws(Errno) in
+                try queue.hasPassed(file, isFree: isFree)
+            } ?? false
+        }
+    }
+
+    /// Leaves the queue.
+    ///
+    /// Who has taken the lock for itself alone wakes nobody: nobody could take it. Everybody else does, because a
+    /// wake-up may have been meant for it, or the next one may have the lock too.
+    private func leaveQueue(wakingNext: Bool) {
+        guard case .queued = state else { return }
+        file?.with { file in
+            if !queue.leave(file) { isReusable = false }
+            if wakingNext { queue.wakeOldest(file) }
+        }
+    }
+
+    /// A board may be lost, and another made, while one waits.
+    private func useBoardOfNow() {
+        let current = store.board.forWaiting()
+        guard current !== board else { return }
+        board = current
+        queue.use(current)
     }
 
     /// Whether nobody at all holds the lock, or one of its slots is free.
-    ///
-    /// Where somebody waits at the turnstile and runs, that lasts for microseconds.
     private func isFree() throws(StoreError) -> Bool {
-        if case .slots = mode { return true }
-        return try locking { () throws(Errno) in try file?.isLockedByOthers(at: name.byte) != true }
+        let count = if case .slots(let count) = mode { count } else { 1 }
+        return try locking { () throws(Errno) in
+            for index in 0..<count {
+                if try file?.isLockedByOthers(at: name.byte + index) != true { return true }
+            }
+            return false
+        }
     }
 
     private func locking(_ body: () throws(Errno) -> Bool) throws(StoreError) -> Bool {
         try attempt("lock", table.file(of: name), body)
-    }
-
-    /// Leaves the queue, and lets the next one move up.
-    ///
-    /// Also without the turnstile: a wake-up may have been meant for this waiter, and is passed on to the next.
-    private func leaveQueue() {
-        if case .asking = state { return }
-        if case .first = state, file?.unlock(at: name.turnstile) == false { isReusable = false }
-        board?.leave(.lock(name))
-        wake(name.turnstileBits)
     }
 
     // MARK: Its end
@@ -214,22 +254,26 @@ final class KeyLock: @unchecked Sendable {
         case .over: return
         case .held(let slot):
             if mode != .shared { takeNoteAway(slot) }
-            if let file = file.take(), file.unlock(at: name.byte + slot), isReusable {
-                if mode == .shared { leaveNote(file) }
-                table.giveBack(file, for: name)
+            if let file = file.take(), file.unlock(at: name.byte + slot) {
+                let isLast = mode == .shared ? leaveNote(file) : true
+                if isLast { wakeNext(file) }
+                if isReusable { table.giveBack(file, for: name) }
             }
-            wake(name.lockBits)
-        case .asking, .queued, .first:
-            leaveQueue()
+        case .asking, .queued:
+            leaveQueue(wakingNext: true)
             file = nil
         }
         state = .over
     }
 
-    private func wake(_ bits: UInt32) {
-        guard let board, board.isWaitedFor(.lock(name)) else { return }
-        board.wake(.lock(name), most: 1, bits: bits)
-        board.wake(.anything, bits: .max)
+    /// Wakes who is first in the queue, if anybody waits, after the lock was released.
+    ///
+    /// It had its ticket's byte locked before it tried the lock in vain, so it is seen; who locks one later tries
+    /// later.
+    private func wakeNext(_ file: borrowing LockFile) {
+        guard let board, board.isWaitedFor(queue.name) else { return }
+        board.noteFreed(queue.name)
+        queue.wakeOldest(file)
     }
 
     /// Keeps the lock in the program that this process is about to execute.

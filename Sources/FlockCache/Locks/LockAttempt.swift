@@ -24,8 +24,8 @@ package final class LockAttempt: @unchecked Sendable {
     /// When it throws, everything is given up.
     ///
     /// - Parameter isLate: whether the last sleep ended by itself.
-    func step(isLate: Bool) throws(StoreError) -> LockRest? {
-        var rest: LockRest?
+    func step(isLate: Bool) throws(StoreError) -> QueueRest? {
+        var rest: QueueRest?
         var isLate = isLate
         try going { store throws(StoreError) in
             rest = nil
@@ -70,7 +70,9 @@ package final class LockAttempt: @unchecked Sendable {
     private func next(in store: OpenStore) throws(StoreError) -> KeyLock? {
         if let last = locks.last, last.slot == nil { return last }
         guard locks.count < names.count else { return nil }
-        let lock = try KeyLock(names[locks.count], mode, in: store, at: span.start)
+        // The next ones are asked for when those before are held.
+        let lock = try KeyLock(
+            names[locks.count], mode, in: store, at: locks.isEmpty ? span.start : BootTime.now)
         locks.append(lock)
         return lock
     }
@@ -101,11 +103,12 @@ extension Session {
         _ keys: [Store.Key], _ mode: HeldLock.Mode, waiting: Duration?,
         whileWaiting: (LockAttempt) throws(StoreError) -> Void
     ) throws(StoreError) -> LockOutcome {
+        // First of all: it is when this call came.
+        let span = WaitSpan(waiting)
         let names = try LockName.inOrder(keys)
         try mode.check(names)
         let owner = HeldKeys.Owner.current
         if waiting != .zero { try checkOrder(of: names, for: owner) }
-        let span = WaitSpan(waiting)
         if names.count == 1 {
             // The way of most: nothing to undo where it fails.
             let lock = try withStore(nil) { (store) throws(StoreError) in

@@ -65,7 +65,8 @@ extension OpenStore {
                 LockListing(
                     hash: note.hash, key: note.key, keyStart: note.keyStart, kind: note.kind,
                     holder: holder(of: note),
-                    waiters: board.waiters(.slot(byte & (BoardLayout.slotCount - 1)))))
+                    waiters: board.waiters(
+                        inQueueOfSlot: byte & (BoardLayout.slotCount - 1))))
         }
         return listings
     }

@@ -5,8 +5,8 @@ internal import SystemCalls
 
 /// The tasks of one session that wait for locks: a watch of the look-out.
 ///
-/// The look-out takes the locks itself, and does not wait for a task to be scheduled: an attempt that has
-/// the turnstile keeps others waiting.
+/// The look-out takes the locks itself, and does not wait for a task to be scheduled: an attempt that is first in
+/// a queue keeps others waiting.
 final class LockTickets: Watch {
     /// How an attempt ended.
     enum End: Sendable {
@@ -21,7 +21,7 @@ final class LockTickets: Watch {
     final class Ticket: @unchecked Sendable {
         // By the look-out's thread alone, once the ticket has been left here.
         fileprivate let attempt: LockAttempt
-        fileprivate var rest: LockRest
+        fileprivate var rest: QueueRest
         private let state = Mutex(State())
 
         private struct State {
@@ -30,7 +30,7 @@ final class LockTickets: Watch {
             var resume: (@Sendable (End) -> Void)?
         }
 
-        init(_ attempt: LockAttempt, _ rest: LockRest) {
+        init(_ attempt: LockAttempt, _ rest: QueueRest) {
             self.attempt = attempt
             self.rest = rest
         }
@@ -96,34 +96,25 @@ final class LockTickets: Watch {
         for ticket in waiting { ticket.finish(.failed(error)) }
     }
 
-    /// Lets those go on who may.
-    ///
-    /// Of those who wait for one lock in one way, only the first goes on: that is what a wake-up of one
-    /// means. The others only end in time.
+    /// Lets those go on who were called, or whose sleep is over.
     func look(with board: Board?) -> BootTime? {
         let waiting = tickets.withLock { $0 }
         var next: BootTime?
-        var passed: Set<LockRest.Line> = []
-        var isAnyOver = false
         for ticket in waiting {
             let now = BootTime.now
             let deadline = ticket.attempt.span.deadline
-            let isFirst = passed.insert(ticket.rest.line).inserted
-            let isLate = now >= ticket.rest.end
-            let goesOn = isFirst && (isLate || ticket.rest.isOver)
-            if goesOn || now >= deadline || ticket.isCancelled,
-                let end = step(ticket, isLate: isFirst && isLate)
+            let (isCalled, isLate) = (ticket.rest.isCalled, now >= ticket.rest.end)
+            if isCalled || isLate || now >= deadline || ticket.isCancelled,
+                let end = step(ticket, isLate: isLate && !isCalled)
             {
                 tickets.withLock { $0.removeAll { $0 === ticket } }
                 ticket.finish(end)
-                isAnyOver = true
                 continue
             }
-            let end = min(deadline, isFirst ? ticket.rest.end : deadline)
+            let end = min(deadline, ticket.rest.end)
             next = min(next ?? end, end)
         }
-        // Whoever stood behind those is the first now.
-        return isAnyOver ? BootTime.now : next
+        return next
     }
 
     /// Lets an attempt go on; how it ended, or nil.
@@ -143,7 +134,7 @@ final class LockTickets: Watch {
 extension Session {
     /// Waits for an attempt that has begun to be over, or the task to be cancelled.
     nonisolated(nonsending) func wait(
-        for attempt: LockAttempt, _ rest: LockRest
+        for attempt: LockAttempt, _ rest: QueueRest
     ) async throws(StoreError) -> LockTickets.End {
         let store = try forWriting()
         let tickets = store.lookOut.watch { LockTickets() }

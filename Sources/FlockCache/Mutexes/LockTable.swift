@@ -52,7 +52,7 @@ internal import SystemCalls
     private func withIdle<R: ~Copyable>(
         _ name: LockName, _ body: (inout LockFile?) -> R
     ) -> R {
-        _ = mutex.lock(0, until: BootTime(nanoseconds: .max))
+        _ = mutex.lock(0, until: TimeLimit(nil))
         defer { mutex.unlock(0) }
         return unsafe body(&idle[name.table])
     }

@@ -133,11 +133,11 @@ final class ShardFile: Sendable {
             return true
         }
         guard isWritable else { return false }
-        let deadline = BootTime.now.advanced(by: Limits.patience)
+        let limit = TimeLimit(Limits.patience)
         while try !attempt(
             "lock", path(in: storePath), { () throws(Errno) in try file.tryLock(.exclusive, at: 0) }
         ) {
-            if BootTime.now > deadline {
+            if limit.isOver {
                 throw .stuck(
                     path(in: storePath), behind: LockSearch.holder(of: 0, in: file),
                     after: Limits.patience)

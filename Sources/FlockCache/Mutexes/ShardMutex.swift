@@ -13,12 +13,12 @@ struct ShardMutex: ~Copyable {
 
     init(_ shards: Shards, _ shard: Int, patience: Duration) throws(StoreError) {
         let file = try shards.file()
-        let deadline = BootTime.now.advanced(by: patience)
-        guard shards.mutexes.lock(shard, until: deadline) else {
+        let limit = TimeLimit(patience)
+        guard shards.mutexes.lock(shard, until: limit) else {
             throw Self.stuck(shards, shard, file, patience)
         }
         do throws(StoreError) {
-            try Self.lock(shards, shard, file, until: deadline, patience)
+            try Self.lock(shards, shard, file, until: limit, patience)
         } catch {
             shards.mutexes.unlock(shard)
             throw error
@@ -39,7 +39,7 @@ struct ShardMutex: ~Copyable {
     /// Takes the lock between processes by trying; in between it sleeps, on the board where there is
     /// one, so that whoever releases it ends the sleep.
     private static func lock(
-        _ shards: Shards, _ shard: Int, _ file: ShardFile, until deadline: BootTime,
+        _ shards: Shards, _ shard: Int, _ file: ShardFile, until limit: TimeLimit,
         _ patience: Duration
     ) throws(StoreError) {
         var pause = Pause()
@@ -47,11 +47,11 @@ struct ShardMutex: ~Copyable {
         while true {
             let wait = BoardWait(.mutex(shard), bits: .max, on: board)
             if try file.tryLock(shard) { return }
-            guard BootTime.now < deadline else { throw stuck(shards, shard, file, patience) }
+            guard !limit.isOver else { throw stuck(shards, shard, file, patience) }
             if wait.hasBoard {
-                wait.sleep(until: pause.nextEnd(until: deadline))
+                wait.sleep(until: pause.nextEnd(until: limit.deadline))
             } else {
-                pause.next(until: deadline)
+                pause.next(until: limit.deadline)
                 if !pause.yields { board = shards.board.forWaking() }
             }
         }

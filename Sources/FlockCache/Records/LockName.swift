@@ -22,18 +22,13 @@ package struct LockName: Sendable {
     /// The byte in that file; a lock with slots has as many bytes from there on.
     var byte: Int { Self.byte(of: hash) }
     static func byte(of hash: UInt64) -> Int { Int(hash >> 6) }
-    /// The byte of those who wait: far from all locks.
-    var turnstile: Int { 1 << 60 | byte }
-    /// The byte of the journal of that name: between the locks and the turnstiles.
+    /// Where those stand who wait: far from all locks.
+    var queue: QueueName { QueueName(ofLock: hash, slot: slot(0)) }
+    /// The byte of the journal of that name: between the locks and the queues.
     var journal: Int { 1 << 59 | byte }
 
     /// The slot of the board on which the holder of one of the lock's slots is noted.
     func slot(_ index: Int) -> Int { (byte + index) & (BoardLayout.slotCount - 1) }
-
-    // Wakes go to one kind of waiter, and to few of another key that has the same slot: of 32 bits, one
-    // for the turnstile, one for the lock.
-    var turnstileBits: UInt32 { 1 << UInt32(truncatingIfNeeded: hash >> 18 & 15) }
-    var lockBits: UInt32 { turnstileBits << 16 }
 
     /// The locks of several keys in the order in which everybody takes them: that of their bytes.
     ///

@@ -72,12 +72,12 @@ final class SegmentedJournal: Sendable {
     ///
     /// - Throws: `.timedOut` after that long, with the process that has it.
     func lock(_ patience: Duration) throws(StoreError) {
-        let deadline = BootTime.now.advanced(by: patience)
-        guard mutex.lock(0, until: deadline) else {
+        let limit = TimeLimit(patience)
+        guard mutex.lock(0, until: limit) else {
             throw .stuck(path(), behind: Process.id, after: patience)
         }
         do throws(StoreError) {
-            try lockByte(until: deadline, patience)
+            try lockByte(until: limit, patience)
         } catch {
             mutex.unlock(0)
             throw error
@@ -90,7 +90,7 @@ final class SegmentedJournal: Sendable {
         mutex.unlock(0)
     }
 
-    private func lockByte(until deadline: BootTime, _ patience: Duration) throws(StoreError) {
+    private func lockByte(until limit: TimeLimit, _ patience: Duration) throws(StoreError) {
         // Longer than an append takes: of many that contend one goes on undisturbed for a while, which is what makes
         // the most of the processors.
         var pause = Pause(shortest: 200_000, longest: 1_000_000, yields: 1)
@@ -108,10 +108,10 @@ final class SegmentedJournal: Sendable {
                 unsafe state.lock = nil
                 continue
             }
-            guard BootTime.now < deadline else {
+            guard !limit.isOver else {
                 throw .stuck(path(), behind: lockHolder(), after: patience)
             }
-            pause.next(until: deadline)
+            pause.next(until: limit.deadline)
         }
     }
 

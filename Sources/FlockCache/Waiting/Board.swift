@@ -23,15 +23,18 @@ internal import SystemCalls
 /// leave behind. The order that loses no wake-up: a waiter renews the time, reads the word, looks at the
 /// files, sleeps while the word is the same; a waker changes the files, reads the time, changes the word.
 final class Board: Sendable {
-    private let memory: SharedMemory
+    let memory: SharedMemory
     /// Kept open to see whether it is still the one that others find.
     private let file: File
     /// When that was last seen, in nanoseconds of the boot clock.
     private let seenLinked: Atomic<Int64>
+    /// Until when those may wait in queues who have a former board, and are not announced here.
+    let doubtfulUntil: BootTime
 
     init?(_ file: consuming File) {
         guard let memory = SharedMemory(file, count: BoardLayout.byteCount) else { return nil }
         self.memory = memory
+        doubtfulUntil = memory.time(at: BoardLayout.doubt)
         self.file = file
         seenLinked = Atomic(BootTime.now.nanoseconds)
     }
@@ -42,7 +45,10 @@ final class Board: Sendable {
     var isCurrent: Bool {
         let now = BootTime.now.nanoseconds
         guard now - seenLinked.load(ordering: .relaxed) > 1_000_000_000 else { return true }
-        guard let status = try? file.status(), status.links > 0 else { return false }
+        guard let status = try? file.status(), status.links > 0,
+            // Cut, it is of no use, and whoever touches what is missing may be ended.
+            status.size == BoardLayout.byteCount
+        else { return false }
         // Not permitted where the file is another user's and may only be written.
         if status.looksOld { _ = try? file.renew() }
         seenLinked.store(now, ordering: .relaxed)
@@ -65,20 +71,24 @@ final class Board: Sendable {
         }
         /// Any key becomes READY or absent, any lock or lease free: for the look-out of a session.
         static let anything = Word(offset: BoardLayout.anything)
-        /// A lock becomes free, or the way to it: of all the keys that share the slot.
-        static func lock(_ name: LockName) -> Word { .slot(name.slot(0)) }
+        /// Of a slot: what sleeps on it those choose who wait in queues; the time is of the queues that have
+        /// this slot.
         static func slot(_ index: Int) -> Word { Word(offset: BoardLayout.slot(index)) }
     }
 
     /// Renewed to that long from now by everyone about to sleep, which ends sooner: so that it stands
     /// for as long as somebody waits, and no longer than this after a waiter was killed.
     private static let announcement = Duration.milliseconds(200)
+    /// A look-out may sleep for a second.
+    private static let lookOutAnnouncement = Duration.seconds(2)
 
     /// Says that somebody waits, and returns what the word is.
     ///
     /// Look at what is waited for after this, and then `wait`.
     func announce(_ word: Word) -> UInt32 {
-        memory.setTime(BootTime.now.advanced(by: Self.announcement), at: word.offset + 8)
+        let isForLookOut = word.offset == Word.anything.offset
+        let duration = isForLookOut ? Self.lookOutAnnouncement : Self.announcement
+        memory.setTime(BootTime.now.advanced(by: duration), at: word.offset + 8)
         return memory.word(at: word.offset)
     }
 
@@ -106,28 +116,6 @@ final class Board: Sendable {
     func wake(_ word: Word, most: Int32 = .max, bits: UInt32) {
         guard isWaitedFor(word) else { return }
         memory.wake(most, at: word.offset, bits: bits)
-    }
-
-    // MARK: How many wait
-
-    /// Counts one more who waits for a word; call it before `announce`.
-    ///
-    /// For people. Where nobody seems to wait, those counted were killed, and the count begins anew.
-    func join(_ word: Word) {
-        if isWaitedFor(word) {
-            memory.add(1, at: word.offset + 4)
-        } else {
-            memory.setWord(1, at: word.offset + 4)
-        }
-    }
-
-    func leave(_ word: Word) {
-        if memory.word(at: word.offset + 4) > 0 { memory.add(-1, at: word.offset + 4) }
-    }
-
-    /// How many seem to wait for a word.
-    func waiters(_ word: Word) -> Int {
-        isWaitedFor(word) ? max(0, Int(Int32(bitPattern: memory.word(at: word.offset + 4)))) : 0
     }
 
     // MARK: Who holds a lock

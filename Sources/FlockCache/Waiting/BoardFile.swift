@@ -6,7 +6,7 @@ internal import SystemCalls
 /// it without meeting a hole, whose first use on a full disk would end the process. The header names the
 /// file it was written in, because a copy has holes.
 enum BoardFile {
-    private static let version: UInt64 = 2
+    private static let version: UInt64 = 3
 
     /// Opens the board of a store; nil where there is none to be had, and waits poll.
     ///
@@ -67,6 +67,11 @@ enum BoardFile {
             let file = try store.marker.create(name, in: root)
             try file.allocate(BoardLayout.byteCount)
             try file.write(header(of: try file.status()), at: 0)
+            if try hasLockTable(root) {
+                let end = UInt64(bitPattern: Board.doubt.nanoseconds)
+                try file.write(
+                    unsafe withUnsafeBytes(of: end) { unsafe Array($0) }, at: BoardLayout.doubt)
+            }
             if replacing {
                 try root.rename(name, to: Layout.board)
                 return true
@@ -84,7 +89,21 @@ enum BoardFile {
         return true
     }
 
-    /// The text `flock-cache board 2 DEVICE INODE`, spaces up to 63 bytes, and a line's end.
+    /// Whether somebody may wait for a lock, or hold one: then another board may have been in use.
+    private static func hasLockTable(_ root: Directory) throws(Errno) -> Bool {
+        var isThere = false
+        do throws(Errno) {
+            try unsafe root.openDirectory(Layout.locks).forEachName { name in
+                isThere = isThere || name.count == 2
+                return !isThere
+            }
+        } catch {
+            if error != .noEntry { throw error }
+        }
+        return isThere
+    }
+
+    /// The text `flock-cache board 3 DEVICE INODE`, spaces up to 63 bytes, and a line's end.
     private static func header(of status: FileStatus) -> [UInt8] {
         var header = title + Array("\(version) \(status.device) \(status.inode)".utf8)
         while header.count < 63 { header.append(UInt8(ascii: " ")) }

@@ -1,24 +1,24 @@
 internal import SystemCalls
 
 /// From when a call began to wait to when it is to end.
+///
+/// It ends by a clock that stands still through a suspend, as `flock -w` and `timeout` do; how long it has been going on
+/// is for people, and counts one.
 struct WaitSpan {
     let start = BootTime.now
-    let deadline: BootTime
+    private let limit: TimeLimit
 
     /// nil is without end.
-    init(_ limit: Duration?) {
-        deadline =
-            limit.map { [start] in start.advanced(by: max(.zero, $0)) }
-            ?? BootTime(nanoseconds: .max)
-    }
+    init(_ limit: Duration?) { self.limit = TimeLimit(limit) }
 
     var elapsed: Duration { .nanoseconds(BootTime.now.nanoseconds - start.nanoseconds) }
-    var isOver: Bool { BootTime.now >= deadline }
+    var isOver: Bool { limit.isOver }
+    /// For one sleep, and not to be kept.
+    var deadline: BootTime { limit.deadline }
 
     /// How long to wait for somebody else's change meanwhile.
     var patience: Duration {
-        let left = Duration.nanoseconds(deadline.nanoseconds - BootTime.now.nanoseconds)
-        return min(Limits.patience, max(.seconds(1), left))
+        min(Limits.patience, max(.seconds(1), .nanoseconds(limit.left)))
     }
 }
 
