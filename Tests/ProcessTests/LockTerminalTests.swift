@@ -129,10 +129,21 @@ struct LockTerminalTests {
             """
             pid, terminal = begin("bash", "--norc", "-i")
             def say(text): os.write(terminal, text.encode() + b"\\n")
-            say("flock-cache lock k -- sh -c 'echo begun; \(delay)read line; echo got $line' &")
-            until(lambda: any(line.endswith("begun") for line in lines()))
-            say("fg")
-            until(lambda: any("flock-cache lock k" in line and "echo" in line for line in lines()))
+            say("flock-cache lock k -- sh -c 'echo begun $$; \(delay)read line; echo got $line' &")
+            begun = lambda: [line for line in lines() if "begun " in line and "$" not in line]
+            until(begun)
+            command = int(begun()[0].split()[-1])
+            # Where it wanted to read a moment before it was in front, it stops there, and is fetched again.
+            while True:
+                before = len(lines())
+                say("fg")
+                until(lambda: any("flock-cache lock k" in line for line in lines()[before:]))
+                def state():
+                    fields = open("/proc/%d/stat" % command).read().split()
+                    return "front" if fields[2] == "S" and fields[4] == fields[7] else fields[2]
+                until(lambda: state() in ["front", "T"])
+                if state() == "front": break
+                until(lambda: any("Stopped" in line for line in lines()[before:]))
             say("word")
             until(lambda: any(line.endswith("got word") for line in lines()))
             say("exit")
