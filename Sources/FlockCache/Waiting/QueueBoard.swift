@@ -46,9 +46,9 @@ extension Board {
     /// Counts one more who waits in a queue; call it before `announce`.
     ///
     /// For people, and for how long naps are. Where nobody seems to wait, those counted were killed, and the count
-    /// begins anew.
+    /// begins anew; of several who come then at the same moment some may be missing from it.
     func join(_ queue: QueueName) {
-        if isWaitedFor(queue) {
+        if memory.word(at: offset(queue) + 4) == 0 || isWaitedFor(queue) {
             memory.add(1, at: offset(queue) + 4)
         } else {
             memory.setWord(1, at: offset(queue) + 4)
