@@ -6,6 +6,8 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -130,14 +132,29 @@ int64_t csystem_next_signal(int32_t file, struct csystem_signal *signal) {
     return signal->number;
 }
 
-void csystem_set_early_signals_apart(int32_t file, const sigset_t *got) {
+void csystem_look_for_early_signals(int status, struct csystem_early *early) {
+    char bytes[4096];
+    ssize_t count = status < 0 ? -1 : pread(status, bytes, sizeof bytes - 1, 0);
+    bytes[count < 0 ? 0 : count] = 0;
+    const char *pending = strstr(bytes, "\nShdPnd:\t");
+    if (pending != NULL) {
+        uint64_t set = strtoull(pending + 9, NULL, 16);
+        sigemptyset(&early->before);
+        for (int number = 1; number <= 64; number++)
+            if (set >> (number - 1) & 1) sigaddset(&early->before, number);
+    }
+    sigpending(&early->got);
+}
+
+void csystem_set_early_signals_apart(int32_t file, const struct csystem_early *early) {
     struct csystem_signal signal;
     while (read_signal(file, &signal) > 0) {
-        if (sigismember(got, signal.number) == 1) {
+        if (sigismember(&early->got, signal.number) == 1) {
             csystem_others_got(signal.number, signal.sender);  // the answer is used up
             continue;
         }
-        signal.is_early = 1;
+        // Without this one that came after the command had begun, before we did, would be sent to it twice.
+        signal.is_early = sigismember(&early->before, signal.number) == 1;
         put_apart(signal);
     }
 }

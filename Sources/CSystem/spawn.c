@@ -80,7 +80,8 @@ struct start {
     struct csystem_child *child;
     pid_t parent, group;  // group 0: ours
     volatile int32_t error;
-    sigset_t got;  // what it had been sent when it was about to execute
+    int status;  // our parent's in /proc; -1 where there is none
+    struct csystem_early early;
 };
 
 // In the child, which uses the parent's memory until it executes: system calls only.
@@ -93,7 +94,7 @@ static int become(void *argument) {
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) goto failed;
     if (getppid() != start->parent) _exit(127);  // it died before its death would have been told
     if (child->output >= 0 && dup2(child->output, STDOUT_FILENO) < 0) goto failed;
-    sigpending(&start->got);
+    csystem_look_for_early_signals(start->status, &start->early);
     sigprocmask(SIG_SETMASK, &at_start.mask, NULL);
     // The last look before it: this process may have been stopped, or the machine suspended.
     if (child->not_after != INT64_MAX && csystem_boot_time() >= child->not_after) {
@@ -110,25 +111,27 @@ failed:
 // Child and pidfd come from one call, or neither does: a command that was started and then has to be
 // killed, for want of a descriptor or because a filter forbids pidfd_open, has done half of something.
 static int64_t start_on(char *stack_end, struct csystem_child *child) {
-    struct start start = {.child = child, .parent = getpid()};
-    sigemptyset(&start.got);
+    struct start start = {.child = child, .parent = getpid(), .status = -1};
+    sigemptyset(&start.early.got);
+    sigfillset(&start.early.before);
     if (child->signals >= 0) {
         int64_t leader = csystem_attend(child->apart);
         if (leader < 0) return leader;
         if (child->apart) start.group = child->group = (int32_t)leader;
         // What has been sent by now only we have got.
-        csystem_set_early_signals_apart(child->signals, &start.got);
+        start.status = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+        csystem_set_early_signals_apart(child->signals, &start.early);
     }
     int pidfd = -1;
     pid_t process =
         clone(become, stack_end, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &start, &pidfd);
-    if (process < 0) return -errno;
+    int error = errno;
+    if (start.status >= 0) close(start.status);
+    if (process < 0) return -error;
     command = process;
     child->pidfd = pidfd;
     if (start.error == 0 && pidfd >= 0) {
-        // Of what came since, the command has what it had got. The rest came before it was there; or while it was
-        // being executed, when a second one does no harm.
-        if (child->signals >= 0) csystem_set_early_signals_apart(child->signals, &start.got);
+        if (child->signals >= 0) csystem_set_early_signals_apart(child->signals, &start.early);
         return process;
     }
     if (pidfd >= 0) {

@@ -36,6 +36,28 @@ struct LockTerminalTests {
         #expect(lines == ["7", "2", "3", "12", "12"])
     }
 
+    // COMMAND is sought in so many directories that this process can be stopped before it goes on beside it.
+    @Test func aKeyThatIsPressedBeforeTheWrapperGoesOnReachesTheCommandOnce() {
+        let lines = lines(
+            """
+            words = [shutil.which("flock-cache"), "lock", "k", "--", "signal-program"]
+            os.environ["PATH"] = "/-:" * 40000 + os.path.dirname(os.environ["COMMAND"])
+            pid, terminal = begin(*words)
+            def children():
+                with open("/proc/%d/task/%d/children" % (pid, pid)) as file: return file.read().split()
+            until(lambda: len(children()) == 2)
+            os.kill(pid, signal.SIGSTOP)
+            await_lines(1)
+            os.write(terminal, b"\\x03"); await_lines(2)
+            os.kill(pid, signal.SIGCONT)
+            os.kill(pid, signal.SIGUSR2); await_lines(3)
+            os.kill(pid, signal.SIGUSR2); await_lines(4)
+            print(code(pid))
+            print("\\n".join(lines()[1:]))
+            """)
+        #expect(lines == ["7", "2", "12", "12"])
+    }
+
     @Test func keysReachACommandThatHasLeftTheGroup() {
         let lines = lines(
             """
@@ -113,6 +135,7 @@ struct LockTerminalTests {
                 os.kill(command, signal.SIGUSR1); await_lines(3)
                 if not under:
                     # Of another sender: two of one that come together are one.
+                    await_read(pid, signal.SIGTERM)
                     subprocess.run(["kill", "-TERM", str(pid)]); await_lines(4)
                 os.kill(command, signal.SIGUSR2); await_lines(4 + (not under))
                 os.kill(command, signal.SIGUSR2)

@@ -62,7 +62,7 @@ extension Stage {
     }
 
     private static let prelude = """
-        import fcntl, os, pty, signal, struct, subprocess, sys, time
+        import fcntl, os, pty, shutil, signal, struct, subprocess, sys, time
         log = os.environ["WORK"] + "/log"
         def place(key):
             value = 0xcbf29ce484222325
@@ -88,9 +88,18 @@ extension Stage {
             end = time.monotonic() + 30
             while not condition():
                 if time.monotonic() > end: sys.exit("in vain: " + repr(lines()))
-                os.sched_yield()
+                time.sleep(0.001)
+        # Of two of one number that it has not read yet a process is told one.
+        def await_read(pid, number):
+            def pending():
+                with open("/proc/%d/status" % pid) as file:
+                    words = dict(line.split(":\\t", 1) for line in file)
+                return int(words["ShdPnd"], 16) >> (number - 1) & 1
+            until(lambda: not pending())
         def await_lines(count): until(lambda: len(lines()) >= count)
-        def code(pid): return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        def code(pid):
+            until(lambda: os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG))
+            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
         """
 }
