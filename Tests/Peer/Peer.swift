@@ -150,6 +150,7 @@ struct Peer: ~Copyable {
         case "tasks-wait": return try waitInTasks(rest)
         case "tasks-compute": return try computeInTasks(rest)
         case "tasks-cancel": return try cancelTasks(rest)
+        case "tasks-follow": return try followInTasks(rest)
         case "tasks-times": return try timeTasks(rest)
         case "lease-kept": return keepLease(rest)
         #endif

@@ -166,6 +166,31 @@ extension Peer {
         }
     }
 
+    /// Tasks follow a journal to its sixth record: `RECORDS THREADS`, all that were read, and the threads that there
+    /// were more then.
+    ///
+    /// Says "following" when each has read the first.
+    func followInTasks(_ rest: String) throws -> String {
+        let count = Int(rest) ?? 0
+        let (read, threads) = (Tasks.Counter(), Tasks.Counter())
+        return inTasks { store in
+            let before = await Tasks.threadsOfTasks()
+            try await withThrowingTaskGroup { group in
+                for _ in 0..<count {
+                    group.addTask {
+                        for try await record in store.journal("log").follow() {
+                            if read.add(1) == count { Peer.say("following") }
+                            threads.raise(to: Tasks.threads)
+                            if record.number == 6 { break }
+                        }
+                    }
+                }
+                try await group.waitForAll()
+            }
+            return "\(read.value) \(threads.value - before)"
+        }
+    }
+
     /// Waits of 10, 30 and 100 ms: `EARLY LATEST`, how many ended early, and the microseconds by which the
     /// median was late.
     func timeTasks(_ key: String) throws -> String {

@@ -82,6 +82,18 @@ import Testing
         #expect(median(delays) < 40)
     }
 
+    /// One thread looks out for all; one more may be there where a thread of the tasks was replaced.
+    @Test func aHundredFollowersShareOneThread() throws {
+        let (journal, peer) = (try Store(at: path).journal("log"), PeerProcess(path))
+        try journal.append("1".utf8)
+        peer.process.tell("tasks-follow 100")
+        #expect(peer.process.line() == "following")
+        for number in 2...6 { try journal.append("\(number)".utf8) }
+        let answer = peer.process.line() ?? ""
+        let numbers = answer.split(separator: " ").compactMap { Int($0) }
+        #expect(numbers.count == 2 && numbers[0] == 600 && numbers[1] <= 2, "\(answer)")
+    }
+
     @Test func aHoldersDeathResumesExactlyOneWinner() throws {
         let peer = PeerProcess(path)
         for round in 0..<(wantsLongTests ? 50 : 5) {
