@@ -6,7 +6,7 @@ internal import Glibc
 /// Every function takes a single name, or where it says so a path, and follows no symbolic link; so
 /// what is opened here lies in this directory, whatever somebody planted.
 package final class Directory: Sendable {
-    private let file: File
+    let file: File
 
     private init(_ file: consuming File) { self.file = file }
 

@@ -44,6 +44,13 @@ package enum Faults {
         return unsafe UInt64(String(cString: text))
     }()
 
+    /// What the table of mounts is to say then: `FLOCK_CACHE_MOUNT` is a type and options, parted by a blank.
+    static let mount: Mount? = {
+        guard let text = unsafe getenv("FLOCK_CACHE_MOUNT") else { return nil }
+        let words = unsafe String(cString: text).split(separator: " ").map(String.init)
+        return Mount(kind: .of(type: words[0]), options: words.count > 1 ? words[1] : "")
+    }()
+
     /// The flags that all directories are to have, as `chattr(1)` sets them: `FLOCK_CACHE_INODE_FLAGS`.
     static let inodeFlags: UInt32? = {
         guard let text = unsafe getenv("FLOCK_CACHE_INODE_FLAGS") else { return nil }

@@ -57,6 +57,13 @@ int64_t csystem_birth_time(int32_t file, int64_t *time);
 int64_t csystem_inode_flags(int32_t file, uint32_t *flags);
 extern const uint32_t csystem_folds_case;  // FS_CASEFOLD_FL
 int64_t csystem_file_system(int32_t file, uint64_t *magic, int32_t *is_read_only);
+/// What the kernel's table of mounts says of a file; empty where it is not to be had.
+struct csystem_mount {
+    char type[64];
+    char options[1024];  // the file system's own; only when asked for
+    int32_t has_device;  // a disk of this machine: then nothing else is told, unless options are asked for
+};
+int64_t csystem_mount(int32_t file, int32_t with_options, struct csystem_mount *mount);
 int64_t csystem_change_mode(int32_t file, uint32_t mode);
 /// Sets the modification time to now.
 int64_t csystem_touch(int32_t directory, const char *name);

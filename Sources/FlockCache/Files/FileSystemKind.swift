@@ -1,3 +1,5 @@
+internal import SystemCalls
+
 /// Which file systems can keep the promises, by the magic number `statfs(2)` gives.
 ///
 /// An allow-list: 9p, virtiofs and FUSE can grant a lock that somebody else holds and say nothing
@@ -35,6 +37,36 @@ struct FileSystemKind: Equatable {
         case network
         /// Not known to keep them.
         case none
+    }
+
+    /// Whether the table of mounts may call it so.
+    ///
+    /// The kernel's names, of `file_system_type` in the file systems' sources.
+    func isMounted(as type: String) -> Bool {
+        switch name {
+        case "ext4": ["ext2", "ext3", "ext4"].contains(type)
+        case "tmpfs": ["tmpfs", "devtmpfs", "rootfs"].contains(type)
+        case "overlayfs": type == "overlay"
+        case "nfs": ["nfs", "nfs4"].contains(type)
+        case "gfs2": ["gfs2", "gfs2meta"].contains(type)
+        default: type == name
+        }
+    }
+
+    /// One that the table of mounts calls so, and that is not what it says itself.
+    init(mountedAs type: String) {
+        (name, trust) = (type, .none)
+    }
+
+    /// The option of a mount that keeps its locks from other hosts; nil for none.
+    ///
+    /// Of NFSv3: version 4 has locks in its protocol, and ignores these. `local_lock=flock` keeps only locks of
+    /// `flock(2)` here (nfs(5)).
+    static func lockingOption(_ mount: Mount) -> String? {
+        guard mount.kind == .of(type: "nfs") else { return nil }
+        return mount.options.split(separator: ",").map(String.init).first {
+            ["nolock", "local_lock=all", "local_lock=posix"].contains($0)
+        }
     }
 
     /// Numbers from include/uapi/linux/magic.h, and from the file systems' sources for those not in it.

@@ -13,12 +13,32 @@ extension StoreFiles {
         let (magic, isReadOnly) = try attempt("open the store", path) { () throws(Errno) in
             try directory.fileSystem()
         }
-        let kind = FileSystemKind(magic: magic)
+        let kind = try mountedKind(of: directory, FileSystemKind(magic: magic), path, allowed)
         if kind.trust == .none && !allowed.contains(kind.name) {
             throw .unsupportedFileSystem(path, kind.name)
         }
         if kind.mayFoldCase { try checkCase(of: directory, path) }
         return (kind, isReadOnly)
+    }
+
+    /// What a directory is on by the table of mounts: 9p passes the question on to the machine behind it, and looks
+    /// like its ext4.
+    private static func mountedKind(
+        of directory: Directory, _ kind: FileSystemKind, _ path: String, _ allowed: [String]
+    ) throws(StoreError) -> FileSystemKind {
+        guard kind.trust != .none else { return kind }
+        let isNetwork = kind.trust == .network
+        let mount = try attempt("open the store", path) { () throws(Errno) in
+            try directory.mount(withOptions: isNetwork)
+        }
+        guard let mount else { return kind }
+        if case .of(let type) = mount.kind, !kind.isMounted(as: type) {
+            return FileSystemKind(mountedAs: type)
+        }
+        if let option = FileSystemKind.lockingOption(mount), !allowed.contains(kind.name) {
+            throw .unsupportedMount(path, kind.name, option)
+        }
+        return kind
     }
 
     private static func checkCase(of directory: Directory, _ path: String) throws(StoreError) {

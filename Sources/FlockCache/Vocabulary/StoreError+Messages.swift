@@ -138,6 +138,14 @@ extension StoreError {
                 + "(FLOCK_CACHE_ALLOW_FILE_SYSTEM=\(name))")
     }
 
+    static func unsupportedMount(_ path: String, _ name: String, _ option: String) -> StoreError {
+        StoreError(
+            .unsupportedFileSystem, "use the store", path: path,
+            reason:
+                "\(name) is mounted with \(option), so other hosts do not see its locks; mount it without, or "
+                + "allow it by name at your own risk (FLOCK_CACHE_ALLOW_FILE_SYSTEM=\(name))")
+    }
+
     static func replaced(_ path: String) -> StoreError {
         StoreError(
             .notAStore, "use the store", path: path,
