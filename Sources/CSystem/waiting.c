@@ -108,6 +108,24 @@ void csystem_store_words(uint64_t *words, const uint64_t *from, size_t count) {
         atomic_store_explicit((_Atomic uint64_t *)words + i, from[i], memory_order_relaxed);
 }
 
+// movaps, or str of a vector register: a process is killed before it or after it.
+static void store_pair(uint64_t *words, const uint64_t *from) {
+    typedef uint64_t pair __attribute__((vector_size(16)));
+    *(volatile pair *)words = (pair){from[0], from[1]};
+}
+
+void csystem_store_first(uint64_t *words, const uint64_t *from, size_t count) {
+    store_pair(words, from);
+    atomic_thread_fence(memory_order_seq_cst);
+    csystem_store_words(words + 2, from + 2, count - 2);
+}
+
+void csystem_store_last(uint64_t *words, const uint64_t *from, size_t count) {
+    csystem_store_words(words + 2, from + 2, count - 2);
+    atomic_thread_fence(memory_order_seq_cst);
+    store_pair(words, from);
+}
+
 int64_t csystem_load64(const int64_t *word) {
     // What was done before, by a system call too, is seen by whoever stores after this load.
     atomic_thread_fence(memory_order_seq_cst);

@@ -16,6 +16,13 @@ internal import CSystem
         self.count = count
     }
 
+    /// Maps a file of locks; nil when the kernel will not.
+    package init?(_ file: borrowing LockFile, count: Int) {
+        guard let base = unsafe csystem_map_shared(file.number, count) else { return nil }
+        unsafe self.base = base
+        self.count = count
+    }
+
     /// Memory of this process alone.
     package init(count: Int) {
         unsafe base = UnsafeMutableRawPointer.allocate(byteCount: count, alignment: 64)
@@ -85,6 +92,29 @@ internal import CSystem
     package func setWords<let count: Int>(_ words: InlineArray<count, UInt64>, at offset: Int) {
         unsafe words.span.withUnsafeBufferPointer { buffer in
             unsafe csystem_store_words(pointer(offset, as: UInt64.self), buffer.baseAddress, count)
+        }
+    }
+
+    /// Copies 64-bit words, each read as a whole, in no order.
+    package func load(_ bytes: UnsafeMutableRawBufferPointer, at offset: Int) {
+        unsafe csystem_load_words(
+            pointer(offset, as: UInt64.self),
+            bytes.baseAddress?.assumingMemoryBound(to: UInt64.self),
+            bytes.count / 8)
+    }
+
+    /// Whether the first two words are stored before the others, or behind them all; the two at once.
+    package enum Order { case beginningFirst, beginningLast }
+
+    /// Writes 64-bit words, each as a whole, at a multiple of 16 bytes.
+    ///
+    /// A process that is killed meanwhile leaves what it had stored.
+    package func store(_ bytes: UnsafeRawBufferPointer, at offset: Int, _ order: Order) {
+        let words = unsafe pointer(offset, as: UInt64.self)
+        let from = unsafe bytes.baseAddress?.assumingMemoryBound(to: UInt64.self)
+        switch order {
+        case .beginningFirst: unsafe csystem_store_first(words, from, bytes.count / 8)
+        case .beginningLast: unsafe csystem_store_last(words, from, bytes.count / 8)
         }
     }
 

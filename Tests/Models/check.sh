@@ -43,6 +43,13 @@ check fails claim -DCRASHES=0 -DREADER -DNO_THIRD_LOOK
 check fails claim -DNO_GENERATION -DREAPER -DREMOVER
 check fails claim -DUNLINK_FIRST -DREADER
 check fails claim -DCRASHES=2 -DREMOVER -DNAME_FIRST
+check holds claim -DBLOCK -DREMOVER
+check holds claim -DBLOCK -DTHREE
+check holds claim -DBLOCK -DOTHERS -DREMOVER -DREAPER
+check fails claim -DBLOCK -DSEE_LATE
+check fails claim -DBLOCK -DONLY_HIGHEST
+check fails claim -DBLOCK -DNO_RECOUNT
+check fails claim -DBLOCK -DONLY_COUNTS -DOTHERS
 check holds lease
 check holds lease -DREAPER
 check fails lease -DNO_MUTEX

@@ -11,6 +11,10 @@
  *
  * Each -D below takes one precaution away, and then the model must fail:
  *   NO_MUTEX NO_SECOND_LOOK NO_THIRD_LOOK NO_GENERATION UNLINK_FIRST NAME_FIRST
+ *
+ * BLOCK: the second look is left out where the shard's block is what it was before the first. OTHERS also claims,
+ * finalizes and removes another key of the shard, so that the counts can come back. Then these must fail:
+ *   SEE_LATE ONLY_COUNTS ONLY_HIGHEST NO_RECOUNT
  */
 #ifndef CRASHES
 #define CRASHES 1
@@ -38,6 +42,39 @@ bool removed = false;
 #define UNLOCK atomic { if :: mutex == me -> mutex = 0 :: else fi }
 #endif
 
+#ifdef BLOCK
+/* The block: marked, claims, values; `highest` is of it too. The others are of another key. */
+bool marked = false; byte claims = 0, values = 0, others_pending = 0, others_ready = 0;
+#define COUNT claims = others_pending + (pending != 0 && pending > name -> 1 : 0); \
+    values = others_ready + (name != 0 -> 1 : 0)
+#define BEGIN marked = true
+#define COMMIT d_step { COUNT; marked = false }
+#ifdef NO_RECOUNT
+#define RECOUNT marked = false
+#else
+#define RECOUNT if :: d_step { marked -> COUNT; marked = false; seen_mark = true } :: else fi
+#endif
+#define SEE d_step { seen_highest = highest; seen_claims = claims; seen_values = values; \
+    seen_mark = marked }
+#ifdef ONLY_COUNTS
+#define SAME (!seen_mark && seen_claims == claims && seen_values == values)
+#else
+#ifdef ONLY_HIGHEST
+#define SAME (!seen_mark && seen_highest == highest)
+#else
+#define SAME (!seen_mark && seen_highest == highest && seen_claims == claims && seen_values == values)
+#endif
+#endif
+#define SEEN byte seen_highest, seen_claims, seen_values; bool seen_mark
+#else
+#define BEGIN skip
+#define COMMIT skip
+#define RECOUNT skip
+#define SEE skip
+#define SAME false
+#define SEEN skip
+#endif
+
 #define CRASH if :: d_step { crashes < CRASHES -> crashes++; alive[me] = false; mine[me] = 0; \
     if :: mutex == me -> mutex = 0 :: else fi }; goto dead :: skip fi
 
@@ -59,20 +96,27 @@ inline win(g) {
 
 proctype Worker(byte me) {
     byte g = 0, other = 0;
+    SEEN;
     alive[me] = true;
 
     /* claim: look without the mutex, then with it */
+#ifndef SEE_LATE
+    SEE;
+#endif
     if :: name != 0 -> goto done :: else fi;
+#ifdef SEE_LATE
+    SEE;
+#endif
     if :: d_step { pending != 0 && !STALE } -> goto done :: else fi;
-    CRASH; LOCK; CRASH;
+    CRASH; LOCK; CRASH; RECOUNT;
 #ifndef NO_SECOND_LOOK
-    if :: name != 0 -> UNLOCK; goto done :: else fi;
+    if :: SAME :: else -> if :: name != 0 -> UNLOCK; goto done :: else fi fi;
 #endif
     g = MAX(highest, pending) + 1;
-    highest = g;                                    /* begin: the mark, with the generation */
+    d_step { highest = g; BEGIN };                  /* the mark, with the generation */
     CRASH;
     if
-    :: pending != 0 && !STALE -> UNLOCK; goto done
+    :: pending != 0 && !STALE -> COMMIT; UNLOCK; goto done
     :: pending != 0 && STALE ->                     /* take-over */
 #ifdef UNLINK_FIRST
         pending = 0;                                /* yet nobody gave the key up */
@@ -89,38 +133,38 @@ proctype Worker(byte me) {
         d_step { whole = true; holder = me }
     fi;
     win(g);
-    CRASH; UNLOCK; CRASH;
+    CRASH; COMMIT; UNLOCK; CRASH;
     if :: expired[me] = true :: skip fi;
 
     if
     :: /* finalize, small: append and rename */
-        LOCK; CRASH;
+        LOCK; CRASH; RECOUNT;
 #ifndef NO_GENERATION
         if :: pending != mine[me] || !whole -> mine[me] = 0; UNLOCK; goto done :: else fi;
 #endif
-        CRASH;
+        BEGIN; CRASH;
         d_step { assert(pending >= ready); name = pending; pending = 0; whole = false;
                  ready = name; mine[me] = 0 }
-        CRASH; UNLOCK
+        CRASH; COMMIT; UNLOCK
     :: /* finalize, large: rename another file to NAME, then unlink the claim */
-        LOCK; CRASH;
+        LOCK; CRASH; RECOUNT;
 #ifndef NO_GENERATION
         if :: pending != mine[me] || !whole -> mine[me] = 0; UNLOCK; goto done :: else fi;
 #endif
-        CRASH;
+        BEGIN; CRASH;
         d_step { assert(mine[me] >= ready); name = mine[me]; ready = name; mine[me] = 0 }
         CRASH;
         d_step { pending = 0; whole = false }
-        CRASH; UNLOCK
+        CRASH; COMMIT; UNLOCK
     :: /* abandon */
-        LOCK; CRASH;
+        LOCK; CRASH; RECOUNT; BEGIN;
         if
         :: d_step { pending == mine[me] && pending > name -> pending = 0; whole = false;
                     count_absence() }
         :: else
         fi;
         mine[me] = 0;
-        CRASH; UNLOCK
+        CRASH; COMMIT; UNLOCK
     fi;
 done: skip;
 dead: skip
@@ -128,18 +172,20 @@ dead: skip
 
 proctype Reaper() {
     byte me = 4;
-    LOCK;
+    SEEN;
+    LOCK; RECOUNT; BEGIN;
     if
     :: d_step { pending != 0 && (STALE || (name != 0 && pending <= name)) ->
                 pending = 0; whole = false; count_absence() }
     :: else
     fi;
-    UNLOCK
+    COMMIT; UNLOCK
 }
 
 proctype Remover() {
     byte me = 4;
-    LOCK;
+    SEEN;
+    LOCK; RECOUNT; BEGIN;
     if
     :: name != 0 ->
 #ifdef NAME_FIRST
@@ -153,9 +199,18 @@ proctype Remover() {
 #endif
     :: else
     fi;
-    UNLOCK;
+    COMMIT; UNLOCK;
 dead: skip
 }
+
+#ifdef OTHERS
+/* Changes of another key of the shard, each whole under the mutex; what a killed one left is counted first. */
+proctype Others() {
+    atomic { mutex == 0 -> highest++; others_pending++; COUNT; marked = false }
+    atomic { mutex == 0 -> others_pending--; others_ready++; COUNT; marked = false }
+    atomic { mutex == 0 -> others_ready--; COUNT; marked = false }
+}
+#endif
 
 proctype Reader() {
     byte before; bool was_absent;
@@ -187,6 +242,9 @@ init {
 #endif
 #ifdef REMOVER
         run Remover();
+#endif
+#ifdef OTHERS
+        run Others();
 #endif
 #ifdef READER
         run Reader();

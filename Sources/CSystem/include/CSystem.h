@@ -128,6 +128,10 @@ void csystem_mutex_unlock(uint32_t *word);
 /// A shared mapping for reading and writing of a file's first bytes; NULL on failure.
 void *csystem_map_shared(int32_t file, size_t count);
 void csystem_unmap_shared(void *bytes, size_t count);
+/// Stores words at a multiple of 16 bytes; the first two, by one instruction, before all others, or behind them. A
+/// kill leaves what was stored before it.
+void csystem_store_first(uint64_t *words, const uint64_t *from, size_t count);
+void csystem_store_last(uint64_t *words, const uint64_t *from, size_t count);
 /// Has this process go on when a file that it maps from now on is cut: a handler for BUS, which a library must not
 /// take. What was mapped is zeros from then on.
 void csystem_survive_cuts(void);

@@ -25,6 +25,10 @@ struct HeldShard: ~Copyable {
     private var untold: StoreError?
     /// Whether the change that was begun adds or removes names.
     private var changesNames = true
+    /// The block as the mutex was taken; nil where the shard was counted anew since.
+    private let found: ShardBlock?
+    /// The mark of the directory as it is, once looked at: nobody else changes it meanwhile.
+    private var directoryMark: DirectoryMark?
 
     /// Whether the change that was begun has a mark in the block.
     private var isMarked: Bool { changesNames || changes != nil }
@@ -40,13 +44,15 @@ struct HeldShard: ~Copyable {
         _ shards: Shards, _ shard: Int, telling changes: ChangeJournal?,
         patience: Duration = Limits.patience, verifying: Bool = false
     ) throws(StoreError) {
-        let mutex = try ShardMutex(shards, shard, patience: patience)
+        var mutex = try ShardMutex(shards, shard, patience: patience)
+        guard try mutex.look() else { throw .replaced(shards.files.path) }
         let current: ShardBlock
         let count: ShardCount?
         (current, count, untold) = try Self.currentBlock(
             mutex, telling: changes, patience, verifying: verifying)
         block = current
         counted = count
+        found = count == nil ? current : nil
         self.changes = changes
         // Beyond the greatest number nothing can be added or taken away.
         areCountsKnown = (count?.isSound ?? true) && current.counts.isSumKnown
@@ -58,9 +64,8 @@ struct HeldShard: ~Copyable {
         verifying: Bool
     ) throws(StoreError) -> (ShardBlock, ShardCount?, untold: StoreError?) {
         let (files, shard) = (mutex.shards.files, mutex.shard)
-        guard try mutex.file.isLinked() else { throw .replaced(files.path) }
         let boot = try files.placeIfKnown()?.boot
-        let found = try mutex.file.read(shard)
+        let found = try mutex.read()
         if let found, found.changer == 0, found.boot == boot,
             !verifying
                 || found.mark != .unknown && found.mark == mutex.shards.directoryMark(of: shard)
@@ -185,12 +190,37 @@ struct HeldShard: ~Copyable {
         block.highest = marked.highest
     }
 
+    /// Whether no key of the shard has become claimed, READY or absent since its block was seen to be that, without
+    /// the mutex or under it: then a key that was looked at after that need not be looked at again.
+    ///
+    /// Each such change shows in the block when it ends, and others do not take it back. A claim and a value that is
+    /// set raise the highest generation, which never falls. While that stands, claims only end, and their number
+    /// falls; while that stands too, values only go. What a killed process has changed is in the counts once the
+    /// shard was counted anew.
+    ///
+    /// It does not show that a claim was renewed, nor always that a number was counted in place: look at these again.
+    /// What hands have changed shows in the directory's mark. On a network file system a look may be answered by what
+    /// was there before: never there.
+    mutating func isUnchanged(since seen: ShardBlock?) -> Bool {
+        guard let seen, let found, seen == found, seen.mark != .unknown, files.isLocal else {
+            return false
+        }
+        return currentMark() == seen.mark
+    }
+
+    private mutating func currentMark() -> DirectoryMark {
+        if let directoryMark { return directoryMark }
+        let mark = mutex.shards.directoryMark(of: shard)
+        directoryMark = mark
+        return mark
+    }
+
     /// Has those who wait for a key look at it, also where the change is not committed.
     mutating func tellWaiters(of name: EntryName) { mutex.ended = name }
 
     /// Sees whether files have come or gone beside this program.
     private mutating func compareMark() throws(StoreError) {
-        guard block.mark != mutex.shards.directoryMark(of: shard) else { return }
+        guard block.mark != currentMark() else { return }
         guard block.mark == .absent else {
             areCountsKnown = false
             return
@@ -231,6 +261,7 @@ struct HeldShard: ~Copyable {
 
     private mutating func clear() {
         guard isMarked else { return }
+        directoryMark = nil
         if changesNames {
             block.mark = areCountsKnown ? mutex.shards.directoryMark(of: shard) : .unknown
         }

@@ -47,8 +47,14 @@ extension Session {
     ) throws(StoreError) -> ClaimOutcome {
         let name = try EntryName(key)
         return try withStore(name.shard) { (store) throws(StoreError) in
+            var isCertain = false
             while true {
-                let found = try store.lookUp(name, maxAge: maxAge, looksAgain: false)
+                // Before the looks: what happens behind it shows in the block under the mutex.
+                let block = store.shards.seenBlock(name.shard)
+                let found = try store.lookUp(
+                    name, maxAge: maxAge, looksAgain: false,
+                    looksForClaim: isCertain || block?.counts.pending != 0)
+                isCertain = true
                 var seen: Store.Generation?
                 var isDamaged = false
                 var hasClaim = false
@@ -70,7 +76,7 @@ extension Session {
                 let change = ClaimChange(
                     store: store, session: self, name: name, owner: owner,
                     staleAfter: staleAfter, seenReady: seen, seenDamaged: isDamaged,
-                    seenClaim: hasClaim, patience: patience)
+                    seenClaim: hasClaim, seenBlock: block, patience: patience)
                 var kept: String?
                 defer { if let kept { configuration.onDamage?(key, kept) } }
                 if let outcome = try change.make(setAside: &kept) { return outcome }
@@ -101,6 +107,8 @@ private struct ClaimChange {
     let seenDamaged: Bool
     /// Whether a claim was there, stale or torn.
     let seenClaim: Bool
+    /// The shard's block before that was seen.
+    let seenBlock: ShardBlock?
     /// How long to wait for somebody else's change.
     let patience: Duration
 
@@ -111,7 +119,10 @@ private struct ClaimChange {
         var held = try HeldShard(store, name.shard, patience: patience)
         let directory = try held.directory()
         if seenDamaged { kept = try session.setAsideIfDamaged(name, &held, in: directory) }
-        let ready = try store.files.readyGeneration(name, in: directory)
+        // Where there was no value, and the block is what it was before that was seen, there is none.
+        let isStillAbsent =
+            seenReady == nil && !seenDamaged && held.isUnchanged(since: seenBlock)
+        let ready = isStillAbsent ? nil : try store.files.readyGeneration(name, in: directory)
         guard ready == seenReady else { return nil }
 
         // Creating says by itself whether there is a claim; what was seen needs no trying.
@@ -141,12 +152,15 @@ private struct ClaimChange {
         let generation = try held.nextGeneration(above: ready ?? 0)
         let text = try section(generation).text
         try held.begin(generation: generation, .claim(name, generation))
+        let pending: PendingClaim
         do throws(Errno) {
-            let file = try store.marker.create(name.pending, in: directory)
+            pending = PendingClaim(
+                file: try store.marker.create(name.pending, in: directory), text: text,
+                generation: generation)
             do throws(Errno) {
-                try file.write(text)
+                try pending.file.write(text)
                 if store.isDurable {
-                    try file.sync()
+                    try pending.file.sync()
                     try directory.sync()
                 }
             } catch {
@@ -166,6 +180,9 @@ private struct ClaimChange {
         }
         held.block.counts.pending += 1
         held.commit()
+        if case .session = owner, ready == nil {
+            store.keptClaims.keep(pending, of: name, besides: held.block)
+        }
         return .won(generation, takenOverFrom: nil)
     }
 
@@ -213,7 +230,7 @@ private struct ClaimChange {
         switch owner {
         case .session:
             section.holder = .session(session)
-            section.processID = Process.id
+            section.processID = store.shards.processID
             section.command = ClaimSection.encode(command: ProgramName.plain)
         case .process(let process, let command):
             section.holder = .process(process)

@@ -15,20 +15,19 @@ struct FinalizeChange {
     /// nil where that file has another name: in a copy of the store by hard links, whose value the next to
     /// finalize there would cut off again.
     func append(_ value: UnsafeRawBufferPointer) throws(StoreError) -> Finalized? {
+        let kept = right.generation.flatMap { store.keptClaims.take(name, $0) }
         var held = try HeldShard(store, name.shard)
         let directory = try held.directory()
-        let mine: PendingClaim
-        switch try state(in: directory) {
+        let (mine, status, isBesideReady): (PendingClaim, FileStatus, Bool)
+        switch try state(kept, &held, in: directory) {
         case .done(let generation):
             let comparison = try comparison(in: directory)
             try unsafe compare(value, with: comparison)
             return Finalized(generation: generation, differs: comparison?.differs ?? false)
-        case .mine(let claim): mine = claim
+        case .mine(let claim, let found, let beside):
+            (mine, status, isBesideReady) = (claim, found, beside)
         }
-        let former = try formerSize(beside: mine, in: directory)
-        let status = try attempt("finalize \(key)", store.path) { () throws(Errno) in
-            try mine.file.status()
-        }
+        let former = try isBesideReady ? formerSize(in: directory) : nil
         guard status.links <= 1 else { return nil }
         try held.begin(.publish(.finalized, name, mine.generation))
         try attempt("finalize \(key)", store.path) { () throws(Errno) in
@@ -84,7 +83,7 @@ struct FinalizeChange {
         let temporary = try store.temporaryName()
         var held = try HeldShard(store, name.shard)
         let directory = try held.directory()
-        guard case .mine(let mine) = try state(in: directory) else {
+        guard case .mine(let mine, _, _) = try state(in: directory) else {
             return .done(try comparison(in: directory))
         }
         try held.begin(Intent())
@@ -105,21 +104,22 @@ struct FinalizeChange {
     func replace(
         by record: LargeRecord
     ) throws(StoreError) -> (generation: Store.Generation, other: ValueComparison?) {
+        _ = store.keptClaims.take(name, record.generation)
         var held = try HeldShard(store, name.shard)
         let directory = try held.directory()
-        let mine: PendingClaim
+        let isBesideReady: Bool
         switch try state(in: directory) {
         case .done(let generation):
             let other = try comparison(in: directory)
             try store.discard(record.name, &held, in: directory)
             return (generation, other)
-        case .mine(let claim):
-            mine = claim
+        case .mine(let mine, _, let beside):
+            isBesideReady = beside
             guard mine.generation == record.generation else {
                 throw .claimLost("finalize", key, holder: nil)
             }
         }
-        let former = try formerSize(beside: mine, in: directory)
+        let former = try isBesideReady ? formerSize(in: directory) : nil
         try held.begin(.publish(.finalized, name, record.generation))
         try attempt("finalize \(key)", store.path) { () throws(Errno) in
             do throws(Errno) {
@@ -146,9 +146,31 @@ struct FinalizeChange {
     // MARK: What is there
 
     private enum State {
-        case mine(PendingClaim)
+        /// Also what `stat` says of its file, and whether there is a READY record, or something in its place.
+        case mine(PendingClaim, FileStatus, besideReady: Bool)
         /// READY from the claim of that generation.
         case done(Store.Generation)
+    }
+
+    private func state(
+        _ kept: KeptClaims.Kept?, _ held: inout HeldShard, in directory: Directory
+    ) throws(StoreError) -> State {
+        if let kept, let known = try current(kept, &held) { return known }
+        return try state(in: directory)
+    }
+
+    /// A claim whose file is open since it was made; nil where the names have to be looked at.
+    ///
+    /// While the block is the same the claim has not ended, and no value came (see `HeldShard`); and while the file
+    /// has a name it is not replaced, as `renew` does. So that name is `NAME.pending`.
+    private func current(
+        _ kept: KeptClaims.Kept, _ held: inout HeldShard
+    ) throws(StoreError) -> State? {
+        guard held.isUnchanged(since: kept.block) else { return nil }
+        let status = try attempt("finalize \(key)", store.path) { () throws(Errno) in
+            try kept.claim.file.status()
+        }
+        return status.links == 1 ? .mine(kept.claim, status, besideReady: false) : nil
     }
 
     /// Throws `.claimLost` unless the claim is there or was finalized, by the same right.
@@ -157,13 +179,19 @@ struct FinalizeChange {
         let ready = found ?? nil
         let pending = try store.files.withRecord(name.pending, of: name, in: directory, .readWrite)
         {
-            (file) throws(Errno) -> (ClaimSection, PendingClaim)? in
+            (file) throws(Errno) -> (ClaimSection, PendingClaim, FileStatus)? in
             guard let (claim, text) = try ClaimSection.readText(file) else { return nil }
-            return (claim, PendingClaim(file: file, text: text, generation: claim.generation))
+            let status = try file.status()
+            return (
+                claim, PendingClaim(file: file, text: text, generation: claim.generation), status
+            )
         }
-        if case (let claim, let mine)?? = pending, claim.stands(beside: ready?.generation) {
-            mine.isBesideReady = found != nil
-            if right.covers(claim, at: try store.place()) { return .mine(mine) }
+        if case (let claim, let mine, let status)?? = pending,
+            claim.stands(beside: ready?.generation)
+        {
+            if right.covers(claim, at: try store.place()) {
+                return .mine(mine, status, besideReady: found != nil)
+            }
             let standing = try store.standing(of: claim)
             throw .claimLost(
                 "finalize", key, asked: right.generation,
@@ -216,39 +244,9 @@ struct FinalizeChange {
     }
 
     /// nil where there is none, or something that was not counted.
-    private func formerSize(
-        beside mine: PendingClaim, in directory: Directory
-    ) throws(StoreError) -> Int? {
-        guard mine.isBesideReady else { return nil }
-        return try attempt("read", store.file(name.ready, in: name.shard)) { () throws(Errno) in
+    private func formerSize(in directory: Directory) throws(StoreError) -> Int? {
+        try attempt("read", store.file(name.ready, in: name.shard)) { () throws(Errno) in
             try directory.status(of: name.ready).flatMap { $0.isRegular ? $0.size : nil }
         }
-    }
-}
-
-/// The file of a claim that is ours, and its text.
-private final class PendingClaim {
-    let file: File
-    let text: [UInt8]
-    let generation: Store.Generation
-    /// Whether there is a READY record as well, or something in its place.
-    var isBesideReady = true
-
-    init(file: consuming File, text: [UInt8], generation: Store.Generation) {
-        self.file = file
-        self.text = text
-        self.generation = generation
-    }
-
-    func valueSection(_ value: UnsafeRawBufferPointer) -> [UInt8] {
-        var checksum = Checksum()
-        unsafe checksum.update(value)
-        let head = ValueSection(finalized: WallClock.microseconds, payloadLength: value.count)
-            .head(behind: text, payload: checksum)
-        var section = [UInt8]()
-        section.reserveCapacity(head.count + value.count)
-        section.append(contentsOf: head)
-        unsafe section.append(contentsOf: value)
-        return section
     }
 }

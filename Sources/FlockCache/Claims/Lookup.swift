@@ -19,12 +19,16 @@ extension OpenStore {
     /// Only three misses are "absent": between two looks a finalize can rename the one to the other.
     /// With `maxAge`, a claim beside a READY record that is older is looked for as well.
     ///
-    /// - Parameter looksAgain: false where "absent" only means to look under the mutex.
+    /// - Parameters:
+    ///   - looksAgain: false where "absent" only means to look under the mutex.
+    ///   - looksForClaim: false where a claim beside no value is found by whoever makes another.
     func lookUp(
-        _ name: EntryName, maxAge: Duration? = nil, looksAgain: Bool = true
+        _ name: EntryName, maxAge: Duration? = nil, looksAgain: Bool = true,
+        looksForClaim: Bool = true
     ) throws(StoreError) -> Lookup {
         guard let directory = try shardDirectory(name.shard, making: false) else { return .absent }
         if let found = try lookAtReady(name, maxAge: maxAge, in: directory) { return found }
+        guard looksForClaim else { return .absent }
         switch try files.readPending(name, in: directory) {
         case .torn: return .torn
         case .whole(let claim): return .pending(claim)

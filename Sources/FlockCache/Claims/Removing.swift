@@ -22,6 +22,7 @@ extension Session {
         let name = try EntryName(key)
         guard try existing() != nil else { return false }
         return try withStore(name.shard) { (store) throws(StoreError) in
+            if let generation = right.generation { _ = store.keptClaims.take(name, generation) }
             guard try store.shardDirectory(name.shard, making: false) != nil else { return false }
             var held = try HeldShard(store, name.shard)
             let directory = try held.directory()
@@ -58,22 +59,56 @@ extension Session {
             guard try store.shardDirectory(name.shard, making: false) != nil else { return .absent }
             var held = try HeldShard(store, name.shard)
             let directory = try held.directory()
-            let ready = try store.files.readyGeneration(name, in: directory)
-            let pending = try store.files.readPending(name, in: directory)
-            if !evenPending, case .whole(let claim) = pending, claim.stands(beside: ready),
+            let found = try store.look(at: name, in: directory)
+            if !evenPending, case .whole(let claim) = found.pending,
+                claim.stands(beside: found.generation),
                 let holder = try store.liveHolder(of: claim)
             {
                 return .pending(holder)
             }
             let removed = try store.removeFiles(
-                of: name, telling: .removed, &held, in: directory)
+                found, of: name, telling: .removed, &held, in: directory)
             if removed { try store.syncAfter("remove", key, in: directory) }
             return removed ? .removed : .absent
         }
     }
 }
 
+/// The two files of a key, as they are found under the mutex by who is about to remove them.
+struct KeyFilesFound {
+    /// nil where there is no `NAME`.
+    let status: FileStatus?
+    /// Of a READY record; nil where there is none, and where it cannot be read.
+    let heads: ReadyFile.Heads?
+    let pending: StoreFiles.PendingFile
+
+    /// Of `NAME`: nil where there is none, 0 where its record cannot be read.
+    var generation: Store.Generation? { status.map { _ in heads?.generation ?? 0 } }
+}
+
 extension OpenStore {
+    func look(at name: EntryName, in directory: Directory) throws(StoreError) -> KeyFilesFound {
+        var pending = StoreFiles.PendingFile.none
+        // A look at the name costs half of what opening it in vain does.
+        if try attempt(
+            "read", file(name.pending, in: name.shard),
+            { () throws(Errno) in
+                try directory.status(of: name.pending) != nil
+            })
+        {
+            pending = try files.readPending(name, in: directory)
+        }
+        var status: FileStatus?
+        let heads = try files.withRecord(name.ready, of: name, in: directory) {
+            (file) throws(Errno) -> ReadyFile.Heads? in
+            let found = try file.status()
+            status = found
+            return found.isRegular
+                ? try ReadyFile.readHeads(file, of: name, size: found.size) : nil
+        }
+        return KeyFilesFound(status: status, heads: heads ?? nil, pending: pending)
+    }
+
     /// Removes both files of a key; false if there were none.
     ///
     /// `NAME.pending` goes first: the other order, killed between, would bring an old claim back to
@@ -82,15 +117,18 @@ extension OpenStore {
         of name: EntryName, telling event: ChangeEvent, _ held: inout HeldShard,
         in directory: Directory
     ) throws(StoreError) -> Bool {
-        let heads = try files.readyHeads(name, in: directory)
-        let generation = heads.map { $0?.generation ?? 0 }
-        let pending = try files.readPending(name, in: directory)
-        let status = try attempt("read", file(name.ready, in: name.shard)) { () throws(Errno) in
-            try directory.status(of: name.ready)
-        }
+        try removeFiles(
+            try look(at: name, in: directory), of: name, telling: event, &held, in: directory)
+    }
+
+    fileprivate func removeFiles(
+        _ found: KeyFilesFound, of name: EntryName, telling event: ChangeEvent,
+        _ held: inout HeldShard, in directory: Directory
+    ) throws(StoreError) -> Bool {
+        let (generation, status) = (found.generation, found.status)
         // nil for what is no claim.
         let claim: Store.Generation?
-        switch pending {
+        switch found.pending {
         case .none:
             if status == nil { return false }
             claim = nil
@@ -98,7 +136,7 @@ extension OpenStore {
         case .whole(let found):
             claim = found.stands(beside: generation) ? found.generation : nil
         }
-        let hasPending = if case .none = pending { false } else { true }
+        let hasPending = if case .none = found.pending { false } else { true }
         try held.begin(
             .removal(
                 event, name, claim: claim, value: status.map { _ in generation ?? 0 },
@@ -111,7 +149,7 @@ extension OpenStore {
             held.block.counts.ready -= 1
             held.block.counts.subtract(bytes: status.size)
             // Somebody has changed it in place: with what size it was counted it does not tell any more.
-            if heads??.size != status.size { held.doubtCounts() }
+            if found.heads?.size != status.size { held.doubtCounts() }
         }
         held.commit(ending: name)
         return true

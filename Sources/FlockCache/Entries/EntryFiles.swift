@@ -62,7 +62,9 @@ extension StoreFiles {
     ) throws(StoreError) -> ReadyFile.Heads?? {
         try withRecord(name.ready, of: name, in: directory) { (file) throws(Errno) in
             // The same judgement as of who reads the value: otherwise they could wait for each other.
-            try file.status().isRegular ? try ReadyFile.readHeads(file, of: name) : nil
+            let status = try file.status()
+            return status.isRegular
+                ? try ReadyFile.readHeads(file, of: name, size: status.size) : nil
         }
     }
 

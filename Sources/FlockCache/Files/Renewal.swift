@@ -22,12 +22,16 @@ extension LockFile {
     /// Whether the file still has a name, to be asked after taking a lock: otherwise the lock excludes
     /// nobody who comes later.
     @inline(__always)
-    borrowing func isLinked() throws(Errno) -> Bool {
+    borrowing func isLinked() throws(Errno) -> Bool { try linkedStatus() != nil }
+
+    /// The same, and what else `fstat` says of it.
+    @inline(__always)
+    borrowing func linkedStatus() throws(Errno) -> FileStatus? {
         let status = try status()
-        guard status.links > 0 else { return false }
+        guard status.links > 0 else { return nil }
         // Not permitted to readers of another user's store, whose owner does it.
         if status.looksOld { _ = try? renew() }
-        return true
+        return status
     }
 }
 

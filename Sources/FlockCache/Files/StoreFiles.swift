@@ -35,6 +35,8 @@ final class StoreFiles: Sendable {
     let isReadOnly: Bool
     /// Whether its file system can carry a board.
     let mapsBoard: Bool
+    /// Whether it has no device that can refuse what is written to a map of a whole file.
+    let writesByMemory: Bool
     let epoch: UInt32
     /// When `seemsElsewhere` is to look again, in nanoseconds of the boot clock.
     let nextLookAtPath: Atomic<Int64>
@@ -68,6 +70,7 @@ final class StoreFiles: Sendable {
         isLocal = kind.trust == .local
         self.isReadOnly = isReadOnly
         mapsBoard = kind.mapsBoard
+        writesByMemory = kind.mapsBoard && kind.name == "tmpfs"
         epoch = ForkEpoch.current
     }
 

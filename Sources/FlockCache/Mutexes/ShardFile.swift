@@ -14,7 +14,11 @@ final class ShardFile: Sendable {
     /// Whether the blocks are of this file; false for a copy that can only be read.
     private let isOurs: Bool
 
-    static let byteCount = 64 + Layout.shardCount * ShardBlock.byteCount
+    /// Behind the blocks, in a file of a program that knows of it: a word that is not 0 once there was a board.
+    ///
+    /// It is never cleared.
+    static let boardWord = 64 + Layout.shardCount * ShardBlock.byteCount
+    static let byteCount = boardWord + 64
 
     /// Opens the file, making it if need be, and sees to it that its blocks are of this very file.
     init(of store: StoreFiles) throws(StoreError) {
@@ -60,6 +64,16 @@ final class ShardFile: Sendable {
         try attempt("use", path) { () throws(Errno) in try file.isLinked() }
     }
 
+    /// What `fstat` says of the file, to be asked after taking a lock of it; nil where it has lost its name.
+    func linkedStatus() throws(StoreError) -> FileStatus? {
+        try attempt("use", path) { () throws(Errno) in try file.linkedStatus() }
+    }
+
+    /// Maps the blocks; nil where that is not to be done.
+    func mapped(of store: StoreFiles, _ status: FileStatus) -> MappedBlocks? {
+        isWritable && isOurs ? MappedBlocks(file, of: store, status) : nil
+    }
+
     /// Whether it is that of several stores: of one and its copies by hard links.
     func isShared() throws(StoreError) -> Bool {
         try attempt("use", path) { () throws(Errno) in try file.status().links > 1 }
@@ -77,9 +91,15 @@ final class ShardFile: Sendable {
     func unlock(_ shard: Int) { file.unlock(at: Self.offset(shard)) }
 
     /// A shard's block; nil when it must be counted anew, but for `highest` when that can be read.
-    func read(_ shard: Int) throws(StoreError) -> ShardBlock? {
+    ///
+    /// - Parameter mapped: the blocks as memory, for who has the mutex.
+    func read(_ shard: Int, in mapped: MappedBlocks? = nil) throws(StoreError) -> ShardBlock? {
         try unsafe withUnsafeTemporaryAllocation(byteCount: ShardBlock.byteCount, alignment: 8) {
             (bytes) throws(StoreError) in
+            if let mapped {
+                unsafe mapped.read(bytes, at: Self.offset(shard))
+                return unsafe ShardBlock(UnsafeRawBufferPointer(bytes))
+            }
             let count = try attempt("read", path) { () throws(Errno) in
                 try unsafe file.read(into: bytes, at: Self.offset(shard))
             }
@@ -88,8 +108,15 @@ final class ShardFile: Sendable {
         }
     }
 
-    func write(_ block: ShardBlock, of shard: Int) throws(Errno) {
-        try Self.write(block, of: shard, to: file)
+    func write(_ block: ShardBlock, of shard: Int, to mapped: MappedBlocks? = nil) throws(Errno) {
+        guard let mapped, mapped.isWritten else {
+            return try Self.write(block, of: shard, to: file)
+        }
+        unsafe withUnsafeTemporaryAllocation(byteCount: ShardBlock.byteCount, alignment: 8) {
+            unsafe block.write(to: $0)
+            unsafe mapped.write(
+                UnsafeRawBufferPointer($0), at: Self.offset(shard), isMarked: block.changer != 0)
+        }
     }
 
     private static func write(
@@ -153,9 +180,27 @@ final class ShardFile: Sendable {
                 block.highest = Self.block(shard, in: found)?.highest ?? 0
                 try write(block, of: shard, to: file)
             }
+            // Whoever makes a board from now on finds the header, and says so after it.
+            let hasBoard = try store.root.status(of: Layout.board) != nil
+            try write(hasBoard: hasBoard, to: file)
             try file.write(header, at: 0)
         }
         return true
+    }
+
+    private static func write(hasBoard: Bool, to file: borrowing LockFile) throws(Errno) {
+        let word = [hasBoard ? 1 : 0] + [UInt8](repeating: 0, count: byteCount - boardWord - 1)
+        try file.write(word, at: boardWord)
+    }
+
+    /// Says that there is a board, before anybody waits on it; in a file of an older program it says nothing.
+    func noteBoard() throws(Errno) {
+        guard isWritable, isOurs, try file.status().size >= Self.byteCount else { return }
+        var word: UInt64 = 0
+        try unsafe withUnsafeMutableBytes(of: &word) { (bytes) throws(Errno) in
+            _ = try unsafe file.read(into: bytes, at: Self.boardWord)
+        }
+        if word == 0 { try Self.write(hasBoard: true, to: file) }
     }
 
     private static func block(_ shard: Int, in file: [UInt8]) -> ShardBlock? {

@@ -10,6 +10,8 @@ struct ShardMutex: ~Copyable {
     let file: ShardFile
     /// The key whose claim has ended under this mutex; its waiters are woken when it is free.
     var ended: EntryName?
+    /// The blocks as memory, from `look` on.
+    private var mapped: MappedBlocks?
 
     init(_ shards: Shards, _ shard: Int, patience: Duration) throws(StoreError) {
         let file = try shards.file()
@@ -27,13 +29,27 @@ struct ShardMutex: ~Copyable {
         self.shard = shard
         self.file = file
         ended = nil
+        mapped = nil
     }
 
+    /// Looks at the file, as must be done after each lock; false where it has lost its name, and its locks exclude
+    /// nobody.
+    mutating func look() throws(StoreError) -> Bool {
+        guard let status = try file.linkedStatus() else { return false }
+        mapped = shards.mapped(file, status)
+        return true
+    }
+
+    /// The shard's block, see `ShardFile`.
+    borrowing func read() throws(StoreError) -> ShardBlock? { try file.read(shard, in: mapped) }
+
     deinit {
+        // Behind the change, and while the file is known to be whole.
+        let mayHaveBoard = ended == nil || mapped?.mayHaveBoard != false
         file.unlock(shard)
         shards.mutexes.unlock(shard)
         shards.board.known?.wake(.mutex(shard), most: 1, bits: .max)
-        if let ended { shards.board.tellWaiters(of: ended) }
+        if let ended, mayHaveBoard { shards.board.tellWaiters(of: ended) }
     }
 
     /// Takes the lock between processes by trying; in between it sleeps, on the board where there is
@@ -59,7 +75,7 @@ struct ShardMutex: ~Copyable {
 
     borrowing func write(_ block: ShardBlock) throws(StoreError) {
         try attempt("write", shards.files.lockFile(Layout.shards)) { () throws(Errno) in
-            try file.write(block, of: shard)
+            try file.write(block, of: shard, to: mapped)
         }
     }
 

@@ -25,6 +25,9 @@ final class Shards: Sendable {
 
     private struct State {
         var file: ShardFile?
+        /// Its blocks as memory, of a session that makes many changes.
+        var mapped: MappedBlocks?
+        var changes = 0
         /// When counting is to look at the directories again.
         var nextLook = BootTime(nanoseconds: 0)
     }
@@ -36,6 +39,7 @@ final class Shards: Sendable {
     init(_ files: StoreFiles, _ board: BoardAccess) {
         self.files = files
         self.board = board
+        board.whenFound { [weak self] in self?.noteBoard() }
     }
 
     private func withState<R>(_ body: (inout State) -> R) -> R {
@@ -63,6 +67,48 @@ final class Shards: Sendable {
             state.file = file
             return file
         }
+    }
+
+    /// A shard's block as it is now, for who looks at a key before he takes the mutex; nil where it tells nothing, or
+    /// nothing was changed by this session yet.
+    func seenBlock(_ shard: Int) -> ShardBlock? {
+        guard files.isLocal, let file = withState({ $0.file }) else { return nil }
+        // A hint: where it cannot be read, more is looked at.
+        guard let block = (try? file.read(shard, in: wholeMap(of: file))) ?? nil, block.changer == 0
+        else { return nil }
+        return block
+    }
+
+    /// What is mapped, if the file is whole now.
+    private func wholeMap(of file: ShardFile) -> MappedBlocks? {
+        guard let known = withState({ $0.mapped }), let status = try? file.linkedStatus(),
+            status.isWhole(files)
+        else { return nil }
+        return known
+    }
+
+    /// Says that there is a board, where the shards' file is there to say it in: whoever makes that looks for one.
+    ///
+    /// Where it cannot be said those who are waited for open the board in vain, or wake nobody: then a sleep ends by
+    /// itself.
+    func noteBoard() {
+        guard !files.isReadOnly, let file = (try? fileForReading()) ?? nil else { return }
+        try? file.noteBoard()
+    }
+
+    /// The blocks of that file as memory, for who has one of its mutexes; nil where they are read and written by
+    /// calls.
+    ///
+    /// - Parameter status: of the file, under the mutex.
+    func mapped(_ file: ShardFile, _ status: FileStatus) -> MappedBlocks? {
+        let (known, isDue) = withState { state in
+            state.changes &+= 1
+            return (state.mapped, state.changes == MappedBlocks.firstUse)
+        }
+        if let known { return status.isWhole(files) ? known : nil }
+        guard isDue, let fresh = file.mapped(of: files, status) else { return nil }
+        withState { $0.mapped = fresh }
+        return fresh
     }
 
     /// The same for who only reads: nil where nothing was ever written, so that looking at an empty

@@ -20,6 +20,7 @@ final class OpenStore: Sendable {
     let changes: ChangeJournal?
     let journals: OpenJournals
     let counter = KeptCounter()
+    let keptClaims = KeptClaims()
     #if Async
     /// Looks out for what tasks wait for.
     let lookOut = LookOut()

@@ -137,7 +137,10 @@ package final class Session: Sendable {
         // Another thread may be about to retain what it has just loaded, so the reference that
         // `current` held is not released: a store that is removed under a live session costs a few
         // descriptors.
-        if exchanged { store.files.forgetDirectories() }
+        if exchanged {
+            store.files.forgetDirectories()
+            store.keptClaims.forget()
+        }
     }
 
     /// No lock of this process is held meanwhile: opening makes calls that can block, as on a device that

@@ -175,11 +175,13 @@ package struct ReadyFile: Sendable {
     /// The two heads of a record, without looking at the payload; nil if they are not whole.
     ///
     /// What a counter says stands in place of them.
+    ///
+    /// - Parameter size: of the file, where it is known: then it is read with one call.
     static func readHeads(
-        _ file: borrowing File, of name: EntryName
+        _ file: borrowing File, of name: EntryName, size: Int = .max
     ) throws(Errno) -> Heads? {
         try unsafe withUnsafeTemporaryAllocation(
-            byteCount: ClaimSection.mostBytes + ValueSection.headLength, alignment: 8
+            byteCount: min(size, ClaimSection.mostBytes + ValueSection.headLength), alignment: 8
         ) { (buffer) throws(Errno) in
             let count = try unsafe file.read(into: buffer, at: 0)
             let bytes = unsafe UnsafeRawBufferPointer(

@@ -68,9 +68,9 @@ struct ValueChange {
         try store.files.withRecord(name.ready, of: name, in: directory) {
             (file) throws(Errno) -> Former? in
             let status = try file.status()
-            guard status.isRegular, let heads = try ReadyFile.readHeads(file, of: name) else {
-                return nil
-            }
+            guard status.isRegular,
+                let heads = try ReadyFile.readHeads(file, of: name, size: status.size)
+            else { return nil }
             return Former(
                 generation: heads.generation, size: status.size,
                 hasItsSize: heads.size == status.size)
@@ -104,7 +104,8 @@ struct ValueChange {
     func section() throws(StoreError) -> ClaimSection {
         ClaimSection(
             name: Array(name.encoded), generation: 0, holder: .session(try store.sessionID()),
-            processID: Process.id, command: ClaimSection.encode(command: ProgramName.plain),
+            processID: store.shards.processID,
+            command: ClaimSection.encode(command: ProgramName.plain),
             place: try store.place(), since: .now, deadline: nil)
     }
 }

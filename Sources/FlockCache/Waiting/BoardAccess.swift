@@ -6,6 +6,7 @@ final class BoardAccess: Sendable {
         var mapped: Board?
         /// Where it could not be made, when to try again.
         var nextTry = BootTime(nanoseconds: 0)
+        var whenFound: (@Sendable () -> Void)?
     }
 
     private let files: StoreFiles
@@ -14,6 +15,9 @@ final class BoardAccess: Sendable {
     private nonisolated(unsafe) var state = State()
 
     init(_ files: StoreFiles) { self.files = files }
+
+    /// Has a closure called with every board that is found, before anybody waits on it.
+    func whenFound(_ body: @escaping @Sendable () -> Void) { withState { $0.whenFound = body } }
 
     private func withState<R>(_ body: (inout State) -> R) -> R {
         mutex.locked(0) { unsafe body(&state) }
@@ -45,6 +49,7 @@ final class BoardAccess: Sendable {
             if makes { withState { $0.nextTry = now.advanced(by: Self.retry) } }
             return nil
         }
+        withState({ $0.whenFound })?()
         return withState { state in
             if let known = state.mapped { return known }
             state.mapped = fresh
