@@ -7,21 +7,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-// SQLite's documented interface, as far as it is used here.
-typedef struct sqlite3 sqlite3;
-typedef struct sqlite3_stmt sqlite3_stmt;
-
-struct cfloor_sqlite {
-    int (*open)(const char *, sqlite3 **);
-    int (*close)(sqlite3 *);
-    int (*busy_timeout)(sqlite3 *, int);
-    int (*exec)(sqlite3 *, const char *, void *, void *, char **);
-    int (*prepare)(sqlite3 *, const char *, int, sqlite3_stmt **, const char **);
-    int (*bind_text)(sqlite3_stmt *, int, const char *, int, void (*)(void *));
-    int (*step)(sqlite3_stmt *);
-    int (*reset)(sqlite3_stmt *);
-    int (*finalize)(sqlite3_stmt *);
-};
+#include "sqlite.h"
 
 struct cfloor_sqlite *cfloor_sqlite_load(void) {
     void *library = dlopen("libsqlite3.so.0", RTLD_NOW);
@@ -37,6 +23,9 @@ struct cfloor_sqlite *cfloor_sqlite_load(void) {
     *(void **)&sqlite->step = dlsym(library, "sqlite3_step");
     *(void **)&sqlite->reset = dlsym(library, "sqlite3_reset");
     *(void **)&sqlite->finalize = dlsym(library, "sqlite3_finalize");
+    *(void **)&sqlite->changes = dlsym(library, "sqlite3_changes");
+    *(void **)&sqlite->column_bytes = dlsym(library, "sqlite3_column_bytes");
+    *(void **)&sqlite->column_blob = dlsym(library, "sqlite3_column_blob");
     return sqlite;
 }
 

@@ -6,6 +6,7 @@ import SystemCalls
 /// Measurements, each in a directory of its own that goes again.
 ///
 ///     flock-cache-bench [DIRECTORY [KEYS]]              what a claim's life costs, beside C and SQLite
+///     flock-cache-bench life DIRECTORY [KEYS [SIDE]] [--json]  the same and remove, beside the fewest calls for it
 ///     flock-cache-bench waking DIRECTORY [ROUNDS]       from finalize to the waiter having the value
 ///     flock-cache-bench timeouts DIRECTORY [short]      how late waits end
 ///     flock-cache-bench idle DIRECTORY [SECONDS]        what a waiter costs that nobody wakes
@@ -26,6 +27,13 @@ struct Benchmark {
         let base = arguments.count > 2 ? arguments[2] : "/dev/shm"
         let number = arguments.count > 3 ? Int(arguments[3]) : nil
         switch subject {
+        case "life":
+            try inDirectory(base) {
+                try LifeTable(
+                    directory: $0, keys: number ?? 20_000, isJSON: arguments.contains("--json"),
+                    only: arguments.dropFirst(4).first { $0 != "--json" }
+                ).run()
+            }
         case "waking": try inDirectory(base) { try Waking($0, rounds: number ?? 100).run() }
         case "timeouts":
             try inDirectory(base) { try TimeOuts($0, isShort: arguments.last == "short").run() }

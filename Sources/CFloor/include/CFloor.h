@@ -13,6 +13,7 @@ struct cfloor_store {
     size_t claim_length;
     const char *value;  // a value section
     size_t value_length;
+    uint64_t *counts;  // a block as memory, of a lean store
 };
 
 /// Opens (and makes) a store of one shard; -1 on failure.
@@ -22,6 +23,19 @@ int32_t cfloor_claim(struct cfloor_store *store, const char *ready, const char *
 int32_t cfloor_claim_lost(struct cfloor_store *store, const char *ready, const char *pending);
 int32_t cfloor_finalize(struct cfloor_store *store, const char *ready, const char *pending);
 int32_t cfloor_get(struct cfloor_store *store, const char *ready);
+
+/// The same promises by as few calls as they need: the block is memory, and no name is looked at twice.
+int32_t cfloor_lean_open(struct cfloor_store *store, const char *path);
+int32_t cfloor_lean_claim(struct cfloor_store *store, const char *ready, const char *pending);
+int32_t cfloor_lean_finalize(struct cfloor_store *store, const char *ready, const char *pending);
+int32_t cfloor_lean_get(struct cfloor_store *store, const char *ready);
+int32_t cfloor_lean_remove(struct cfloor_store *store, const char *ready, const char *pending);
+
+/// Files alone, without a lock, a count or a look: no promise about who dies.
+int32_t cfloor_bare_claim(struct cfloor_store *store, const char *pending);
+int32_t cfloor_bare_finalize(struct cfloor_store *store, const char *ready, const char *pending);
+int32_t cfloor_bare_get(struct cfloor_store *store, const char *ready);
+int32_t cfloor_bare_remove(struct cfloor_store *store, const char *ready);
 
 /// What `put` does, over a record or to a new name; the temporary name is free before and after.
 int32_t cfloor_put(
@@ -72,5 +86,15 @@ struct cfloor_connection;
 struct cfloor_connection *cfloor_sqlite_connect(struct cfloor_sqlite *sqlite, const char *path);
 /// Adds 1 to the counter.
 int32_t cfloor_sqlite_increment(struct cfloor_connection *connection);
+
+/// The same life in SQLite, by statements that were prepared once: 0, 1 where the key was not as it had to be,
+/// or -1.
+struct cfloor_rows;
+struct cfloor_rows *cfloor_rows_open(struct cfloor_sqlite *sqlite, const char *path);
+int32_t cfloor_rows_claim(struct cfloor_rows *rows, const char *key, const char *holder);
+int32_t cfloor_rows_finalize(
+    struct cfloor_rows *rows, const char *key, const char *holder, const char *value);
+int32_t cfloor_rows_get(struct cfloor_rows *rows, const char *key);
+int32_t cfloor_rows_remove(struct cfloor_rows *rows, const char *key);
 
 #endif

@@ -1,0 +1,113 @@
+#include "CFloor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+// What cannot be left out by who promises what this program promises: a lock that a dead process does not keep,
+// one winner, a value that is there whole or not at all, counts that a killed process does not falsify.
+
+enum { block = 64, flags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK };
+
+int32_t cfloor_lean_open(struct cfloor_store *store, const char *path) {
+    if (cfloor_open(store, path) != 0) return -1;
+    void *memory = mmap(NULL, 2 * block, PROT_READ | PROT_WRITE, MAP_SHARED, store->shards, 0);
+    store->counts = memory == MAP_FAILED ? NULL : (uint64_t *)((char *)memory + block);
+    return store->counts ? 0 : -1;
+}
+
+static int32_t set_lock(struct cfloor_store *store, short type) {
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = block, .l_len = 1};
+    return fcntl(store->shards, F_OFD_SETLK, &lock);
+}
+
+static void store_word(struct cfloor_store *store, int index, uint64_t value) {
+    atomic_store_explicit((_Atomic uint64_t *)store->counts + index, value, memory_order_release);
+}
+
+static int32_t begin(struct cfloor_store *store) {
+    if (set_lock(store, F_WRLCK) != 0) return -1;
+    store_word(store, 0, (uint64_t)getpid());
+    store_word(store, 1, (uint64_t)cfloor_now());
+    return 0;
+}
+
+static int32_t end(struct cfloor_store *store) {
+    store_word(store, 2, store->counts[2] + 1);
+    store_word(store, 0, 0);
+    return set_lock(store, F_UNLCK);
+}
+
+static int32_t is_not_there(struct cfloor_store *store, const char *name) {
+    struct stat status;
+    return fstatat(store->shard, name, &status, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
+}
+
+static int32_t make(struct cfloor_store *store, const char *name) {
+    int file = openat(store->shard, name, O_RDWR | O_CREAT | O_EXCL | flags, 0600);
+    if (file < 0) return -1;
+    if (write(file, store->claim, store->claim_length) != (ssize_t)store->claim_length) return -1;
+    return close(file);
+}
+
+static int32_t publish(struct cfloor_store *store, int file, const char *ready, const char *pending) {
+    ssize_t length = (ssize_t)store->value_length;
+    if (pwrite(file, store->value, store->value_length, (off_t)store->claim_length) != length)
+        return -1;
+    if (renameat(store->shard, pending, store->shard, ready) != 0) return -1;
+    return close(file);
+}
+
+int32_t cfloor_lean_claim(struct cfloor_store *store, const char *ready, const char *pending) {
+    if (openat(store->shard, ready, O_RDONLY | flags) >= 0 || errno != ENOENT) return -1;
+    if (begin(store) != 0 || make(store, pending) != 0) return -1;
+    return end(store);
+}
+
+int32_t cfloor_lean_finalize(struct cfloor_store *store, const char *ready, const char *pending) {
+    char bytes[1024];
+    if (begin(store) != 0) return -1;
+    int file = openat(store->shard, pending, O_RDWR | flags);
+    if (file < 0 || pread(file, bytes, sizeof bytes, 0) <= 0) return -1;
+    if (!is_not_there(store, ready) || publish(store, file, ready, pending) != 0) return -1;
+    return end(store);
+}
+
+int32_t cfloor_lean_get(struct cfloor_store *store, const char *ready) {
+    return cfloor_get(store, ready);
+}
+
+int32_t cfloor_lean_remove(struct cfloor_store *store, const char *ready, const char *pending) {
+    struct stat status;
+    if (begin(store) != 0) return -1;
+    if (fstatat(store->shard, ready, &status, AT_SYMLINK_NOFOLLOW) != 0) return -1;
+    if (unlinkat(store->shard, pending, 0) == 0 || errno != ENOENT) return -1;
+    return unlinkat(store->shard, ready, 0) == 0 ? end(store) : -1;
+}
+
+// MARK: Bare files: nobody dies, nobody counts
+
+int32_t cfloor_bare_claim(struct cfloor_store *store, const char *pending) {
+    return make(store, pending);
+}
+
+int32_t cfloor_bare_finalize(struct cfloor_store *store, const char *ready, const char *pending) {
+    int file = openat(store->shard, pending, O_RDWR | flags);
+    return file < 0 ? -1 : publish(store, file, ready, pending);
+}
+
+int32_t cfloor_bare_get(struct cfloor_store *store, const char *ready) {
+    char bytes[4096];
+    int file = openat(store->shard, ready, O_RDONLY | flags);
+    if (file < 0 || read(file, bytes, sizeof bytes) <= 0) return -1;
+    return close(file);
+}
+
+int32_t cfloor_bare_remove(struct cfloor_store *store, const char *ready) {
+    return unlinkat(store->shard, ready, 0);
+}
