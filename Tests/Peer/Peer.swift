@@ -18,6 +18,7 @@ import Glibc
 ///     finalize-file PATH  → done
 ///     abandon             → done
 ///     get KEY             → value VALUE | none
+///     remove KEY          → removed | not removed
 ///     create-delete N     → done        so many keys, one after the other
 ///     counts              → PENDING READY BYTES
 ///     gate PATH           → done        the gate at which the orders race… wait
@@ -96,6 +97,7 @@ struct Peer: ~Copyable {
         case "get":
             guard let entry = try store.entry(for: Store.Key(rest)) else { return "none" }
             return "value \(String(decoding: entry.value, as: UTF8.self))"
+        case "remove": return try store.remove(Store.Key(rest)) ? "removed" : "not removed"
         case "counts":
             let counts = try store.counts()
             return "\(counts.pending) \(counts.ready) \(counts.bytes)"
