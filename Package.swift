@@ -66,6 +66,11 @@ let package = Package(
         .executableTarget(
             name: "example-registry", dependencies: ["FlockCache"],
             path: "docs/examples/registry"),
+        .executableTarget(
+            name: "example-tasks", dependencies: ["FlockCache"], path: "docs/examples/tasks"),
+        .executableTarget(
+            name: "example-documents", dependencies: ["FlockCache"],
+            path: "docs/examples/documents"),
 
         // Helpers of the tests, and one binary that plays the other processes.
         .target(name: "TestSupport", path: "Tests/Support"),
@@ -92,7 +97,8 @@ let package = Package(
             name: "ProcessTests",
             dependencies: [
                 "FlockCache", "SystemCalls", "TestSupport", "TestHelpers", "flock-cache-peer",
-                "flock-cache", "example-uploads", "example-registry",
+                "flock-cache", "example-uploads", "example-registry", "example-tasks",
+                "example-documents",
             ]),
     ],
     swiftLanguageModes: [.v6]

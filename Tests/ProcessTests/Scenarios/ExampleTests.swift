@@ -70,4 +70,53 @@ import TestSupport
         #expect(outcomes.allSatisfy { $0.text.contains("active at once 1\n") }, "\(outcomes)")
         #expect(outcomes.allSatisfy { $0.text.contains("pages 5\n") }, "\(outcomes)")
     }
+
+    /// What each of them says must hold for all three together.
+    @Test func documentsAreKeptByThreePrograms() {
+        let children = (0..<3).map { _ in
+            stage.start("example-documents $FLOCK_CACHE_DIR 4 3")
+        }
+        let outcomes = children.map { $0.finish() }
+        #expect(outcomes.allSatisfy { $0.code == 0 }, "\(outcomes)")
+        func numbers(_ name: String) -> [Int] {
+            outcomes.flatMap { lines($0.text) }.filter {
+                $0.dropLast().joined(separator: " ") == name
+            }
+            .compactMap { Int($0.last ?? "") }
+        }
+        // Of ten slugs there is room for six; each is created once for each of three tenants.
+        #expect(numbers("created").reduce(0, +) == 18, "\(outcomes)")
+        let asked = ["created", "taken", "refused"].flatMap(numbers).reduce(0, +)
+        #expect(asked == 3 * 4 * 3 * 10, "\(outcomes)")
+        #expect(numbers("rendering at once").allSatisfy { 1...4 ~= $0 }, "\(outcomes)")
+        for tenant in 0..<3 {
+            #expect(numbers("tenant-\(tenant)") == [6, 6, 6], "\(outcomes)")
+            // Each of twelve instances has added a line, and none was lost on its ways.
+            let script = "flock-cache get document/tenant-\(tenant)/page-0"
+            let both = stage.script("\(script); \(script.dropLast())1").text
+            #expect(lines(both).count { $0 == ["edited"] } == 12, "\(both)")
+        }
+    }
+
+    @Test func runsOfCommandsAreRecordedByTheScript() {
+        let telemetry = "sh \(Self.examples)/telemetry/telemetry.sh"
+        let children = (0..<12).map { number in
+            stage.start(
+                "\(telemetry) run \(number % 2 == 0 ? "even" : "odd") sh -c 'exit \(number % 3)'")
+        }
+        let outcomes = children.map { $0.finish() }
+        for (number, outcome) in outcomes.enumerated() {
+            #expect(outcome.code == number % 3, "\(outcome)")
+            #expect(outcome.error.hasPrefix("telemetry.sh: run "), "\(outcome)")
+        }
+        let report = lines(stage.script("\(telemetry) report").text).map { $0.prefix(3) }
+        #expect(report == [["even", "6", "4"], ["odd", "6", "4"]], "\(report)")
+        #expect(stage.script("\(telemetry) feedback 5 'as expected'").code == 0)
+        #expect(stage.script("\(telemetry) feedback 13 no").code == 1)
+        let shown = stage.script("\(telemetry) show").text.split(separator: "\n")
+        #expect(shown.count == 12 && shown[4].hasSuffix(" as expected"), "\(shown)")
+        // Without a store that can be written the command runs, and ends as it does.
+        let lost = stage.script("FLOCK_CACHE_DIR=/proc/none \(telemetry) run lost sh -c 'exit 7'")
+        #expect(lost.code == 7 && lost.error.contains("not recorded"), "\(lost)")
+    }
 }
