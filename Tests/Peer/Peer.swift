@@ -33,6 +33,7 @@ import Glibc
 ///     value DIR KEY       the value of KEY, computed as `Computation` says: waiting if it waits, then
 ///                         value VALUE NANOSECONDS | error CODE
 ///     lock MODE MS KEY…   takes locks, see `Locking` → held SLOT
+///     race-lock …         → ready, then as lock
 ///     drop-lock           → done
 ///     lock-storm …        takes locks again and again, see `Locking`
 ///     lock-subsets …
@@ -49,6 +50,7 @@ import Glibc
 ///     chdir PATH          → done
 ///     frozen PATH         works beside the opening of a store on a frozen device, see `Frozen`
 ///     frozen-existing PATH
+///     share N OTHERS      handles N requests together with others, see `Sharing` → shared COUNT
 ///     put KEY VALUE …     sets and counts values, see `Values`; race-put and so on at the gate
 ///     exit                ends without giving anything up
 @main
@@ -137,6 +139,7 @@ struct Peer: ~Copyable {
             let (directory, key) = Self.split(rest)
             return try value(of: key, Computation(directory))
         case "lock": return try lock(rest)
+        case "race-lock": return try atGate { (peer) throws in try peer.lock(rest) }
         case "drop-lock":
             locked = nil
             return "done"
@@ -161,6 +164,7 @@ struct Peer: ~Copyable {
             return try atGate { (peer) throws in
                 try peer.setValue(String(order.dropFirst(5)), rest)
             }
+        case "share": return try share(rest)
         case "exit": _exit(0)
         default: return "what?"
         }
