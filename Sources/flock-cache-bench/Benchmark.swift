@@ -16,6 +16,8 @@ import SystemCalls
 ///     flock-cache-bench leases DIRECTORY [SECONDS]      what renewing a lease costs, beside C
 ///     flock-cache-bench journals DIRECTORY [RECORDS]    what an append costs, beside C and SQLite
 ///     flock-cache-bench values DIRECTORY [ROUNDS]       what put and increment cost, beside C and SQLite
+///     flock-cache-bench scenarios DIRECTORY [ENTRIES] [--json] [--command PATH]
+///                                                       what five systems publish, beside ours and SQLite's
 ///
 /// What is compared is done in turn, so that the machine's moods meet all alike. Quote the ratios; the
 /// absolute times are the machine's.
@@ -49,6 +51,10 @@ struct Benchmark {
         case Journals.appender: try Journals.beAppender(Array(arguments.dropFirst(2)))
         case Journals.follower: try Journals.beFollower(Array(arguments.dropFirst(2)))
         case "values": try inDirectory(base) { try Values($0, rounds: number ?? 20_000).run() }
+        case "scenarios":
+            try inDirectory(base) { try Scenarios($0, Array(arguments.dropFirst(3))).run() }
+        case Scenarios.role: try Scenarios.be(Array(arguments.dropFirst(2)))
+        case ScenarioCommands.role: try ScenarioCommands.beLane(Array(arguments.dropFirst(2)))
         case Values.role: try Values.beCounter(Array(arguments.dropFirst(2)))
         case Locks.role: try Locks.beHolder(Array(arguments.dropFirst(2)))
         case Contest.victim: try Contest.beVictim(Array(arguments.dropFirst(2)))
