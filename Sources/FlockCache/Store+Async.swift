@@ -12,9 +12,11 @@ extension Store {
     ///   has an answer; nothing is then left behind.
     nonisolated(nonsending)
         public func claim(
-            _ key: Key, maxAge: Duration? = nil, staleAfter: Duration? = nil, wait: Wait
+            _ key: some KeyConvertible, maxAge: Duration? = nil, staleAfter: Duration? = nil,
+            wait: Wait
         ) async throws -> ClaimResult
     {
+        let key = key.storeKey
         let span = WaitSpan(limit(of: wait))
         var notice = WaitNotice(session.configuration)
         var ticket: KeyTickets.Ticket?
@@ -49,9 +51,11 @@ extension Store {
     ///   waits for somebody else.
     nonisolated(nonsending)
         public func value<B: Collection<UInt8>>(
-            for key: Key, maxAge: Duration? = nil, wait: Wait = .standard, compute: () throws -> B
+            for key: some KeyConvertible, maxAge: Duration? = nil, wait: Wait = .standard,
+            compute: () throws -> B
         ) async throws -> Value
     {
+        let key = key.storeKey
         switch try await claim(key, maxAge: maxAge, wait: wait) {
         case .ready(let entry): return entry.value
         case .pending(let holder): throw StoreError.waitEnded(key, holder)
@@ -73,10 +77,11 @@ extension Store {
     /// As the form with a synchronous closure.
     nonisolated(nonsending)
         public func value<B: Collection<UInt8>>(
-            for key: Key, maxAge: Duration? = nil, wait: Wait = .standard,
+            for key: some KeyConvertible, maxAge: Duration? = nil, wait: Wait = .standard,
             compute: nonisolated(nonsending) () async throws -> B
         ) async throws -> Value
     {
+        let key = key.storeKey
         switch try await claim(key, maxAge: maxAge, wait: wait) {
         case .ready(let entry): return entry.value
         case .pending(let holder): throw StoreError.waitEnded(key, holder)

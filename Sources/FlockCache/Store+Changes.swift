@@ -73,8 +73,10 @@ extension Store {
     /// - Returns: a sequence whose iteration throws ``StoreError``: `.badConfiguration` for a store without such a
     ///   journal, `.trimmed` where the position was trimmed away, `.invalidNumber` where it is beyond the next
     ///   one, `.notAStore` where the store is removed; and `CancellationError`.
-    public func changes(prefix: Key? = nil, from position: UInt64? = nil) -> Changes {
-        Changes(session: session, prefix: prefix, position: position)
+    public func changes<Prefix: KeyConvertible>(
+        prefix: Prefix? = Key?.none, from position: UInt64? = nil
+    ) -> Changes {
+        Changes(session: session, prefix: prefix?.storeKey, position: position)
     }
 }
 

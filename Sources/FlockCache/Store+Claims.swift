@@ -16,11 +16,36 @@ extension Store {
     ///   in the middle of a change for ten seconds. That the key is taken is no error; nor is a damaged value,
     ///   which counts as absent.
     public func claim(
-        _ key: Key, maxAge: Duration? = nil, staleAfter: Duration? = nil
+        _ key: some KeyConvertible, maxAge: Duration? = nil, staleAfter: Duration? = nil
     ) throws(StoreError) -> ClaimResult {
+        let key = key.storeKey
         let outcome = try session.claim(
             key, for: .session, maxAge: maxAge, staleAfter: staleAfter)
         return try ClaimResult(outcome, of: key, in: session)
+    }
+
+    /// Claims a key if it has neither a value nor a holder; does not wait.
+    ///
+    /// For work that is done once and whose value the caller does not need:
+    ///
+    ///     if let claim = try store.claimIfAvailable(hash) {
+    ///         try claim.finalize(try upload(file).utf8)
+    ///     }
+    ///
+    /// - Parameters:
+    ///   - maxAge: a value published longer ago does not count: the key is claimed, and readers go on
+    ///     seeing the old value until the new one is published.
+    ///   - staleAfter: after this time the claim counts as stale although its holder is running; nil: never.
+    /// - Returns: nil where the key is ready, or another thread, task or process holds the claim.
+    /// - Throws: as ``claim(_:maxAge:staleAfter:)``.
+    public func claimIfAvailable(
+        _ key: some KeyConvertible, maxAge: Duration? = nil, staleAfter: Duration? = nil
+    ) throws(StoreError) -> Claim? {
+        switch try claim(key, maxAge: maxAge, staleAfter: staleAfter) {
+        case .won(let claim): claim
+        case .ready: nil
+        case .pending: nil
+        }
     }
 
     /// Returns the entry of a READY key, or nil: absent, claimed, older than `maxAge`, or damaged.
@@ -30,8 +55,10 @@ extension Store {
     ///
     /// - Throws: `.invalidKey`, and what the system refuses. A damaged value is no error: it is set aside
     ///   and reported through ``Configuration/onDamage``.
-    public func entry(for key: Key, maxAge: Duration? = nil) throws(StoreError) -> Entry? {
-        try session.entry(for: key, maxAge: maxAge)
+    public func entry(
+        for key: some KeyConvertible, maxAge: Duration? = nil
+    ) throws(StoreError) -> Entry? {
+        try session.entry(for: key.storeKey, maxAge: maxAge)
     }
 
     /// Removes the entry, whether READY or, on request, PENDING.
@@ -40,7 +67,13 @@ extension Store {
     ///   nothing has changed. A value that is being computed anew counts as claimed.
     /// - Throws: `.invalidKey`; what the system refuses; `.timedOut` as ``claim(_:maxAge:staleAfter:)``.
     @discardableResult
-    public func remove(_ key: Key, evenPending: Bool = false) throws(StoreError) -> Bool {
-        if case .removed = try session.remove(key, evenPending: evenPending) { true } else { false }
+    public func remove(
+        _ key: some KeyConvertible, evenPending: Bool = false
+    ) throws(StoreError) -> Bool {
+        if case .removed = try session.remove(key.storeKey, evenPending: evenPending) {
+            true
+        } else {
+            false
+        }
     }
 }

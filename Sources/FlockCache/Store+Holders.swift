@@ -33,8 +33,8 @@ extension Store {
     /// come is known, and of one who holds it by other means than this library nobody.
     ///
     /// - Returns: none where nobody holds it, or nobody knows who does.
-    public func holders(of key: Key) throws(StoreError) -> [Holder] {
-        try session.holdings(of: key).compactMap { $0.holder }
+    public func holders(of key: some KeyConvertible) throws(StoreError) -> [Holder] {
+        try session.holdings(of: key.storeKey).compactMap { $0.holder }
     }
 }
 

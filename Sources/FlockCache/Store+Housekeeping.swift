@@ -5,10 +5,10 @@ extension Store {
     ///   - filter: claims, values, or both.
     ///   - prefix: only keys that begin with these bytes.
     /// - Throws: nothing yet; ``Entries/next()`` does. A store that is not there has no entries.
-    public func entries(
-        _ filter: Filter = .all, prefix: Key? = nil
+    public func entries<Prefix: KeyConvertible>(
+        _ filter: Filter = .all, prefix: Prefix? = Key?.none
     ) throws(StoreError) -> Entries {
-        Entries(session, filter, prefix: prefix)
+        Entries(session, filter, prefix: prefix?.storeKey)
     }
 
     /// How many entries there are, by one read of 16 KiB and a look at 256 directories, at any size of the store.

@@ -231,5 +231,5 @@ public struct Journal: Sendable {
 
 extension Store {
     /// An append-only log of many processes, by name; made by the first append.
-    public func journal(_ name: Key) -> Journal { Journal(session, name) }
+    public func journal(_ name: some KeyConvertible) -> Journal { Journal(session, name.storeKey) }
 }

@@ -11,9 +11,11 @@ extension Store {
     ///   it then has no lease.
     nonisolated(nonsending)
         public func acquireLease(
-            _ key: Key, timeToLive: Duration, slots: Int = 1, wait: Wait = .standard
+            _ key: some KeyConvertible, timeToLive: Duration, slots: Int = 1,
+            wait: Wait = .standard
         ) async throws -> Lease
     {
+        let key = key.storeKey
         let request = request(timeToLive, slots)
         let span = WaitSpan(limit(of: wait))
         var notice = WaitNotice(session.configuration)

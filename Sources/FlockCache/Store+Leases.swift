@@ -13,13 +13,18 @@ extension Store {
     ///   - slots: how many may have the lease at once, 1 to 4096. Everybody should name the same number.
     ///   - wait: how long at most; it never ends early.
     /// - Throws: `.timedOut` when the wait ended; `.invalidKey`; what the system refuses.
-    @available(*, noasync, message: "Use 'try await'.")
+    @available(
+        *, noasync,
+        message:
+            "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+    )
     public func acquireLease(
-        _ key: Key, timeToLive: Duration, slots: Int = 1, wait: Wait = .standard
+        _ key: some KeyConvertible, timeToLive: Duration, slots: Int = 1, wait: Wait = .standard
     ) throws(StoreError) -> Lease {
+        let key = key.storeKey
         var notice = WaitNotice(session.configuration)
         let outcome = try session.acquireLease(
-            key, request(timeToLive, slots), waiting: limit(of: wait)
+            key, request(timeToLive, slots), waiting: blockingLimit(of: wait)
         ) { holder, _ in notice.tell(key, holder) }
         switch outcome {
         case .granted(let grant):
@@ -34,8 +39,9 @@ extension Store {
     ///
     /// - Returns: nil where somebody else has it.
     public func acquireLeaseIfAvailable(
-        _ key: Key, timeToLive: Duration, slots: Int = 1
+        _ key: some KeyConvertible, timeToLive: Duration, slots: Int = 1
     ) throws(StoreError) -> Lease? {
+        let key = key.storeKey
         let outcome = try session.acquireLease(key, request(timeToLive, slots), waiting: .zero) {
             _, _ in
         }
@@ -48,9 +54,9 @@ extension Store {
     ///
     /// Of a lease with slots, whether any of them has it. False also when its time is over.
     public func isCurrent(
-        _ generation: Generation, ofLease key: Key
+        _ generation: Generation, ofLease key: some KeyConvertible
     ) throws(StoreError) -> Bool {
-        try session.checkLease(key, generation)
+        try session.checkLease(key.storeKey, generation)
     }
 
     func request(_ timeToLive: Duration, _ slots: Int) -> LeaseRequest {

@@ -3,19 +3,38 @@
 // The same waits for tasks. None of them blocks the thread that its task runs on.
 
 extension Store {
-    /// Takes the locks of all the keys, and returns them as one.
+    /// Takes the locks of the keys, and returns them as one value; the task is suspended while it waits.
     ///
-    /// As the form for threads, without blocking one. The locks belong to this task: its child tasks may wait
-    /// for lower keys unseen, which ``withLock(_:_:mode:wait:_:)-swift.method`` refuses them.
+    ///     let lock = try await store.lock("accounts/a", "accounts/b", wait: .seconds(5))
+    ///     defer { lock.release() }
     ///
-    /// - Throws: as the form for threads, and `CancellationError` when the task is cancelled while it waits;
-    ///   nothing is then held.
+    /// Order, fairness and what is refused are as for the blocking form. The locks belong to this task: child tasks
+    /// may wait for preceding keys undetected, which `withLock` refuses them. Keep the value that is returned:
+    /// `_ = try await store.lock(…)` releases the locks at once.
+    ///
+    /// - Throws: `.timedOut`; `.wouldDeadlock`; `.invalidKey`; what the system refuses; and `CancellationError` when
+    ///   the task is cancelled while it waits. Nothing is then held.
+    nonisolated(nonsending)
+        public func lock<K: KeyConvertible>(
+            _ keys: K..., mode: HeldLock.Mode = .exclusive, wait: Wait = .standard
+        ) async throws -> HeldLock
+    {
+        try await lock(keys, mode: mode, wait: wait)
+    }
+
+    /// Takes the locks of a collection of keys, and returns them as one value; the task is suspended while it
+    /// waits.
+    ///
+    /// - Throws: `.timedOut`; `.wouldDeadlock`; `.invalidKey`; what the system refuses; and `CancellationError` when
+    ///   the task is cancelled while it waits. Nothing is then held.
     nonisolated(nonsending)
         public func lock(
-            _ keys: [Key], mode: HeldLock.Mode = .exclusive, wait: Wait = .standard
+            _ keys: some Collection<some KeyConvertible>, mode: HeldLock.Mode = .exclusive,
+            wait: Wait = .standard
         ) async throws -> HeldLock
     {
         try Task.checkCancellation()
+        let keys = keys.map { $0.storeKey }
         let names = try LockName.inOrder(keys)
         try mode.check(names)
         let limit = limit(of: wait)
@@ -42,38 +61,44 @@ extension Store {
         return attempt.heldLock(for: owner)
     }
 
-    /// Runs a closure holding all the locks.
+    /// Runs a closure while holding the locks of the keys; the task is suspended while it waits.
     ///
-    /// As the form for threads, without blocking one.
+    /// The locks are taken as `lock` takes them, and released when the closure returns or throws.
     ///
-    /// - Throws: what the closure throws, `.lockLost`, and as ``lock(_:mode:wait:)``.
+    /// - Throws: what the closure throws; `.timedOut`; `.wouldDeadlock`; `.invalidKey`; what the system refuses;
+    ///   `.lockLost` after the closure has returned, when a lock was lost meanwhile (see ``HeldLock/isLost``); and
+    ///   `CancellationError` when the task is cancelled while it waits.
     nonisolated(nonsending)
-        public func withLock<R: ~Copyable>(
-            _ key: Key, _ more: Key..., mode: HeldLock.Mode = .exclusive, wait: Wait = .standard,
+        public func withLock<K: KeyConvertible, R: ~Copyable>(
+            _ keys: K..., mode: HeldLock.Mode = .exclusive, wait: Wait = .standard,
             _ body: () throws -> R
         ) async throws -> R
     {
-        let lock = try await lock([key] + more, mode: mode, wait: wait)
-        defer { lock.held.release() }
+        let lock = try await lock(keys, mode: mode, wait: wait)
+        defer { lock.release() }
         let result = try body()
         try lock.held.checkKept()
         return result
     }
 
-    /// Runs an asynchronous closure holding all the locks.
+    /// Runs an asynchronous closure while holding the locks of the keys; the task is suspended while it waits.
     ///
-    /// As the form for threads, without blocking one. Child tasks of the closure are refused what the
-    /// closure itself would be refused.
+    ///     try await store.withLock("accounts/a", "accounts/b") { try await transfer() }
     ///
-    /// - Throws: what the closure throws, `.lockLost`, and as ``lock(_:mode:wait:)``.
+    /// The locks are taken as `lock` takes them, and released when the closure returns or throws. Child tasks of the
+    /// closure are refused the same keys as the closure itself.
+    ///
+    /// - Throws: what the closure throws; `.timedOut`; `.wouldDeadlock`; `.invalidKey`; what the system refuses;
+    ///   `.lockLost` after the closure has returned, when a lock was lost meanwhile (see ``HeldLock/isLost``); and
+    ///   `CancellationError` when the task is cancelled while it waits.
     nonisolated(nonsending)
-        public func withLock<R: ~Copyable>(
-            _ key: Key, _ more: Key..., mode: HeldLock.Mode = .exclusive, wait: Wait = .standard,
+        public func withLock<K: KeyConvertible, R: ~Copyable>(
+            _ keys: K..., mode: HeldLock.Mode = .exclusive, wait: Wait = .standard,
             _ body: nonisolated(nonsending) () async throws -> R
         ) async throws -> R
     {
-        let lock = try await lock([key] + more, mode: mode, wait: wait)
-        defer { lock.held.release() }
+        let lock = try await lock(keys, mode: mode, wait: wait)
+        defer { lock.release() }
         var result: R?
         try await HeldByTask.$current.withValue(HeldByTask(lock.held)) {
             result = try await body()

@@ -1,30 +1,58 @@
 // Locks. The order in which they are taken, and what is refused, is in `LockName` and `HeldKeys`; how they
-// are waited for in `KeyLock`.
+// are waited for in `KeyLock`. Each call has a form that takes keys one by one and one that takes a collection.
 
 extension Store {
-    /// Takes the locks of all the keys, and returns them as one.
+    /// Takes the locks of the keys, and returns them as one value; blocks the thread while it waits.
     ///
-    /// Whoever waits stands in one queue for each key, readers and writers alike, and sleeps until it is
-    /// woken. Keys may be named in any order, and twice: they are taken in the order of their bytes, so that
-    /// two calls that name several never wait for each other.
+    ///     let lock = try store.lock("accounts/a", "accounts/b", wait: .seconds(5))
+    ///     defer { lock.release() }
     ///
-    /// Locks that are taken one call after the other must go upwards in that order. A call that goes
-    /// downwards from what its thread, its task or an ancestor process holds, or asks for that itself, is
-    /// refused at once, because it could wait for ever; unless it does not wait at all. Threads and tasks
-    /// that wait for one another in other ways are not seen.
+    /// Waiters for a key, shared and exclusive alike, are served in order of arrival, and sleep until it is their turn.
+    /// Keys may be named in any order, and twice: they are taken in ascending order of their bytes, so that
+    /// two calls that name several keys never wait for each other.
+    ///
+    /// Locks that are taken one call after the other must be asked for in that order. A call for a key that
+    /// precedes or equals one that its thread, its task or an ancestor process holds is
+    /// refused at once, because it could deadlock; unless it does not wait at all. Threads and tasks
+    /// that wait for one another in other ways are not detected.
+    ///
+    /// Keep the value that is returned: `_ = try store.lock(…)` releases the locks at once.
     ///
     /// - Parameters:
-    ///   - keys: up to 4096 bytes each; none is nothing to wait for. Locks share no names with entries.
-    ///   - mode: who else may have the locks.
-    ///   - wait: how long for all of them together, by a clock that runs through suspend; it never ends
-    ///     early. When it ends nothing is held.
-    /// - Throws: `.timedOut` when the wait ended; `.wouldDeadlock`; `.invalidKey`; what the system refuses.
-    @available(*, noasync, message: "Use 'try await'.")
+    ///   - keys: up to 4096 bytes each. Locks share no names with entries and leases.
+    ///   - mode: who else may hold the locks at the same time.
+    ///   - wait: how long to wait for all of them together, not counting a suspend of the machine. When the call times out
+    ///     nothing is held. In a task `.forever` is 300 s: see ``Wait/forever``.
+    /// - Throws: `.timedOut`; `.wouldDeadlock`; `.invalidKey`; what the system refuses.
+    @available(
+        *, noasync,
+        message:
+            "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+    )
+    public func lock<K: KeyConvertible>(
+        _ keys: K..., mode: HeldLock.Mode = .exclusive, wait: Wait = .standard
+    ) throws(StoreError) -> HeldLock {
+        try lock(keys, mode: mode, wait: wait)
+    }
+
+    /// Takes the locks of a collection of keys, and returns them as one value; blocks the thread while it waits.
+    ///
+    /// An empty collection is nothing to wait for. All else is as for `lock` with the keys one by one.
+    ///
+    /// - Throws: `.timedOut`; `.wouldDeadlock`; `.invalidKey`; what the system refuses.
+    @available(
+        *, noasync,
+        message:
+            "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+    )
     public func lock(
-        _ keys: [Key], mode: HeldLock.Mode = .exclusive, wait: Wait = .standard
+        _ keys: some Collection<some KeyConvertible>, mode: HeldLock.Mode = .exclusive,
+        wait: Wait = .standard
     ) throws(StoreError) -> HeldLock {
         var notice = WaitNotice(session.configuration)
-        let outcome = try session.lock(keys, mode, waiting: limit(of: wait)) { attempt in
+        let outcome = try session.lock(
+            keys.map { $0.storeKey }, mode, waiting: blockingLimit(of: wait)
+        ) { attempt in
             notice.tell(attempt)
         }
         switch consume outcome {
@@ -33,42 +61,53 @@ extension Store {
         }
     }
 
-    /// Takes all the locks if all are free now, otherwise none.
+    /// Takes the locks of the keys if all are free now, otherwise none; does not wait.
     ///
-    /// A lock that others wait for is not free, unless nobody holds it.
+    /// A lock that others wait for is not free, unless it has no holder.
     ///
-    /// - Returns: nil where one is held by somebody else.
+    /// - Returns: nil where another thread, task or process holds one of them.
     /// - Throws: `.invalidKey`; what the system refuses. Never `.wouldDeadlock`: it does not wait.
-    public func lockIfAvailable(
-        _ keys: [Key], mode: HeldLock.Mode = .exclusive
+    public func lockIfAvailable<K: KeyConvertible>(
+        _ keys: K..., mode: HeldLock.Mode = .exclusive
     ) throws(StoreError) -> HeldLock? {
-        let outcome = try session.lock(keys, mode, waiting: .zero) { _ in }
+        try lockIfAvailable(keys, mode: mode)
+    }
+
+    /// Takes the locks of a collection of keys if all are free now, otherwise none; does not wait.
+    ///
+    /// - Returns: nil where another thread, task or process holds one of them.
+    /// - Throws: `.invalidKey`; what the system refuses.
+    public func lockIfAvailable(
+        _ keys: some Collection<some KeyConvertible>, mode: HeldLock.Mode = .exclusive
+    ) throws(StoreError) -> HeldLock? {
+        let outcome = try session.lock(keys.map { $0.storeKey }, mode, waiting: .zero) { _ in }
         switch consume outcome {
         case .held(let lock): return lock
         case .busy: return nil
         }
     }
 
-    /// Runs a closure holding all the locks.
+    /// Runs a closure while holding the locks of the keys; blocks the thread while it waits.
     ///
-    /// As ``lock(_:mode:wait:)``; they are released when the closure returns or throws.
+    ///     try store.withLock("accounts/a", "accounts/b") { try transfer() }
     ///
-    /// - Throws: what the closure throws, and as ``lock(_:mode:wait:)``; `.lockLost` after the closure has
-    ///   returned, when a lock was lost meanwhile (see ``HeldLock/isLost``).
-    @available(*, noasync, message: "Use 'try await'.")
-    public func withLock<R: ~Copyable>(
-        _ key: Key, _ more: Key..., mode: HeldLock.Mode = .exclusive, wait: Wait = .standard,
+    /// The locks are taken as `lock` takes them, and released when the closure returns or throws.
+    ///
+    /// - Throws: what the closure throws; `.timedOut`; `.wouldDeadlock`; `.invalidKey`; what the system refuses;
+    ///   `.lockLost` after the closure has returned, when a lock was lost meanwhile (see ``HeldLock/isLost``).
+    @available(
+        *, noasync,
+        message:
+            "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+    )
+    public func withLock<K: KeyConvertible, R: ~Copyable>(
+        _ keys: K..., mode: HeldLock.Mode = .exclusive, wait: Wait = .standard,
         _ body: () throws -> R
     ) throws -> R {
-        let held = try lock([key] + more, mode: mode, wait: wait)
-        defer { held.end() }
+        let lock = try lock(keys, mode: mode, wait: wait)
+        defer { lock.release() }
         let result = try body()
-        try held.checkKept()
+        try lock.checkKept()
         return result
     }
-}
-
-extension HeldLock {
-    /// The same as `release`, for who cannot consume.
-    fileprivate borrowing func end() { held.release() }
 }

@@ -21,8 +21,10 @@ extension Store {
     ///   failed after the decisive step; `.timedOut` as ``claim(_:maxAge:staleAfter:)``.
     @discardableResult
     public func put(
-        _ bytes: some Collection<UInt8>, for key: Key, if precondition: Precondition = .none
+        _ bytes: some Collection<UInt8>, for key: some KeyConvertible,
+        if precondition: Precondition = .none
     ) throws(StoreError) -> UpdateResult {
+        let key = key.storeKey
         let copy = Array(bytes)
         let outcome = try unsafe copy.span.withUnsafeBytes { (bytes) throws(StoreError) in
             try unsafe session.put(key, .bytes(bytes), if: precondition)
@@ -50,8 +52,9 @@ extension Store {
     /// - Throws: what the closure throws, and then nothing has changed; what ``put(_:for:if:)`` throws.
     @discardableResult
     public func update(
-        _ key: Key, _ transform: (Entry?) throws -> [UInt8]?
+        _ key: some KeyConvertible, _ transform: (Entry?) throws -> [UInt8]?
     ) throws -> UpdateResult {
+        let key = key.storeKey
         while true {
             var entry: Entry?
             if let ready = try session.value(toUpdate: key) {
@@ -86,9 +89,10 @@ extension Store {
     ///   decisive step; `.timedOut` as ``claim(_:maxAge:staleAfter:)``.
     @discardableResult
     public func increment(
-        _ key: Key, by amount: Int64 = 1, within range: ClosedRange<Int64> = .min ... .max
+        _ key: some KeyConvertible, by amount: Int64 = 1,
+        within range: ClosedRange<Int64> = .min ... .max
     ) throws(StoreError) -> IncrementResult {
-        switch try session.increment(key, by: amount, within: range) {
+        switch try session.increment(key.storeKey, by: amount, within: range) {
         case .counted(let number, _): return .incremented(number)
         case .outOfRange(let number): return .outOfRange(number)
         case .pending(let holder): return .pending(holder)

@@ -11,14 +11,20 @@ extension Store {
     ///   - wait: how long at most, by a clock that runs through suspend. It never ends early.
     /// - Returns: `.pending` when the wait ended first.
     /// - Throws: as ``claim(_:maxAge:staleAfter:)``.
-    @available(*, noasync, message: "Use 'try await'.")
+    @available(
+        *, noasync,
+        message:
+            "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+    )
     public func claim(
-        _ key: Key, maxAge: Duration? = nil, staleAfter: Duration? = nil, wait: Wait
+        _ key: some KeyConvertible, maxAge: Duration? = nil, staleAfter: Duration? = nil, wait: Wait
     ) throws(StoreError) -> ClaimResult {
+        let key = key.storeKey
         var notice = WaitNotice(session.configuration)
         let outcome = try session.claim(
             key, for: .session, maxAge: maxAge, staleAfter: staleAfter,
-            waiting: limit(of: wait), whilePending: { holder, _ in notice.tell(key, holder) })
+            waiting: blockingLimit(of: wait),
+            whilePending: { holder, _ in notice.tell(key, holder) })
         return try ClaimResult(outcome, of: key, in: session)
     }
 
@@ -36,16 +42,36 @@ extension Store {
     /// - Throws: what the closure throws, the claim being given up; `.timedOut` when the wait ended while
     ///   somebody else was at it; `.claimLost` when the claim was removed under the closure; what the
     ///   system refuses.
-    @available(*, noasync, message: "Use 'try await'.")
+    @available(
+        *, noasync,
+        message:
+            "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+    )
     public func value<B: Collection<UInt8>>(
-        for key: Key, maxAge: Duration? = nil, wait: Wait = .standard, compute: () throws -> B
+        for key: some KeyConvertible, maxAge: Duration? = nil, wait: Wait = .standard,
+        compute: () throws -> B
     ) throws -> Value {
+        let key = key.storeKey
         switch try claim(key, maxAge: maxAge, wait: wait) {
         case .ready(let entry): return entry.value
         case .pending(let holder): throw StoreError.waitEnded(key, holder)
         // Where this throws the claim is dropped, and with that given up.
         case .won(let claim): return try claim.finalize(try compute()).value
         }
+    }
+
+    /// How long a call may block its thread; nil is without end.
+    ///
+    /// In a task it always ends: the thread is one of the few that all tasks share, and what the call waits for may need
+    /// it.
+    func blockingLimit(of wait: Wait) -> Duration? {
+        let limit = limit(of: wait)
+        #if Async
+        if limit == nil, unsafe withUnsafeCurrentTask(body: { unsafe $0 != nil }) {
+            return Configuration.standardWait
+        }
+        #endif
+        return limit
     }
 
     /// How long a wait may take; nil is without end.

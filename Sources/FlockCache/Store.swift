@@ -21,16 +21,36 @@ public struct Store: Sendable {
     /// The directory is created by the first write, not by opening it.
     ///
     /// A relative path is of the working directory at this call. Symbolic links on the way to the
-    /// store are followed, inside it never. A `~` has no meaning in it. Root makes no store in another user's
-    /// home directory.
+    /// store are followed, inside it never. Root makes no store in another user's home directory.
     ///
-    /// - Throws: `.notAStore` when the path is something else, `.incompatibleFormat`,
+    /// - Parameters:
+    ///   - path: of the directory. A `~` at its beginning is not expanded but refused, because it would make a directory
+    ///     of that name; `./~` names one.
+    ///   - configuration: how this value behaves; the defaults are those of the command.
+    /// - Throws: `.badConfiguration` for a path that begins with `~`; `.notAStore` when the path is something else, `.incompatibleFormat`,
     ///   `.unsupportedFileSystem`, `.permissionDenied` also for a store that another user shares with a group
     ///   of which this process is no member, and what else the system refuses. A store that
     ///   is not there is not an error.
     public init(at path: String, configuration: Configuration = Configuration()) throws(StoreError)
     {
-        try self.init(path: Array(path.utf8), configuration: configuration)
+        try self.init(at: path.utf8, configuration: configuration)
+    }
+
+    /// Opens the store at a path of any bytes, which need not be UTF-8.
+    ///
+    /// - Parameters:
+    ///   - path: of the directory, without a NUL. A `~` at its beginning is refused.
+    ///   - configuration: how this value behaves; the defaults are those of the command.
+    /// - Throws: `.badConfiguration` for a path that begins with `~`; `.notAStore`, `.incompatibleFormat`,
+    ///   `.unsupportedFileSystem`, `.permissionDenied`, and what else the system refuses. A store that is not there
+    ///   is not an error.
+    public init(
+        at path: some Collection<UInt8>, configuration: Configuration = Configuration()
+    ) throws(StoreError) {
+        guard path.first != UInt8(ascii: "~") else {
+            throw .tilde(String(decoding: path, as: UTF8.self))
+        }
+        try self.init(path: Array(path), configuration: configuration)
     }
 
     /// The same with a path that need not be UTF-8.

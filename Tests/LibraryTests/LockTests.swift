@@ -77,7 +77,7 @@ import TestSupport
         #expect(try isFree("z"), "nothing is left of what failed")
         held.release()
         #expect(try isFree("a", "b", "c"))
-        try store.lock([]).release()
+        try store.lock([] as [Store.Key]).release()
     }
 
     @Test func theWaitThatEndsLeavesNothing() throws {

@@ -139,7 +139,17 @@ public struct Claim: ~Copyable, Sendable {
     }
 }
 
-/// What asking for a key comes to.
+/// What claiming a key comes to.
+///
+/// Switch over the call itself, or over `consume result` where the result has a name:
+///
+///     switch try store.claim("page-17") {
+///     case .won(let claim): try claim.finalize(try render(17).utf8)
+///     case .ready(let entry): print(entry.value)
+///     case .pending(let holder): print("claimed by \(holder)")
+///     }
+///
+/// ``entry`` and ``holder`` need no `switch`, nor does ``Store/claimIfAvailable(_:maxAge:staleAfter:)``.
 public enum ClaimResult: ~Copyable, Sendable {
     /// Nobody had it: produce the value, then finalize.
     case won(Claim)
@@ -147,4 +157,22 @@ public enum ClaimResult: ~Copyable, Sendable {
     case ready(Entry)
     /// Somebody else is at it.
     case pending(Holder)
+
+    /// The entry where the key is ready, otherwise nil.
+    public var entry: Entry? {
+        switch self {
+        case .ready(let entry): entry
+        case .won: nil
+        case .pending: nil
+        }
+    }
+
+    /// The holder of the claim where the key is pending, otherwise nil.
+    public var holder: Holder? {
+        switch self {
+        case .pending(let holder): holder
+        case .won: nil
+        case .ready: nil
+        }
+    }
 }

@@ -131,7 +131,7 @@ extension OpenStore {
         let session: UInt64? = if case .session(let id) = claim.holder { id } else { nil }
         return Holder(
             processID: claim.processID == 0 ? nil : claim.processID,
-            command: text(ofCommand: claim.command), since: .microseconds(age),
+            command: text(ofCommand: claim.command), age: .microseconds(age),
             liveness: liveness, session: session)
     }
 }

@@ -117,7 +117,7 @@ extension Store {
                 let holder = store.holder(of: claim, standing: standing)
                 return Summary(
                     key: key, state: .pending(holder), generation: claim.generation,
-                    age: holder.since)
+                    age: holder.age)
             }
         }
 

@@ -40,10 +40,13 @@ public struct Lease: ~Copyable, Sendable {
         try ticket.renew(onlyHeld: false, patience: Limits.patience)
     }
 
-    /// Gives the lease back: what dropping it does, with the error reported.
+    /// Releases the lease, as the end of the value's life does, and reports the error.
     ///
-    /// - Throws: `.leaseLost` when somebody else has it by now.
-    public consuming func release() throws(StoreError) { try ticket.release() }
+    /// Safe to call from any thread and more than once: only the first call releases, and what it threw is
+    /// not thrown again. In a `defer` block write `try?`: a lease that cannot be released expires.
+    ///
+    /// - Throws: `.leaseLost` when another process has the lease by now.
+    public func release() throws(StoreError) { try ticket.release() }
 
     var renewable: any RenewableLease { ticket }
 

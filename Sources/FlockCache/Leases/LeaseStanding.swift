@@ -55,7 +55,7 @@ extension OpenStore {
         return Holder(
             processID: cell.processID == 0 ? nil : cell.processID,
             command: text(ofCommand: cell.command),
-            since: .microseconds(
+            age: .microseconds(
                 max(0, clampedDifference(0, cell.since.timeLeft(ofThisBoot: isOfThisBoot)))),
             liveness: liveness(ofHolderOf: cell), session: nil)
     }

@@ -14,6 +14,10 @@ final class HeldKeys: Sendable {
     private let epoch = ForkEpoch.current
     private let owner: Owner
     private let isOver = Atomic<Bool>(false)
+    /// Held while the locks are looked at or released: a program may do both at once, on two threads.
+    private let use = Mutex<Void>(())
+    /// Which slot is held of a lock with slots.
+    let slot: Int?
     /// Where it stands in its owner's list; under the lock of that.
     fileprivate nonisolated(unsafe) var index = 0
 
@@ -22,11 +26,10 @@ final class HeldKeys: Sendable {
         self.first = first
         self.others = others
         self.store = store
+        slot = first.flatMap { $0.hasSlots ? $0.slot : nil }
         HeldRegister.add(self, of: owner)
     }
 
-    /// Which slot is held of a lock with slots.
-    var slot: Int? { first.flatMap { $0.hasSlots ? $0.slot : nil } }
     var locks: [KeyLock] { (first.map { [$0] } ?? []) + others }
     var keys: [Store.Key] { locks.map { $0.name.key } }
     /// Whether the locks are held, and not by the process that this one was forked from.
@@ -36,15 +39,21 @@ final class HeldKeys: Sendable {
     func release() {
         guard !isOver.exchange(true, ordering: .relaxed), epoch == ForkEpoch.current else { return }
         HeldRegister.remove(self, of: owner)
-        for lock in others.reversed() { lock.end() }
-        first?.end()
+        use.withLock { _ in
+            for lock in others.reversed() { lock.end() }
+            first?.end()
+        }
     }
 
     /// The first of the locks that were lost while they were held; nil for none, and where none is held.
     private var lost: KeyLock? {
+        // In a forked child the mutex may be held for ever by a thread that is not there.
         guard isHeld else { return nil }
-        if let first, first.isLost { return first }
-        return others.first { $0.isLost }
+        return use.withLock { _ in
+            guard isHeld else { return nil }
+            if let first, first.isLost { return first }
+            return others.first { $0.isLost }
+        }
     }
 
     var isLost: Bool { lost != nil }

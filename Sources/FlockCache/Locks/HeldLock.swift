@@ -1,8 +1,15 @@
-/// Exclusion for as long as the value lives.
+/// One or more locks that this process holds.
 ///
-/// `release()` it, or use ``Store/withLock(_:_:mode:wait:_:)-swift.method``; `_ = try store.lock(…)` drops
-/// it at once. It may be released on another thread than the one that took it. When the process ends,
-/// however it ends, the kernel releases the locks. In a forked child a guard of the parent is inert.
+/// The locks are held until ``release()``, or until the value's life ends:
+///
+///     let lock = try store.lock("deploy")
+///     defer { lock.release() }
+///
+/// Use the value, as `defer` does here: an unused one must not be replaced by `_`, as the compiler then
+/// proposes, because `_ = try store.lock(…)` releases the locks at once. `withLock` has no such trap.
+///
+/// The locks may be released by another thread than the one that took them. When the process ends,
+/// however it ends, the kernel releases them. In a forked child a value of the parent has no effect.
 public struct HeldLock: ~Copyable, Sendable {
     /// Who else may have the lock at the same time.
     public enum Mode: Hashable, Sendable {
@@ -34,8 +41,10 @@ public struct HeldLock: ~Copyable, Sendable {
     /// Throws `.lockLost` where `isLost`.
     package func checkKept() throws(StoreError) { try held.checkKept() }
 
-    /// Releases the locks: what dropping the value does.
-    public consuming func release() { held.release() }
+    /// Releases the locks, as the end of the value's life does.
+    ///
+    /// Safe to call from a `defer` block, from any thread, and more than once: only the first call releases.
+    public func release() { held.release() }
 
     deinit { held.release() }
 

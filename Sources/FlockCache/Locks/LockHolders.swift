@@ -79,7 +79,7 @@ extension OpenStore {
             processID: note.processID,
             command: note.command.isEmpty
                 ? nil : printable(String(decoding: note.command, as: UTF8.self)),
-            since: .nanoseconds(max(0, BootTime.now.nanoseconds - note.since.nanoseconds)),
+            age: .nanoseconds(max(0, BootTime.now.nanoseconds - note.since.nanoseconds)),
             liveness: isHere ? .alive : .unknown, session: nil)
     }
 

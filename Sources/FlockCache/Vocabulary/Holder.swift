@@ -14,8 +14,8 @@ public struct Holder: Hashable, Sendable, CustomStringConvertible {
     public let processID: Int32?
     /// The name of its program.
     public let command: String?
-    /// How long ago it got what it has.
-    public let since: Duration
+    /// How long ago the holder got the claim, lock or lease.
+    public let age: Duration
     /// Whether it lives.
     public let liveness: Liveness
     /// Its session, where it is one.
@@ -23,13 +23,13 @@ public struct Holder: Hashable, Sendable, CustomStringConvertible {
 
     /// Of a claim that is not whole.
     static let unknown = Holder(
-        processID: nil, command: nil, since: .zero, liveness: .unknown, session: nil)
+        processID: nil, command: nil, age: .zero, liveness: .unknown, session: nil)
 
     /// A phrase such as "pid 4711 (make), for 12 s".
     public var description: String {
         var text = processID.map { "pid \($0)" } ?? "nobody in particular"
         if let command { text += " (\(command))" }
-        text += ", for \(since.spoken)"
+        text += ", for \(age.spoken)"
         switch liveness {
         case .alive: break
         case .dead: text += ", dead"

@@ -14,8 +14,22 @@ extension Store {
         /// beyond it by themselves.
         public var maxBytes: Int?
 
-        /// Only what is stale.
-        public init() {}
+        /// Creates limits; without any, only what is stale is removed.
+        ///
+        /// - Parameters:
+        ///   - assumeDeadAfter: claims and leases whose holders cannot be judged, when older than this.
+        ///   - maxAge: values published longer ago than this.
+        ///   - maxEntries: the least recently used values beyond this number.
+        ///   - maxBytes: the least recently used values beyond this sum of their files' sizes.
+        public init(
+            assumeDeadAfter: Duration? = nil, maxAge: Duration? = nil, maxEntries: Int? = nil,
+            maxBytes: Int? = nil
+        ) {
+            self.assumeDeadAfter = assumeDeadAfter
+            self.maxAge = maxAge
+            self.maxEntries = maxEntries
+            self.maxBytes = maxBytes
+        }
     }
 
     /// An entry that was removed, or in a dry run would be.

@@ -3,6 +3,15 @@ internal import SystemCalls
 // What is said about a store that may not be where it is, or be used by this user.
 
 extension StoreError {
+    /// A path that only a shell would take for one in a home directory.
+    static func tilde(_ path: String) -> StoreError {
+        StoreError(
+            .badConfiguration, "open the store", path: path,
+            reason:
+                "'~' is not expanded; begin the path with the home directory, or with './~' for a "
+                + "directory of that name")
+    }
+
     static func ownedByAnother(_ path: String, _ user: UInt32) -> StoreError {
         StoreError(
             .permissionDenied, "use the store", path: path,

@@ -39,7 +39,8 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
         case incompatibleFormat
         /// The system does not permit it, or the store is somebody else's.
         case permissionDenied
-        /// The store would be made inside another user's home directory.
+        /// The store would be made inside another user's home directory, its path begins with `~`, or it keeps no
+        /// journal of its changes though one is needed.
         case badConfiguration
         /// The store is on a file system mounted read-only.
         case readOnly
@@ -93,6 +94,13 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
         }
         return text + ": " + reason
     }
+}
+
+extension StoreError {
+    /// What Foundation's `localizedDescription` shows of an error that it knows nothing of.
+    ///
+    /// `LocalizedError` is Foundation's, which this library does not link.
+    public var _domain: String { "FlockCache: \(self);" }
 }
 
 /// Text with what a terminal would obey made visible.

@@ -15,6 +15,13 @@ public struct Value: RandomAccessCollection, Sendable {
     init(_ bytes: [UInt8]) { storage = .bytes(bytes) }
     init(_ mapping: Mapping) { storage = .mapped(mapping) }
 
+    fileprivate var array: [UInt8] {
+        switch storage {
+        case .bytes(let bytes): bytes
+        case .mapped(let mapping): unsafe [UInt8](mapping.payload)
+        }
+    }
+
     /// 0.
     public var startIndex: Int { 0 }
 
@@ -72,5 +79,49 @@ public struct Value: RandomAccessCollection, Sendable {
         }
 
         deinit { unsafe File.unmap(file) }
+    }
+}
+
+extension Value: Hashable {
+    /// Whether two values have the same bytes.
+    public static func == (a: Value, b: Value) -> Bool {
+        a.count == b.count && a.withBytes { a in b.withBytes { b in a.hasSameBytes(as: b) } }
+    }
+
+    /// Feeds the bytes to a hasher.
+    public func hash(into hasher: inout Hasher) {
+        withBytes { bytes in unsafe bytes.withUnsafeBytes { unsafe hasher.combine(bytes: $0) } }
+    }
+}
+
+extension Value: CustomStringConvertible, CustomDebugStringConvertible {
+    /// The bytes as text where they are UTF-8, otherwise their number, such as "<4096 bytes>".
+    ///
+    /// For a text that is to be used write `String(value)`.
+    public var description: String {
+        String(validating: self, as: UTF8.self) ?? "<\(count) bytes>"
+    }
+
+    /// The text in quotes, or the number of bytes.
+    public var debugDescription: String {
+        String(validating: self, as: UTF8.self)?.debugDescription ?? "<\(count) bytes>"
+    }
+}
+
+extension String {
+    /// Creates the text that a value is in UTF-8; what is not UTF-8 becomes "\u{FFFD}".
+    public init(_ value: Value) { self.init(decoding: value, as: UTF8.self) }
+}
+
+extension [UInt8] {
+    /// Creates an array of a value's bytes: without a copy, unless they are mapped.
+    public init(_ value: Value) { self = value.array }
+}
+
+extension RawSpan {
+    fileprivate func hasSameBytes(as other: RawSpan) -> Bool {
+        unsafe withUnsafeBytes { mine in
+            unsafe other.withUnsafeBytes { unsafe mine.elementsEqual($0) }
+        }
     }
 }

@@ -70,7 +70,7 @@ private func fields(of holding: Holding) -> [String] {
     return [
         name(of: holding.kind), holding.key.description + (holding.isKeyWhole ? "" : "…"),
         holder?.processID.map { String($0) } ?? "-", holder?.command ?? "-",
-        holder.map { String($0.since.components.seconds) } ?? "-",
+        holder.map { String($0.age.components.seconds) } ?? "-",
         holding.timeLeft.map { String($0.components.seconds) } ?? "-",
         holding.waiters.map { String($0) } ?? "-",
         holding.generation.map { String($0) } ?? "-",

@@ -78,7 +78,7 @@ enum JSON {
         var members: [Member] = []
         if let process = holder.processID { members.append(Member("pid", .number(Int(process)))) }
         if let command = holder.command { members.append(Member("command", .text(command))) }
-        members.append(Member("for", .seconds(holder.since)))
+        members.append(Member("for", .seconds(holder.age)))
         members.append(Member("liveness", .text("\(holder.liveness)")))
         return .object(members)
     }
