@@ -93,6 +93,29 @@ void csystem_sleep(int64_t nanoseconds) {
 
 void csystem_yield(void) { sched_yield(); }
 
+int32_t csystem_has_processors(void) {
+    static _Atomic int32_t answer;
+    int32_t known = atomic_load_explicit(&answer, memory_order_relaxed);
+    if (known == 0) {
+        cpu_set_t set;
+        // More processors than the set has places for are more than one.
+        known = sched_getaffinity(0, sizeof set, &set) != 0 || CPU_COUNT(&set) > 1 ? 2 : 1;
+        atomic_store_explicit(&answer, known, memory_order_relaxed);
+    }
+    return known == 2;
+}
+
+void csystem_spin(int64_t nanoseconds) {
+    int64_t end = csystem_monotonic_time() + nanoseconds;
+    while (csystem_monotonic_time() < end) {
+#if defined(__x86_64__)
+        __builtin_ia32_pause();
+#elif defined(__aarch64__)
+        __asm__ volatile("isb");
+#endif
+    }
+}
+
 int64_t csystem_random(void *bytes, size_t count) {
     ssize_t result = getrandom(bytes, count, 0);
     return result < 0 ? -errno : result;

@@ -79,6 +79,12 @@ package func sleep(nanoseconds: Int64) { csystem_sleep(nanoseconds) }
 /// Lets somebody else run.
 package func yieldProcessor() { csystem_yield() }
 
+/// Whether somebody else can run beside this thread.
+package var hasOtherProcessors: Bool { csystem_has_processors() != 0 }
+
+/// Does nothing for a few microseconds, without giving the processor up: for what another processor is about to do.
+package func spin(nanoseconds: Int64) { csystem_spin(nanoseconds) }
+
 /// 64 bits that nobody can foretell.
 package func randomBits() throws(Errno) -> UInt64 {
     var bits: UInt64 = 0

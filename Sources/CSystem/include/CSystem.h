@@ -180,6 +180,10 @@ int64_t csystem_monotonic_time(void);  // ns, stands still through suspend, neve
 int64_t csystem_wall_time(void);  // ns since 1970
 void csystem_sleep(int64_t nanoseconds);
 void csystem_yield(void);
+/// Whether this process may run on more than one processor, as when it first asked.
+int32_t csystem_has_processors(void);
+/// Does nothing for so many nanoseconds, without giving the processor up.
+void csystem_spin(int64_t nanoseconds);
 int64_t csystem_random(void *bytes, size_t count);
 const char *csystem_message(int32_t error);
 

@@ -39,6 +39,16 @@ func appendDecimal(_ value: UInt64, to bytes: inout [UInt8], width: Int = 1) {
     }
 }
 
+/// Appends the lower-case hexadecimal digits of a number.
+func appendHexadecimal(_ value: UInt64, digits: Int, to bytes: inout [UInt8]) {
+    var shift = digits * 4
+    while shift > 0 {
+        shift -= 4
+        let digit = UInt8(truncatingIfNeeded: value >> shift & 15)
+        bytes.append(digit + (digit < 10 ? UInt8(ascii: "0") : UInt8(ascii: "a") - 10))
+    }
+}
+
 /// The lower-case hexadecimal digits of a number.
 func hexadecimal(_ value: UInt64, digits: Int) -> [UInt8] {
     var text = [UInt8](repeating: UInt8(ascii: "0"), count: digits)

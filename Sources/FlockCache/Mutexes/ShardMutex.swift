@@ -52,12 +52,26 @@ struct ShardMutex: ~Copyable {
         if let ended, mayHaveBoard { shards.board.tellWaiters(of: ended) }
     }
 
+    /// How often it is tried before the first sleep, and how many nanoseconds lie between two tries.
+    ///
+    /// A change takes 10 to 20 µs, and the shortest sleep 70. Not more often: all mutexes of the file share one lock
+    /// of the kernel.
+    private static let spins = 10
+    private static let betweenTries: Int64 = 3_000
+
     /// Takes the lock between processes by trying; in between it sleeps, on the board where there is
     /// one, so that whoever releases it ends the sleep.
     private static func lock(
         _ shards: Shards, _ shard: Int, _ file: ShardFile, until limit: TimeLimit,
         _ patience: Duration
     ) throws(StoreError) {
+        if try file.tryLock(shard) { return }
+        if hasOtherProcessors {
+            for _ in 0..<Self.spins {
+                spin(nanoseconds: Self.betweenTries)
+                if try file.tryLock(shard) { return }
+            }
+        }
         var pause = Pause()
         var board: Board?
         while true {

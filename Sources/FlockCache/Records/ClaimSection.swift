@@ -42,7 +42,7 @@ struct ClaimSection: Equatable, Sendable {
         text.line("key", name)
         text.line("generation", decimal: generation, width: generationWidth)
         switch holder {
-        case .session(let id): text.line("session", hexadecimal(id, digits: 16))
+        case .session(let id): text.line("session", hexadecimal: id, digits: 16)
         case .process(let process): text.process(process)
         case .nobody: break
         }

@@ -13,7 +13,7 @@ extension RecordText {
     mutating func writer(_ processID: Int32, _ command: [UInt8], at place: Place, since: Stamp) {
         line("pid", decimal: UInt64(UInt32(bitPattern: processID)))
         line("command", command)
-        line("boot", place.boot.text)
+        line("boot", place.boot)
         line("pid-namespace", decimal: place.processNamespace)
         line("time-namespace", decimal: place.timeNamespace)
         line("since", since)

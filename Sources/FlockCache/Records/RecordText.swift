@@ -33,7 +33,20 @@ struct RecordText {
     mutating func check() {
         var checksum = Checksum()
         unsafe bytes.withUnsafeBytes { unsafe checksum.update($0) }
-        line("check", hexadecimal(UInt64(checksum.value), digits: 8))
+        line("check", hexadecimal: UInt64(checksum.value), digits: 8)
+    }
+
+    mutating func line(_ name: StaticString, hexadecimal value: UInt64, digits: Int) {
+        begin(name, ": ")
+        appendHexadecimal(value, digits: digits, to: &bytes)
+        end()
+    }
+
+    mutating func line(_ name: StaticString, _ boot: BootID) {
+        begin(name, ": ")
+        appendHexadecimal(boot.high, digits: 16, to: &bytes)
+        appendHexadecimal(boot.low, digits: 16, to: &bytes)
+        end()
     }
 
     private mutating func begin(_ name: StaticString, _ separator: StaticString) {
