@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -12,17 +13,45 @@
 // What cannot be left out by who promises what this program promises: a lock that a dead process does not keep,
 // one winner, a value that is there whole or not at all, counts that a killed process does not falsify.
 
-enum { block = 64, flags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK };
+enum { block = 64, shards = 256, flags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK };
+
+// As ours: 256 directories, each with a mutex and a block, so that processes are seldom in each other's way.
+struct cfloor_lean {
+    struct cfloor_store *store;
+    uint64_t *memory;
+    int32_t directories[shards];
+};
 
 int32_t cfloor_lean_open(struct cfloor_store *store, const char *path) {
-    if (cfloor_open(store, path) != 0) return -1;
-    void *memory = mmap(NULL, 2 * block, PROT_READ | PROT_WRITE, MAP_SHARED, store->shards, 0);
-    store->counts = memory == MAP_FAILED ? NULL : (uint64_t *)((char *)memory + block);
-    return store->counts ? 0 : -1;
+    char name[16], zeros[(shards + 1) * block] = {0};
+    struct cfloor_lean *lean = calloc(1, sizeof *lean);
+    if (!lean || cfloor_open(store, path) != 0) return -1;
+    if (pwrite(store->shards, zeros, sizeof zeros, 0) != sizeof zeros) return -1;
+    void *memory = mmap(NULL, sizeof zeros, PROT_READ | PROT_WRITE, MAP_SHARED, store->shards, 0);
+    if (memory == MAP_FAILED) return -1;
+    lean->memory = memory;
+    for (int i = 0; i < shards; i++) {
+        snprintf(name, sizeof name, "%02x", i);
+        mkdirat(store->shard, name, 0700);
+        lean->directories[i] = openat(store->shard, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (lean->directories[i] < 0) return -1;
+    }
+    store->lean = lean;
+    return 0;
+}
+
+/// Goes to the directory and the block of a key.
+static void choose(struct cfloor_store *store, const char *key) {
+    uint64_t hash = 0xcbf29ce484222325;
+    for (; *key; key++) hash = (hash ^ (uint8_t)*key) * 0x100000001b3;
+    uint32_t shard = hash % shards;
+    store->shard = store->lean->directories[shard];
+    store->counts = store->lean->memory + (shard + 1) * (block / 8);
 }
 
 static int32_t set_lock(struct cfloor_store *store, short type) {
-    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = block, .l_len = 1};
+    int64_t place = (char *)store->counts - (char *)store->lean->memory;
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = place, .l_len = 1};
     return fcntl(store->shards, F_OFD_SETLK, &lock);
 }
 
@@ -64,6 +93,7 @@ static int32_t publish(struct cfloor_store *store, int file, const char *ready, 
 }
 
 int32_t cfloor_lean_claim(struct cfloor_store *store, const char *ready, const char *pending) {
+    choose(store, ready);
     if (openat(store->shard, ready, O_RDONLY | flags) >= 0 || errno != ENOENT) return -1;
     if (begin(store) != 0 || make(store, pending) != 0) return -1;
     return end(store);
@@ -71,6 +101,7 @@ int32_t cfloor_lean_claim(struct cfloor_store *store, const char *ready, const c
 
 int32_t cfloor_lean_finalize(struct cfloor_store *store, const char *ready, const char *pending) {
     char bytes[1024];
+    choose(store, ready);
     if (begin(store) != 0) return -1;
     int file = openat(store->shard, pending, O_RDWR | flags);
     if (file < 0 || pread(file, bytes, sizeof bytes, 0) <= 0) return -1;
@@ -79,11 +110,13 @@ int32_t cfloor_lean_finalize(struct cfloor_store *store, const char *ready, cons
 }
 
 int32_t cfloor_lean_get(struct cfloor_store *store, const char *ready) {
+    choose(store, ready);
     return cfloor_get(store, ready);
 }
 
 int32_t cfloor_lean_remove(struct cfloor_store *store, const char *ready, const char *pending) {
     struct stat status;
+    choose(store, ready);
     if (begin(store) != 0) return -1;
     if (fstatat(store->shard, ready, &status, AT_SYMLINK_NOFOLLOW) != 0) return -1;
     if (unlinkat(store->shard, pending, 0) == 0 || errno != ENOENT) return -1;

@@ -7,6 +7,7 @@ import SystemCalls
 ///
 ///     flock-cache-bench [DIRECTORY [KEYS]]              what a claim's life costs, beside C and SQLite
 ///     flock-cache-bench life DIRECTORY [KEYS [SIDE]] [--json]  the same and remove, beside the fewest calls for it
+///     flock-cache-bench rivals DIRECTORY [SECONDS] [--json]  2, 8 and 16 processes at once, beside SQLite
 ///     flock-cache-bench waking DIRECTORY [ROUNDS]       from finalize to the waiter having the value
 ///     flock-cache-bench timeouts DIRECTORY [short]      how late waits end
 ///     flock-cache-bench idle DIRECTORY [SECONDS]        what a waiter costs that nobody wakes
@@ -36,6 +37,13 @@ struct Benchmark {
                     only: arguments.dropFirst(4).first { $0 != "--json" }
                 ).run()
             }
+        case "rivals":
+            try inDirectory(base) {
+                try Rivals(
+                    directory: $0, seconds: number ?? 1, isJSON: arguments.contains("--json")
+                ).run()
+            }
+        case Rivals.role: try Rivals.beRival(Array(arguments.dropFirst(2)))
         case "waking": try inDirectory(base) { try Waking($0, rounds: number ?? 100).run() }
         case "timeouts":
             try inDirectory(base) { try TimeOuts($0, isShort: arguments.last == "short").run() }

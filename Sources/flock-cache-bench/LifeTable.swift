@@ -47,8 +47,8 @@ struct LifeTable {
 
         init(_ directory: String) throws {
             ours = try Store(at: directory + "/ours")
-            lean = LifeTable.makeFloor(directory + "/lean")
-            bare = LifeTable.makeFloor(directory + "/bare")
+            lean = LifeTable.makeFloor(directory + "/lean", isLean: true)
+            bare = LifeTable.makeFloor(directory + "/bare", isLean: false)
             rows = LifeTable.openRows(directory + "/database")
         }
 
@@ -98,9 +98,11 @@ struct LifeTable {
         }
     }
 
-    private static func makeFloor(_ path: String) -> cfloor_store {
+    private static func makeFloor(_ path: String, isLean: Bool) -> cfloor_store {
         var floor = cfloor_store()
-        guard cfloor_lean_open(&floor, path) == 0 else { fatalError("cannot make the floor") }
+        guard isLean ? cfloor_lean_open(&floor, path) == 0 : cfloor_open(&floor, path) == 0 else {
+            fatalError("cannot make the floor")
+        }
         func text(_ count: Int) -> UnsafePointer<CChar> {
             let memory = UnsafeMutablePointer<CChar>.allocate(capacity: count)
             memory.initialize(repeating: 120, count: count)

@@ -7,12 +7,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct cfloor_lean;
+
 struct cfloor_store {
     int32_t shard, locks, shards;  // descriptors
     const char *claim;             // a claim section
     size_t claim_length;
     const char *value;  // a value section
     size_t value_length;
+    struct cfloor_lean *lean;
     uint64_t *counts;  // a block as memory, of a lean store
 };
 
