@@ -18,7 +18,7 @@ internal import CSystem
 
     /// Maps a file of locks; nil when the kernel will not.
     package init?(_ file: borrowing LockFile, count: Int) {
-        guard let base = unsafe csystem_map_shared(file.number, count) else { return nil }
+        guard let base = unsafe csystem_map_locked(file.number, count) else { return nil }
         unsafe self.base = base
         self.count = count
     }
