@@ -27,9 +27,9 @@ Mutant = namedtuple("Mutant", "name file old new attacks")
 # An attack is a script, the scenarios it is to run, and its other options.
 MUTANTS = [
     Mutant(
-        "the shard's mutex is tried but not waited for", "Mutexes/ShardMutex.swift",
-        "if try file.tryLock(shard) { return }",
-        "if try file.tryLock(shard) || shard >= 0 { return }",
+        "the shard's mutex is tried but not waited for", "Mutexes/ShardFile.swift",
+        "try file.tryLock(isWritable ? .exclusive : .shared, at: Self.offset(shard))",
+        "try file.tryLock(isWritable ? .exclusive : .shared, at: Self.offset(shard)) || shard >= 0",
         ["preempt.py ^take-over$"]),
     Mutant(
         "finalize does not compare generations", "Claims/ClaimRight.swift",
