@@ -30,7 +30,8 @@ struct Stage: Staged {
     @discardableResult
     func line(_ line: String) -> Outcome { run(words(of: line)) }
 
-    private func run(_ arguments: [String]) -> Outcome {
+    @discardableResult
+    func run(_ arguments: [String]) -> Outcome {
         let scratch = TemporaryDirectory()
         let (input, output, error) = (
             File(scratch("in")), File(scratch("out")), File(scratch("err"))

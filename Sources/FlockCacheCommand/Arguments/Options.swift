@@ -139,6 +139,7 @@ extension Option {
     static let prefix = Option(
         name: "prefix", kind: .bytes, help: "only keys that begin with TEXT")
     static let nulEnded = Option(name: "null", short: "0", help: "raw keys only, each ended by NUL")
+    static let nulPairs = nulEnded.explained("read KEYs and VALUEs, each ended by NUL")
     static let prometheus = Option(
         name: "prometheus", help: "as metrics, for the node exporter's text-file collector")
     static let again = Option(

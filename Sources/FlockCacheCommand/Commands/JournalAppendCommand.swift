@@ -128,8 +128,8 @@ private struct LineBatches {
     }
 }
 
-/// Where records come from.
-private struct RecordInput: ~Copyable {
+/// Where records come from, and what else is read in pieces.
+struct RecordInput: ~Copyable {
     private let file: File?
     private let number: Int32
     private let place: String

@@ -3,14 +3,17 @@ internal import FlockCache
 extension Verb {
     static let put = Verb(
         name: "put", summary: "Set the value of a key, without a claim.",
-        operands: ["KEY", "[VALUE]"],
-        options: [.ifGeneration, .ifAbsent, .file],
+        operands: ["[KEY]", "[VALUE]"],
+        options: [.ifGeneration, .ifAbsent, .file, .nulPairs],
         detail: """
             Prints the new generation, exit 0. Where --if-generation or --if-absent
             does not hold it changes nothing, prints the generation that the value has
             (nothing where the key is absent), and exits 1. Exit 75 when somebody is
             producing the value: nothing changed. Readers see the old value or the new
             one, never neither. Generations are in put's output, list and get --json.
+            With --null it sets many: standard input, or --file, has each KEY and each
+            VALUE ended by NUL, and a line "ready|unchanged|pending KEY GENERATION",
+            parted by tabs, is printed for each; exit 75 or 1 as the worst of them.
             """,
         example: """
             flock-cache put --if-generation "$g" -- "$key" "$new" || echo "changed"
@@ -20,6 +23,10 @@ extension Verb {
 
 @Sendable private func runPut(_ invocation: Invocation) throws(Failure) -> ExitCode {
     let store = try invocation.openStore()
+    if invocation.has(.nulPairs) { return try invocation.putMany(in: store) }
+    guard !invocation.operands.isEmpty else {
+        throw .usage("put needs KEY. Try: flock-cache help put")
+    }
     let key = invocation.key()
     switch try put(key, try invocation.precondition(), in: store, invocation) {
     case .set(let generation):

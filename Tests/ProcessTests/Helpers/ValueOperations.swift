@@ -8,9 +8,8 @@ import TestSupport
 
 extension Operation {
     static let values = [
-        putNew, putOver, putOverNumber, putOverStale, putLarge, putLargeOver, incrementNew,
-        increment,
-        incrementOver, incrementOverStale,
+        putNew, putOver, putOverNumber, putOverStale, putLarge, putLargeOver, putMany, incrementNew,
+        increment, incrementOver, incrementOverStale,
     ]
 
     /// All in the long form; otherwise those that meet each step at least once.
@@ -73,6 +72,16 @@ extension Operation {
     static let putOverStale = Operation(
         testDescription: "put over a stale claim", prepare: prepareStale, arguments: putCommand,
         isDone: isSet(FaultBench.small))
+
+    static let putMany = Operation(
+        testDescription: "put a value that is read",
+        prepare: { bench, key in
+            write(
+                Array("\(key)\0".utf8) + FaultBench.small + [0], to: bench.directory("\(key).pair"))
+        },
+        arguments: { bench, key, _ in
+            ["put", "--null", "--if-absent", "--file", bench.directory("\(key).pair")]
+        }, isDone: isSet(FaultBench.small))
 
     static let putLarge = Operation(
         testDescription: "put a large value", prepare: { _, _ in }, arguments: putLargeCommand,
