@@ -32,6 +32,8 @@ struct Scenarios {
         try contention()
         try statistics(of: 5000)
         try statistics(of: entries)
+        try opposite()
+        try readersAndWriters()
         try bulkWithTheLibrary()
         if access(command, X_OK) == 0 {
             try ScenarioCommands(directory: directory, report: report, command: command).run()
@@ -110,6 +112,28 @@ struct Scenarios {
 
     // MARK: System D
 
+    /// Two processes that take two locks a thousand times each, in opposite orders.
+    private func opposite() throws {
+        let figure = ScenarioFigure.time("D.1", "s, locks in opposite orders, 2 × 1,000", 1)
+        try report.measure([figure], nil) { round in
+            let results = try roles(2, "opposite", "\(directory)/opposite-\(round)")
+            return [results.map { $0[0] }.max() ?? .nan]
+        }
+    }
+
+    private func readersAndWriters() throws {
+        let figures = [
+            ScenarioFigure.time("D.4", "ms, a read beside 4 readers, 2 writers", 10),
+            ScenarioFigure.time("D.4", "ms, a write beside 5 readers, 1 writer", 50),
+        ]
+        try report.measure(figures, "document 7") { round in
+            let path = "\(directory)/document-\(round)"
+            try Store(at: path).put("first".utf8, for: "document")
+            let means = try roles(7, "document", path).map { 1000 / $0[0] }
+            return [means.dropFirst(2).reduce(0, +) / 5, means.prefix(2).reduce(0, +) / 2]
+        }
+    }
+
     private func bulkWithTheLibrary() throws {
         let figures = [
             ScenarioFigure.time("D.10", "s, 1,000 creates, library", 5),
@@ -166,12 +190,18 @@ struct Scenarios {
             fatalError("\(words)")
         }
         let path = words[1]
-        let session = try Store(at: path).session
+        let store = try Store(at: path)
+        let session = store.session
         var numbers: [Double] = []
         sleep(until: start)
         switch words[0] {
         case "different":
             numbers.append(try rate { try claim("hash-\(words[2])-\($0)", session) })
+        case "opposite":
+            let keys: [Store.Key] = words[2] == "0" ? ["1", "2"] : ["2", "1"]
+            for _ in 0..<1000 { try store.lock(keys).release() }
+            numbers.append(Double(cfloor_now() - start) / 1e9)
+        case "document": numbers.append(try rate { _ in try useDocument(store, words[2]) })
         default:
             for round in 0..<rounds {
                 sleep(until: start + Int64(round) * gap)
@@ -189,6 +219,15 @@ struct Scenarios {
         // The claims of a process that has ended are taken over: it stays until the others have asked.
         for other in 0..<count {
             while access("\(path).result-\(other)", F_OK) != 0 { usleep(1000) }
+        }
+    }
+
+    /// The first two write, the others read.
+    private static func useDocument(_ store: Store, _ number: String) throws {
+        if number < "2" {
+            try store.update("document") { _ in Array("by \(number)".utf8) }
+        } else if try store.entry(for: "document") == nil {
+            fatalError("it is there")
         }
     }
 

@@ -2,7 +2,7 @@
 log, synchronous NORMAL, a busy timeout of 30 s, a transaction for each change, a connection for each process.
 
     scenarios.py DIRECTORY claims|reads|bulk
-    scenarios.py DIRECTORY different|contention|record PROCESSES
+    scenarios.py DIRECTORY different|contention|record|document PROCESSES
     scenarios.py DIRECTORY statistics ENTRIES
     scenarios.py version
 
@@ -163,6 +163,30 @@ def record(path, count):
     return [taken]
 
 
+def document(path, count):
+    """The first two write, the others read."""
+    keeper = make(path)
+    keeper.execute("INSERT INTO entries VALUES ('document', 'READY', 'first', 1)")
+    select = "SELECT value, generation FROM entries WHERE key = 'document'"
+
+    def body(process, start):
+        connection = connect(path)
+
+        def use(_):
+            _, generation = connection.execute(select).fetchone()
+            if process < 2:
+                connection.execute(
+                    "UPDATE entries SET value = ?, generation = generation + 1 WHERE key = 'document' AND generation = ?",
+                    (f"by {process}", generation))
+
+        sleep_until(start)
+        return [rate(use)]
+
+    means = [1000 / numbers[0] for numbers in together(count, body)]
+    keeper.close()
+    return [statistics.mean(means[2:]), statistics.mean(means[:2])]
+
+
 def bulk(path, _):
     connection = make(path)
     keys = [f"document-{i}" for i in range(1000)]
@@ -186,7 +210,7 @@ def bulk(path, _):
 
 KINDS = {
     "claims": claims, "reads": reads, "different": different, "contention": contention, "statistics": counted,
-    "record": record, "bulk": bulk}
+    "record": record, "bulk": bulk, "document": document}
 
 
 def main():

@@ -114,6 +114,26 @@ import TestSupport
         #expect(try store.bytes(of: "document-499") == nil)
     }
 
+    /// Three processes in place of 2,500.
+    @Test func d10BulkChangesWithTheCommand() {
+        let script = """
+            set -o pipefail
+            pairs() { seq 1000 | sed "s/.*/document-&\\x00$1\\x00/" | tr -d '\\n'; }
+            pairs first | flock-cache put --null --if-absent | cut -f1 | uniq -c &&
+            pairs second | flock-cache put --null | cut -f1 | uniq -c &&
+            pairs third | flock-cache put --null --if-absent | cut -f1 | uniq -c
+            echo "code $?"
+            flock-cache remove $(seq -f document-%g 500) && flock-cache stats && flock-cache get document-501
+            """
+        let outcome = stage.script(script)
+        let lines = outcome.text.split(separator: "\n").map { $0.drop { $0 == " " } }
+        #expect(
+            lines.prefix(6) == [
+                "1000 ready", "1000 ready", "1000 unchanged", "code 1", "pending 0", "ready 500",
+            ], "\(outcome)")
+        #expect(lines.last == "second" && outcome.error.isEmpty, "\(outcome)")
+    }
+
     /// One at a time, in the order in which they ask, so each instance has its share.
     @Test func d13FiveInstancesShareFiveHundredRequests() throws {
         let store = try Store(at: path)
