@@ -1,10 +1,9 @@
 extension Verb {
     /// All commands, in the order in which they are explained.
     static let all: [Verb] = [
-        .claim, .finalize, .renew, .abandon, .get, .wait, .run, .put, .increment, .lock,
-        .leaseAcquire, .leaseRenew, .leaseRelease, .leaseCheck, .leaseRun, .journalAppend,
-        .journalRead, .journalTrim, .journalList, .journalRemove, .who, .watch, .remove, .list,
-        .stats, .reap, .initialize,
-        .helpVerb, .version,
+        .run, .claim, .finalize, .renew, .abandon, .get, .wait, .lock,
+        .leaseRun, .leaseAcquire, .leaseRenew, .leaseRelease, .leaseCheck, .put, .increment,
+        .remove, .journalAppend, .journalRead, .journalTrim, .journalList, .journalRemove, .who,
+        .list, .stats, .watch, .initialize, .reap, .helpVerb, .man, .completions, .version,
     ]
 }

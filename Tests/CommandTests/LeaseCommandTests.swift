@@ -153,7 +153,7 @@ import TestSupport
         for action in ["acquire", "renew", "release", "check"] {
             #expect(all.contains("lease \(action) "))
             let one = stage.run("help", "lease", action).text
-            #expect(one.contains("usage: flock-cache lease \(action) "))
+            #expect(one.contains("Usage: flock-cache lease \(action) "))
             #expect(stage.run("lease", action, "--help").text == one)
         }
         #expect(stage.run("lease", "--help").text == all)

@@ -50,6 +50,12 @@ struct OptionTableTests {
         }
         let reap = try Self.parse("reap --max-bytes 2K --max-entries 3")
         #expect(reap.size(.maxBytes) == 2048)
+        for (text, size) in [
+            ("4096", 4096), ("2k", 2048), ("2KiB", 2048), ("1.5G", 3 << 29), ("2T", 2 << 40),
+            ("0.5K", 512),
+        ] {
+            #expect(try Self.parse("reap --max-bytes \(text)").size(.maxBytes) == size)
+        }
         #expect(reap.count(.maxEntries) == 3)
         let lock = try Self.parse("lock -n -E 7 --slots 2 k -- true -n")
         #expect(lock.exitCode(.conflictCode) == 7)
@@ -79,7 +85,7 @@ struct OptionTableTests {
             WaitCase(line: "run -w 3 k true", variable: "7", limit: .seconds(3)),
             WaitCase(line: "run -n k true", variable: "7", limit: .zero),
             WaitCase(line: "run -w 0 k true", variable: "7", limit: .zero),
-            WaitCase(line: "run -w 3 -n k true", variable: "7", limit: .zero),
+            WaitCase(line: "run -w 0 -n k true", variable: "7", limit: .zero),
         ]
     }
 

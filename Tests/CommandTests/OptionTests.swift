@@ -42,22 +42,41 @@ struct WrongLine: CustomStringConvertible, Sendable {
         WrongLine("claim k -w 5x", "duration such as", "'5x'"),
         WrongLine("claim k -w -5", "duration", "'-5'"),
         WrongLine("claim k -w 1.2.3", "duration"),
+        WrongLine("claim k -w 5m1h", "duration"),
+        WrongLine("claim k -w 1m30", "duration"),
+        WrongLine("claim k -w 1h1h", "duration"),
+        WrongLine("claim k -n -w 3", "-n and -w 3 contradict each other"),
+        WrongLine("claim k -w 53w -w 5300w", "'5300w' is too large"),
+        WrongLine("-x claim k", "no option -x before a command"),
+        WrongLine("--version=1", "--version takes no value"),
+        WrongLine("lease --version", "--version"),
         WrongLine("claim k -w 1e3", "duration"),
         WrongLine("claim k -w '5 s'", "duration"),
         WrongLine("claim k -w nan", "duration"),
-        WrongLine("claim k -w 999999999999d", "duration"),
+        WrongLine("claim k -w 999999999999d", "too large"),
         WrongLine("claim k --stale-after forever", "duration"),
         WrongLine("claim k --max-age .", "duration"),
         WrongLine("finalize k v --generation x", "generation", "'x'"),
         WrongLine("finalize k v --generation -1", "generation"),
-        WrongLine("finalize k v --generation 99999999999999999999999", "generation"),
+        WrongLine("finalize k v --generation 99999999999999999999999", "too large"),
         WrongLine("claim k --owner me", "process number"),
-        WrongLine("reap --max-bytes 5T", "size such as"),
-        WrongLine("reap --max-bytes 99999999999G", "size"),
+        WrongLine("reap --max-bytes 5P", "size such as"),
+        WrongLine("reap --max-bytes 5MB", "size such as"),
+        WrongLine("reap --max-bytes 99999999999G", "'99999999999G' is too large"),
         WrongLine("reap --max-entries -1", "number"),
         WrongLine("init --mode 0777", "0700", "'0777'"),
         WrongLine("init --mode rwx", "octal"),
         WrongLine("help nonsense", "no command 'nonsense'"),
+        WrongLine("man nonsense", "no command 'nonsense'"),
+        WrongLine("completions tcsh", "tcsh", "bash, zsh and fish"),
+        WrongLine("get --encoded a%2", "percent-encoded"),
+        WrongLine("get --encoded a%zz", "percent-encoded"),
+        // What other lockers have.
+        WrongLine("unlock k", "no command 'unlock'", "released when its COMMAND exits"),
+        WrongLine("ls", "use flock-cache list"),
+        WrongLine("gc", "use flock-cache reap"),
+        WrongLine("status", "use flock-cache who"),
+        WrongLine("set k v", "use flock-cache put"),
     ]
 }
 
@@ -76,11 +95,13 @@ struct WrongLine: CustomStringConvertible, Sendable {
 
     @Test(arguments: [
         "claim k -w5", "claim k -w 5", "claim -w5 k", "claim -w 5 k", "claim --wait=5 k",
-        "claim --wait 5 k", "claim k --wait=5s", "claim -qw5 k", "claim -nqw5 k",
+        "claim --wait 5 k", "claim k --wait=5s", "claim -qw5 k", "claim -nqw0 k",
         "claim -w 5 -- k", "claim -w forever k", "claim -w 1 -w 2 k", "claim -w 0.5m k",
         "--store=$FLOCK_CACHE_DIR claim k", "--store $FLOCK_CACHE_DIR claim k",
         "claim k --store $FLOCK_CACHE_DIR", "claim --store=/nowhere --store=$FLOCK_CACHE_DIR k",
-        "-q claim -v k", "claim k --stale-after=1h", "claim k --max-age 7d",
+        "-q claim -v k", "claim k --stale-after=1h", "claim k --max-age 7d", "claim -w 1m30s k",
+        "claim -w 2w k",
+        "claim -w 1h0.5s k", "claim --encoded %6B", "claim --encoded k",
     ])
     func theManyWaysToWriteOptionsMeanTheSame(line: String) {
         let stage = Stage()
@@ -95,7 +116,7 @@ struct WrongLine: CustomStringConvertible, Sendable {
         stage.run("claim", "k")
         // The first alone would wait for an hour.
         #expect(stage.run("claim", "-w", "1h", "k", "-w", "10ms").code == 124)
-        #expect(stage.run("claim", "--wait=10ms", "k", "-n").code == 75)
+        #expect(stage.run("claim", "--wait=10ms", "k", "-w", "0").code == 75)
     }
 
     @Test func aWaitOfZeroIsTheSameAsNone() {
@@ -154,10 +175,10 @@ struct WrongLine: CustomStringConvertible, Sendable {
         ] {
             #expect(overview.text.contains("  \(verb) "), "\(verb)")
             let help = stage.run("help", verb)
-            #expect(help.code == 0 && help.text.contains("usage: flock-cache \(verb)"), "\(help)")
+            #expect(help.code == 0 && help.text.contains("Usage: flock-cache \(verb)"), "\(help)")
             #expect(stage.run(verb, "--help").text == help.text)
             #expect(stage.run(verb, "-h").text == help.text)
-            #expect(help.text.contains("example:"), "\(verb)")
+            #expect(help.text.contains("Examples:"), "\(verb)")
         }
         #expect(names(in: stage.directory.path).isEmpty)
     }

@@ -65,7 +65,7 @@ import TestSupport
     @Test func busyIsToldApartFromTheCommand() {
         let holder = stage.hold("k")
         let lines: [(String, Int32)] = [
-            ("-n k", 75), ("-w 0 k", 75), ("-w0 -n k", 75), ("-n -w 5 k", 75), ("-w 5 -n k", 75),
+            ("-n k", 75), ("-w 0 k", 75), ("-w0 -n k", 75),
             ("-w 20ms k", 124), ("-w 0.02 k", 124), ("-s -n k", 75), ("--slots 1 -n k", 75),
             ("-v -E 9 -n k", 9), ("-vE 9 -w 20ms k", 9), ("-vn -E75 k", 75), ("-F -n k", 75),
             ("-n -v -E 1 a k", 1), ("-n a k", 75), ("-n k a", 75), ("-vnE0 k", 0),

@@ -5,6 +5,18 @@ package func appendEscaped(_ bytes: UnsafeRawBufferPointer, to text: inout [UInt
     }
 }
 
+extension Store.Key {
+    /// The key that is meant by percent-encoded text, in which any byte may be encoded; nil where an escape is none.
+    package init?(percentEncoded text: [UInt8]) {
+        for index in text.indices where text[index] == UInt8(ascii: "%") {
+            // An escape that is cut off at the end would stand for nothing.
+            guard index + 2 < text.count else { return nil }
+        }
+        guard let bytes = PercentCode.unescape(text) else { return nil }
+        self.init(bytes)
+    }
+}
+
 /// Keys as names of files, and back; and the hash by which keys are spread.
 enum PercentCode {
     /// What the name of a claim's file ends with, so that no key's own name may.

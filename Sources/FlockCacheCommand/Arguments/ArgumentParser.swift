@@ -84,18 +84,25 @@ final class ArgumentParser {
 
     private func result() throws(Failure) -> Result {
         if invocation.has(.help) { return .help(verb.map { [$0] } ?? part(of: group)) }
+        if verb == nil, group.isEmpty, invocation.has(.version),
+            let version = verbs.first(where: { $0.name == Option.version.name })
+        {
+            return .run(version, invocation)
+        }
         guard let verb else {
             if !group.isEmpty {
                 let names = part(of: group).map { $0.name.dropFirst(group.count) }
                 throw .usage("\(shown(group))needs one of: \(names.joined(separator: ", "))")
             }
-            throw .usage("which command? Try: flock-cache help")
+            throw .usage("which command? flock-cache help lists them")
         }
         try checkOperands(invocation.operands, of: verb)
         if verb.takesCommand && invocation.command.isEmpty {
             let end = verb.takesMany ? "-- and " : ""
-            throw .usage("\(verb.name) needs \(end)a COMMAND. Try: flock-cache help \(verb.name)")
+            throw .usage("\(verb.name) needs \(end)a COMMAND; see flock-cache help \(verb.name)")
         }
+        try invocation.checkWaits()
+        if invocation.has(.encoded) { try invocation.decodeKeys(of: verb) }
         return .run(verb, invocation)
     }
 
@@ -104,7 +111,7 @@ final class ArgumentParser {
         let most = verb.takesMany ? Int.max : verb.operands.count
         if operands.count < least {
             let missing = verb.operands[operands.count]
-            throw .usage("\(verb.name) needs \(missing). Try: flock-cache help \(verb.name)")
+            throw .usage("\(verb.name) needs \(missing); see flock-cache help \(verb.name)")
         }
         if operands.count > most {
             throw .usage(
@@ -127,6 +134,9 @@ final class ArgumentParser {
         guard verb == nil else { return }
         let beginning = word + [UInt8(ascii: " ")]
         guard group.isEmpty, !part(of: beginning).isEmpty else {
+            if group.isEmpty, let advice = ForeignWord.command(word) {
+                throw .usage("there is no command '\(shown(name))'; \(advice)")
+            }
             throw .usage(
                 "there is no command '\(shown(name))'"
                     + suggestion(for: name, among: verbs.map(\.name), prefix: "")
@@ -143,7 +153,9 @@ final class ArgumentParser {
     // MARK: Options
 
     /// Those of the verb, if there is one already, and those of all.
-    private var options: [Option] { (verb?.options ?? []) + Option.everywhere }
+    private var options: [Option] {
+        (verb?.options ?? (group.isEmpty ? [Option.version] : [])) + Option.everywhere
+    }
 
     private func readLong(_ argument: [UInt8]) throws(Failure) {
         let body = argument.dropFirst(2)
@@ -187,6 +199,10 @@ final class ArgumentParser {
             throw .usage("--\(option.name) needs a value: \(option.help)")
         }
         guard let value = kind.read(text) else {
+            if kind.isTooLarge(text) {
+                throw .usage(
+                    "--\(option.name) '\(shown(text))' is too large; it takes \(kind.expectation)")
+            }
             throw .usage("--\(option.name) takes \(kind.expectation), not '\(shown(text))'")
         }
         invocation.give(option, text, value)
@@ -200,6 +216,9 @@ final class ArgumentParser {
                 return .usage("\(spelled) is a command here: flock-cache \(shown(name))")
             }
             return .usage("there is no option \(spelled) before a command\(near)")
+        }
+        if let advice = ForeignWord.option(name, of: verb) {
+            return .usage("\(verb.name) has no option \(spelled): \(advice)")
         }
         return .usage("\(verb.name) has no option \(spelled)\(near)")
     }

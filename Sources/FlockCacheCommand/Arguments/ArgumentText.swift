@@ -2,24 +2,55 @@
 // text.
 
 extension Duration {
-    /// `250ms`, `30s`, `5m`, `2h`, `7d`, or a number of seconds; fractions are allowed.
+    /// `250ms`, `30s`, `5m`, `2h`, `7d`, `2w`, several of them as in `1m30s`, or a number of seconds;
+    /// fractions are allowed.
     init?(argument: [UInt8]) {
-        let units: [(String, Double)] = [
-            ("ms", 0.001), ("s", 1), ("m", 60), ("h", 3600), ("d", 86400), ("", 1),
-        ]
-        let digits = argument.prefix {
-            UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 || $0 == UInt8(ascii: ".")
-        }
-        let rest = argument[digits.endIndex...]
-        guard digits.contains(where: { $0 != UInt8(ascii: ".") }),
-            let unit = units.first(where: { rest.elementsEqual($0.0.utf8) }),
-            let number = Double(String(decoding: digits, as: UTF8.self))
-        else { return nil }
-        let seconds = number * unit.1
-        // A hundred years: longer ones are not meant, and would leave the range of the clocks.
-        guard seconds <= 3.2e9 else { return nil }
+        guard let seconds = Self.seconds(argument), seconds <= Self.longest else { return nil }
         self = .nanoseconds(Int64((seconds * 1e9).rounded()))
     }
+
+    /// Whether it is a duration, but one that is longer than any that is meant.
+    static func isTooLong(argument: [UInt8]) -> Bool {
+        seconds(argument).map { $0 > longest } ?? false
+    }
+
+    /// A hundred years, in seconds: longer ones would leave the range of the clocks.
+    private static let longest = 3.2e9
+
+    private static func seconds(_ argument: [UInt8]) -> Double? {
+        var rest = argument[...]
+        var sum = 0.0
+        var last = Double.infinity
+        repeat {
+            guard let number = takeNumber(&rest) else { return nil }
+            let letters = rest.prefix { UInt8(ascii: "a")...UInt8(ascii: "z") ~= $0 }
+            rest = rest.dropFirst(letters.count)
+            guard let unit = unit(letters, standsAlone: last == .infinity && rest.isEmpty),
+                unit < last
+            else { return nil }
+            last = unit
+            sum += number * unit
+        } while !rest.isEmpty
+        return sum
+    }
+
+    private static func unit(_ letters: ArraySlice<UInt8>, standsAlone: Bool) -> Double? {
+        let units: [(String, Double)] = [
+            ("ms", 0.001), ("s", 1), ("m", 60), ("h", 3600), ("d", 86400), ("w", 7 * 86400),
+        ]
+        if letters.isEmpty { return standsAlone ? 1 : nil }
+        return units.first { letters.elementsEqual($0.0.utf8) }?.1
+    }
+}
+
+/// Takes a decimal number, perhaps with a fraction, from the beginning of a text.
+private func takeNumber(_ text: inout ArraySlice<UInt8>) -> Double? {
+    let digits = text.prefix {
+        UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 || $0 == UInt8(ascii: ".")
+    }
+    guard digits.contains(where: { $0 != UInt8(ascii: ".") }) else { return nil }
+    text = text.dropFirst(digits.count)
+    return Double(String(decoding: digits, as: UTF8.self))
 }
 
 extension UInt64 {
@@ -44,17 +75,29 @@ extension Int64 {
 }
 
 extension Int {
-    /// `4096`, `64K`, `10M`, `2G`.
+    /// `4096`, `64K`, `10M`, `1.5G`, `2T`; `k` as `K`, `KiB` as `K`; rounded down to a byte.
     init?(sizeArgument argument: [UInt8]) {
-        let factors: [UInt8: Int] = [
-            UInt8(ascii: "K"): 1 << 10, UInt8(ascii: "M"): 1 << 20, UInt8(ascii: "G"): 1 << 30,
+        guard let size = Self.size(argument) else { return nil }
+        self.init(exactly: size.rounded(.down))
+    }
+
+    /// Whether it is a size, but one that no file system has.
+    static func isTooLarge(sizeArgument argument: [UInt8]) -> Bool {
+        size(argument).map { Int(exactly: $0.rounded(.down)) == nil } ?? false
+    }
+
+    private static func size(_ argument: [UInt8]) -> Double? {
+        let units: [(String, Double)] = [
+            ("", 1), ("K", 0x1p10), ("k", 0x1p10), ("M", 0x1p20), ("G", 0x1p30), ("T", 0x1p40),
         ]
-        let factor = argument.last.flatMap { factors[$0] }
-        let digits = factor == nil ? argument : Array(argument.dropLast())
-        guard let number = UInt64(argument: digits).flatMap(Int.init(exactly:)) else { return nil }
-        let (product, overflow) = number.multipliedReportingOverflow(by: factor ?? 1)
-        if overflow { return nil }
-        self = product
+        var rest = argument[...]
+        guard let number = takeNumber(&rest),
+            let unit = units.first(where: { unit in
+                rest.elementsEqual(unit.0.utf8)
+                    || !unit.0.isEmpty && rest.elementsEqual((unit.0 + "iB").utf8)
+            })
+        else { return nil }
+        return number * unit.1
     }
 }
 

@@ -84,6 +84,26 @@ final class Invocation {
 
     // MARK: What commands have in common
 
+    /// Throws where it says both to wait and not to.
+    func checkWaits() throws(Failure) {
+        guard has(.noWait), case let wait? = wait(.wait) else { return }
+        if case .not = wait { return }
+        throw .usage(
+            "-n and -w \(shown(text(.wait) ?? [])) contradict each other: give one of them")
+    }
+
+    /// Replaces the operands that are keys by what they stand for percent-encoded.
+    func decodeKeys(of verb: Verb) throws(Failure) {
+        for index in operands.indices where index == 0 || verb.takesMany {
+            guard let key = Store.Key(percentEncoded: operands[index]) else {
+                throw .usage(
+                    "'\(shown(operands[index]))' is not percent-encoded: behind each % come two of "
+                        + "0-9 and A-F; leave --encoded out to take it literally")
+            }
+            operands[index] = key.bytes
+        }
+    }
+
     /// The key that an operand is.
     func key(_ index: Int = 0) -> Store.Key { Store.Key(operands[index]) }
 

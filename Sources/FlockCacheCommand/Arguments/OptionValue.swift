@@ -23,9 +23,9 @@ enum OptionKind: Sendable {
 
     var expectation: String {
         switch self {
-        case .duration: "a duration such as 250ms, 30s, 5m, 2h, 7d or 1.5"
+        case .duration: "a duration such as 250ms, 30s, 1m30s, 2h, 7d, 2w or 1.5"
         case .wait: "a duration such as 30s or 5m, or 'forever'"
-        case .size: "a size such as 4096, 64K, 10M or 2G"
+        case .size: "a size such as 4096, 64K, 10M, 1.5G or 2T"
         case .count: "a number"
         case .integer: "a whole number of 64 bits such as 5 or -5"
         case .generation: "a generation, a number"
@@ -35,6 +35,17 @@ enum OptionKind: Sendable {
         case .bytes: "text"
         case .mode: "permissions in octal: 0700, 0750 or 0770"
         case .exitCode: "an exit code, 0 to 255"
+        }
+    }
+
+    /// Whether a text is of this kind and only too large.
+    func isTooLarge(_ text: [UInt8]) -> Bool {
+        switch self {
+        case .duration, .wait: Duration.isTooLong(argument: text)
+        case .size: Int.isTooLarge(sizeArgument: text)
+        case .count, .generation, .process, .exitCode, .integer:
+            !text.isEmpty && text.allSatisfy { UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 }
+        case .owner, .path, .bytes, .mode: false
         }
     }
 

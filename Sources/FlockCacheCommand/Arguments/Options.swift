@@ -32,85 +32,96 @@ struct Option: Sendable {
 
 extension Option {
     static let store = Option(
-        name: "store", kind: .path, help: "the store's directory (or FLOCK_CACHE_DIR)")
-    static let json = Option(name: "json", help: "one JSON object per result line, and for errors")
+        name: "store", kind: .path,
+        help: "the directory of the store (default: FLOCK_CACHE_DIR, else the user's cache)")
+    static let json = Option(name: "json", help: "print one JSON object per result, and per error")
     static let quiet = Option(
-        name: "quiet", short: "q", help: "no notices on standard error, only errors")
+        name: "quiet", short: "q", help: "print errors only, no notices, on standard error")
     static let verbose = Option(
-        name: "verbose", short: "v", help: "say whose claim it is, and the like")
-    static let help = Option(name: "help", short: "h", help: "this text")
+        name: "verbose", short: "v", help: "say which store is used and why, and more")
+    static let help = Option(name: "help", short: "h", help: "print this help")
 
     /// Stand with every command, before or after its name.
     static let everywhere = [store, json, quiet, verbose, help]
+
+    /// Stands before a command's name only, and in its place.
+    static let version = Option(name: "version", short: "V", help: "print the version")
 }
 
 // MARK: Waiting
 
 extension Option {
     static let wait = Option(
-        name: "wait", short: "w", kind: .wait, help: "wait at most D for the end of a PENDING")
-    static let lockWait = wait.explained("wait at most D for the locks")
-    static let leaseWait = wait.explained("wait at most D for the lease")
-    static let watchWait = wait.explained("end after D without a change (124)")
-    static let noWait = Option(name: "no-wait", short: "n", help: "do not wait")
+        name: "wait", short: "w", kind: .wait,
+        help: "wait at most D for a pending claim (default: 0s)")
+    static let lockWait = wait.explained("wait at most D for the locks (default: 300s)")
+    static let leaseWait = wait.explained(
+        "wait at most D for the lease (default: 300s for run, else 0s)")
+    static let watchWait = wait.explained("exit after D without a change (default: forever)")
+    static let noWait = Option(name: "no-wait", short: "n", help: "do not wait; the same as -w 0")
     static let alsoAbsent = Option(
-        name: "also-absent", help: "where nobody has the key, wait for somebody to begin")
+        name: "also-absent", help: "if the key is absent, wait for a claim")
 }
 
 // MARK: Claims and values
 
 extension Option {
     static let maxAge = Option(
-        name: "max-age", kind: .duration, help: "a value older than D does not count")
-    static let reapMaxAge = maxAge.explained("also values and damaged records older than D")
+        name: "max-age", kind: .duration, help: "ignore a value older than D (default: none)")
+    static let reapMaxAge = maxAge.explained("remove values and quarantined records older than D")
     static let staleAfter = Option(
         name: "stale-after", kind: .duration,
-        help: "the claim may be taken over after D although its owner lives")
+        help: "allow a takeover after D although the owner is running")
     static let runStaleAfter = staleAfter.explained(
-        "the claim may be taken over when it was not renewed for D")
+        "allow a takeover when the claim was not renewed for D; run renews it at D/3")
     static let generation = Option(
-        name: "generation", kind: .generation, help: "the claim's number, as claim printed it")
-    static let leaseGeneration = generation.explained("the lease's number, as acquire printed it")
+        name: "generation", kind: .generation, help: "the claim's generation, as claim printed it")
+    static let leaseGeneration = generation.explained(
+        "the lease's generation, as acquire printed it")
+    static let neededGeneration = generation.explained(generation.help, isNeeded: true)
+    static let neededLeaseGeneration = generation.explained(
+        leaseGeneration.help, isNeeded: true)
     static let ifGeneration = Option(
         name: "if-generation", kind: .generation,
-        help: "only if the value has generation G")
+        help: "set only if the value has generation G")
     static let ifAbsent = Option(
-        name: "if-absent", help: "only if the key has no value")
+        name: "if-absent", help: "set only if the key has no value")
     static let minimum = Option(
-        name: "min", kind: .integer, help: "only if the sum is not below A", placeholder: "A")
+        name: "min", kind: .integer, help: "add only if the sum is A or more", placeholder: "A")
     static let maximum = Option(
-        name: "max", kind: .integer, help: "only if the sum is not above B", placeholder: "B")
+        name: "max", kind: .integer, help: "add only if the sum is B or less", placeholder: "B")
     static let owner = Option(
         name: "owner", kind: .owner,
-        help: "the process whose claim it is (or FLOCK_CACHE_OWNER)")
+        help: "the owner of the claim (default: FLOCK_CACHE_OWNER, else the caller)")
     static let file = Option(
-        name: "file", kind: .path, help: "the value is the content of PATH; - is standard input")
+        name: "file", kind: .path, help: "read the value from PATH; - is standard input")
 }
 
 // MARK: Locks and leases
 
 extension Option {
     static let shared = Option(
-        name: "shared", short: "s", help: "share the locks with others who ask for them shared")
+        name: "shared", short: "s", help: "hold the locks shared (default: exclusive)")
     static let slots = Option(
         name: "slots", kind: .count,
-        help: "up to N holders of one KEY; COMMAND sees FLOCK_CACHE_SLOT, 0 to N-1")
+        help: "allow N holders of one KEY; COMMAND sees FLOCK_CACHE_SLOT")
     static let leaseSlots = slots.explained(
-        "up to N holders at once; prints the SLOT too, 0 to N-1")
+        "allow N holders; the slot, 0 to N-1, is printed or in FLOCK_CACHE_SLOT")
     static let leaseSlot = Option(
-        name: "slot", kind: .count, help: "which slot, where the lease has several")
+        name: "slot", kind: .count, help: "the slot to end, where several are taken")
     static let force = Option(
-        name: "force", help: "end the lease whoever has it, and say whose it was")
+        name: "force", help: "end the lease of any process")
     static let reentrant = Option(
-        name: "reentrant", help: "do not take KEYs again that the caller holds")
+        name: "reentrant", help: "skip KEYs that a calling flock-cache holds")
     static let inPlace = Option(
         name: "no-fork", short: "F",
-        help: "execute COMMAND in place of flock-cache: the locks live as long as it")
-    static let timeToLive = Option(name: "ttl", kind: .duration, help: "the lease's time to live")
+        help: "execute COMMAND in place of flock-cache")
+    static let timeToLive = Option(
+        name: "ttl", kind: .duration, help: "the time to live of the lease")
     static let neededTimeToLive = timeToLive.explained(timeToLive.help, isNeeded: true)
     /// Of another kind than the owner of a claim: a lease always has one.
     static let leaseOwner = Option(
-        name: "owner", kind: .process, help: "the lease ends with this process")
+        name: "owner", kind: .process, help: "release the lease when process PID exits")
 }
 
 // MARK: Commands that run a COMMAND
@@ -118,67 +129,83 @@ extension Option {
 extension Option {
     static let conflictCode = Option(
         name: "conflict-exit-code", short: "E", kind: .exitCode,
-        help: "exit with CODE in place of 75 and 124")
+        help: "exit with CODE instead of 75 or 124, silently")
     static let dieWithParent = Option(
-        name: "die-with-parent", help: "end, and COMMAND too, when the parent ends")
+        name: "die-with-parent", help: "exit, and end COMMAND, when the parent exits")
     static let outputWait = Option(
-        name: "output-wait", kind: .wait, help: "wait D for the end of COMMAND's output (10s)")
+        name: "output-wait", kind: .wait,
+        help: "wait D for COMMAND's children to close its output (default: 10s)")
     static let killAfter = Option(
         name: "kill-after", kind: .duration,
-        help: "how long after TERM a COMMAND that lost the lease gets KILL; 5 s")
+        help: "after a loss, send KILL D after TERM (default: 5s)")
+    static let fallback = Option(
+        name: "fallback", help: "run COMMAND uncached if the store cannot be used")
 }
 
 // MARK: Housekeeping
 
 extension Option {
-    static let pendingToo = Option(name: "pending", help: "remove claims too")
-    static let onlyPending = pendingToo.explained("claims only")
-    static let onlyReady = Option(name: "ready", help: "values only")
+    static let pendingToo = Option(name: "pending", help: "remove pending claims too")
+    static let onlyPending = pendingToo.explained("list claims only")
+    static let onlyReady = Option(name: "ready", help: "list values only")
     static let onlyDamaged = Option(
-        name: "damaged", help: "damaged records that are kept for inspection")
+        name: "damaged", help: "list quarantined (corrupt) records only")
     static let prefix = Option(
-        name: "prefix", kind: .bytes, help: "only keys that begin with TEXT")
-    static let nulEnded = Option(name: "null", short: "0", help: "raw keys only, each ended by NUL")
+        name: "prefix", kind: .bytes, help: "keep to keys that begin with TEXT")
+    static let nulEnded = Option(
+        name: "null", short: "0", help: "print raw keys only, each ended by NUL")
     static let nulPairs = nulEnded.explained("read KEYs and VALUEs, each ended by NUL")
     static let prometheus = Option(
-        name: "prometheus", help: "as metrics, for the node exporter's text-file collector")
+        name: "prometheus", help: "print metrics for the node exporter's text-file collector")
     static let again = Option(
-        name: "watch", help: "again each second, in place on a terminal, until interrupted")
+        name: "watch", help: "refresh every second until interrupted")
     static let assumeDeadAfter = Option(
         name: "assume-dead-after", kind: .duration,
-        help: "also claims, and leases without a time to live, of unknown holders older than D")
+        help: "remove claims and leases of unknown liveness older than D")
     static let maxEntries = Option(
         name: "max-entries", kind: .count, help: "keep the N most recently used values")
     static let maxBytes = Option(
-        name: "max-bytes", kind: .size, help: "keep the most recently used values within SIZE")
-    static let dryRun = Option(name: "dry-run", help: "only say what would be removed")
+        name: "max-bytes", kind: .size, help: "keep the most recently used values within SIZE bytes"
+    )
+    static let dryRun = Option(
+        name: "dry-run", help: "print what would be removed, and remove nothing")
     static let mode = Option(
-        name: "mode", kind: .mode, help: "0700 (the default), 0750 or 0770 for the group as well")
+        name: "mode", kind: .mode, help: "permissions: 0700, 0750 or 0770 (default: 0700)")
     static let durable = Option(
-        name: "durable", help: "what is acknowledged survives a power cut")
+        name: "durable", help: "synchronise every change, so that it survives a power cut")
     static let journal = Option(
-        name: "journal", help: "keep a journal of all changes, for watch")
+        name: "journal", help: "record all changes, for watch")
 }
 
 // MARK: Journals
 
 extension Option {
     static let recordFile = file.explained(
-        "the record is the content of PATH; - is standard input")
+        "read the record from PATH; - is standard input (the default)")
     static let lines = Option(
-        name: "lines", help: "each line of the input is a record, without its newline")
+        name: "lines", help: "append each line of the input as a record")
     static let from = Option(
-        name: "from", kind: .count, help: "begin with record N (default: the oldest)")
-    static let changesFrom = from.explained("begin with change N (default: the next one)")
+        name: "from", kind: .count, help: "start with record N (default: the oldest kept)")
+    static let changesFrom = from.explained("start with change N (default: the next change)")
     static let follow = Option(
-        name: "follow", help: "go on as records come, until interrupted")
-    static let followWait = wait.explained("with --follow: end after D without a record")
-    static let nulRecords = nulEnded.explained("raw records only, each ended by NUL")
+        name: "follow", help: "continue with new records until interrupted")
+    static let followWait = wait.explained(
+        "with --follow, exit after D without a record (default: forever)")
+    static let nulRecords = nulEnded.explained("print raw records only, each ended by NUL")
     static let changeWait = wait.explained(
-        "wait at most D behind a stopped process (10s at most)")
+        "wait at most D behind a stopped process (default: 10s)")
     static let keep = Option(name: "keep", kind: .count, help: "keep the newest N records")
     static let keepAge = maxAge.explained("keep records younger than D")
     static let keepBytes = maxBytes.explained("keep the newest SIZE bytes")
+}
+
+// MARK: Inspecting
+
+extension Option {
+    static let encoded = Option(
+        name: "encoded", help: "take keys and names percent-encoded, as list prints them")
+    static let repair = Option(
+        name: "repair", help: "recount, remove debris, quarantine corrupt records")
 }
 
 /// What holds where an option is not given.

@@ -4,6 +4,7 @@
 /// A class, because a copy of one is then a reference: cheap, and nothing to build at run time.
 final class Verb: Sendable {
     let name: String
+    let group: Group
     /// One line.
     let summary: String
     /// What stands without a name: `KEY`, `[VALUE]` if it may be left out, `KEY…` for one or more.
@@ -11,10 +12,24 @@ final class Verb: Sendable {
     let options: [Option]
     /// Whether a number below zero may stand behind the first operand without `--` before it.
     let takesNumbers: Bool
-    /// What the command prints and how it ends, in a few lines.
+    /// What the command does, in paragraphs, each of which is one line.
     let detail: String
+    /// A line an exit code, and behind it what it means here.
+    let exits: String
+    /// A line an example.
     let example: String
     let action: Action
+
+    /// How commands stand together in the overview.
+    enum Group: String, CaseIterable, Sendable {
+        case once = "Compute once"
+        case locks = "Lock"
+        case leases = "Lease"
+        case values = "Values"
+        case journals = "Journals"
+        case inspect = "Inspect"
+        case maintain = "Maintain"
+    }
 
     enum Action: Sendable {
         case plain(@Sendable (Invocation) throws(Failure) -> ExitCode)
@@ -36,32 +51,36 @@ final class Verb: Sendable {
     }
 
     convenience init(
-        name: String, summary: String, operands: [String], options: [Option],
-        takesNumbers: Bool = false, detail: String,
+        name: String, group: Group, summary: String, operands: [String], options: [Option],
+        takesNumbers: Bool = false, detail: String, exits: String,
         example: String, run: @escaping @Sendable (Invocation) throws(Failure) -> ExitCode
     ) {
-        self.init(name, summary, operands, options, takesNumbers, detail, example, .plain(run))
+        self.init(
+            (name, group, summary), operands, options, takesNumbers, (detail, exits, example),
+            .plain(run))
     }
 
     /// One that runs a COMMAND.
     convenience init(
-        name: String, summary: String, operands: [String], options: [Option], detail: String,
+        name: String, group: Group, summary: String, operands: [String], options: [Option],
+        detail: String, exits: String,
         example: String, runCommand: @escaping @Sendable (Invocation) throws(Failure) -> Int32
     ) {
-        self.init(name, summary, operands, options, false, detail, example, .running(runCommand))
+        self.init(
+            (name, group, summary), operands, options, false, (detail, exits, example),
+            .running(runCommand))
     }
 
     private init(
-        _ name: String, _ summary: String, _ operands: [String], _ options: [Option],
-        _ takesNumbers: Bool, _ detail: String, _ example: String, _ action: Action
+        _ title: (name: String, group: Group, summary: String), _ operands: [String],
+        _ options: [Option], _ takesNumbers: Bool,
+        _ text: (detail: String, exits: String, example: String), _ action: Action
     ) {
-        self.name = name
-        self.summary = summary
+        (name, group, summary) = title
         self.operands = operands
         self.options = options
         self.takesNumbers = takesNumbers
-        self.detail = detail
-        self.example = example
+        (detail, exits, example) = text
         self.action = action
     }
 }

@@ -9,14 +9,19 @@ internal import FlockCache
 
 extension Verb {
     static let abandon = Verb(
-        name: "abandon", summary: "Give a claim up.",
-        operands: ["KEY"], options: [.generation, .owner],
+        name: "abandon", group: .once, summary: "Give up a claim.",
+        operands: ["KEY"],
+        options: [.generation, .owner, .encoded],
         detail: """
-            Exit 0, also when there is nothing of yours to give up. A value is never touched.
-            Exit 76 when --generation is given and the claim has another.
+            One waiter, if there is one, gets the claim next. A published value is never touched. Without --generation only a claim of the calling program, or of no process, is given up, so that it is safe in a trap.
+            """,
+        exits: """
+            0 given up; also if there was no claim of yours
+            76 the claim has another generation than G
             """,
         example: """
             flock-cache abandon --generation "$out" -- "$hash"
+            trap 'flock-cache abandon -- "$hash"' EXIT
             """,
         run: runAbandon)
 }

@@ -2,17 +2,24 @@ internal import FlockCache
 
 extension Verb {
     static let claim = Verb(
-        name: "claim", summary: "Win a key, or get its value, or learn who is at it.",
+        name: "claim", group: .once, summary: "Claim a key, or print its value if it is ready.",
         operands: ["KEY"],
-        options: [.wait, .noWait, .maxAge, .staleAfter, .owner],
+        options: [.wait, .noWait, .maxAge, .staleAfter, .owner, .encoded],
         detail: """
-            Won: prints the claim's generation, exit 0; produce the value, then finalize.
-            Ready: prints the value, exit 1. Somebody else is at it: exit 75.
-            With -w it waits for that to end first; exit 124 when the wait ends before.
-            The claim belongs to the calling program, and may be taken over when that ends.
+            Of all processes that claim a key, one wins. The winner computes the value and publishes it with 'flock-cache finalize', or gives up with 'flock-cache abandon'.
+
+            The claim belongs to the calling program (in a script, the script) and can be taken over as soon as that program has exited. With -w, claim waits until a pending claim ends. A value older than --max-age does not count: it is claimed again, and stays readable until the new value is published.
+            """,
+        exits: """
+            0 won: the generation (fencing token) of the claim is printed
+            1 ready: the value is printed
+            75 pending: another process holds the claim
+            78 the owner cannot be determined: name it with --owner
+            124 timed out: the claim was still pending after -w D
             """,
         example: """
-            rc=0; out=$(flock-cache claim -- "$hash") || rc=$?
+            rc=0; out=$(flock-cache claim -w 10m -- "$hash") || rc=$?
+            flock-cache claim --owner none --stale-after 1h -- "$hash"
             """,
         run: runClaim)
 }

@@ -2,16 +2,19 @@ internal import FlockCache
 
 extension Verb {
     static let finalize = Verb(
-        name: "finalize", summary: "Publish the value of a claimed key.",
+        name: "finalize", group: .once, summary: "Publish the value of a claimed key.",
         operands: ["KEY", "[VALUE]"],
-        options: [.generation, .file, .owner],
+        options: [.generation, .file, .owner, .encoded],
         detail: """
-            Exit 0 when it is published, also when it already was from this claim.
-            Exit 76 when the claim is not yours (any more): nothing has changed.
-            Without --generation it must belong to the calling program, or to nobody.
+            Publishing is atomic: readers see no value or the complete one. Without --generation the claim must belong to the calling program, or to no process. VALUE is taken literally; use --file for contents of a file or of standard input.
+            """,
+        exits: """
+            0 published, now or before by the same claim
+            76 lost: the claim is another process's, or gone; nothing changed
             """,
         example: """
             flock-cache finalize --generation "$out" -- "$hash" "$id"
+            make-report | flock-cache finalize "$key" --file -
             """,
         run: runFinalize)
 }

@@ -2,13 +2,21 @@ internal import FlockCache
 
 extension Verb {
     static let get = Verb(
-        name: "get", summary: "Print the value of a key.", operands: ["KEY"],
-        options: [.maxAge],
+        name: "get", group: .once, summary: "Print the value of a key.",
+        operands: ["KEY"],
+        options: [.maxAge, .encoded],
         detail: """
-            Exit 0 with the value; 1 when it is absent, or older than --max-age; 75 when it is
-            being produced; 65 once when it was damaged: then it is set aside, and absent.
+            Reads without waiting. With --json, the result has the generation (fencing token) and the age as well, and absent and pending keys are results too.
             """,
-        example: "flock-cache get -- \"$hash\"",
+        exits: """
+            0 ready: the value is printed
+            1 absent, or older than --max-age
+            65 corrupt: the record was quarantined, and the key is absent now
+            75 pending: the value is being computed
+            """,
+        example: """
+            flock-cache get -- "$hash"
+            """,
         run: runGet)
 }
 

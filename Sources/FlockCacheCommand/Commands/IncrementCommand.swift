@@ -2,18 +2,21 @@ internal import FlockCache
 
 extension Verb {
     static let increment = Verb(
-        name: "increment", summary: "Add to the number that a key's value is.",
+        name: "increment", group: .values, summary: "Add to a number, atomically.",
         operands: ["KEY", "[N]"],
-        options: [.minimum, .maximum],
+        options: [.minimum, .maximum, .encoded],
         takesNumbers: true,
         detail: """
-            N is 1 unless given, and may be negative. An absent key counts as 0. Prints
-            the new number, exit 0. Where that would be beyond --min, --max or 64 bits
-            it changes nothing, prints the number as it is, and exits 1. Exit 75 when
-            somebody is producing the value; 65 when it is not a number. Any number of
-            processes may count at once.
+            The value is a decimal number of 64 bits. N is 1 by default and may be negative. An absent key counts as 0. Any number of processes may count at once; no increment is lost.
+            """,
+        exits: """
+            0 counted: the new number is printed
+            1 the result would be outside --min, --max or 64 bits: the current number is printed, nothing changed
+            65 the value is not a number, or is corrupt
+            75 pending: the value is being computed
             """,
         example: """
+            flock-cache increment views
             flock-cache increment --max 60 permits >/dev/null || echo "none left"
             """,
         run: runIncrement)

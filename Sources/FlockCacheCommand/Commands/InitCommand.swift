@@ -2,13 +2,19 @@ internal import FlockCache
 
 extension Verb {
     static let initialize = Verb(
-        name: "init", summary: "Create a store with settings of its own.", operands: [],
+        name: "init", group: .maintain, summary: "Create a store with settings.",
+        operands: [],
         options: [.mode, .durable, .journal],
         detail: """
-            Needed only for settings: a store is otherwise created by its first use.
-            Exit 0 when it is there with these settings, 73 when it has others.
+            Needed only for settings: a store is otherwise created by its first use. Settings cannot be changed later.
             """,
-        example: "flock-cache --store /var/cache/builds init --mode 0770",
+        exits: """
+            0 created, or exists with these settings
+            73 exists with other settings
+            """,
+        example: """
+            flock-cache --store /var/cache/builds init --mode 0770
+            """,
         run: runInit)
 }
 

@@ -3,16 +3,22 @@ internal import SystemCalls
 
 extension Verb {
     static let journalAppend = Verb(
-        name: "journal append", summary: "Append a record to a journal.",
-        operands: ["NAME", "[TEXT]"], options: [.recordFile, .lines, .changeWait],
+        name: "journal append", group: .journals, summary: "Append a record to a journal.",
+        operands: ["NAME", "[TEXT]"],
+        options: [.recordFile, .lines, .changeWait, .encoded],
         detail: """
-            Prints the record's number: 1, 2, 3 … without gaps. Without TEXT, standard
-            input is one record; with --lines each of its lines is one, and the last
-            number is printed. Exit 64 when a record has more than 16 MiB: nothing of it
-            is appended. Exit 124 when a stopped process is in the middle of a change of
-            the journal.
+            Prints the record's number: 1, 2, 3 and so on, without gaps. Without TEXT, standard input is one record. With --lines each line of it is a record, and the last number is printed. A record has at most 16 MiB.
             """,
-        example: "flock-cache journal append audit \"$USER logged in\"",
+        exits: """
+            0 appended: the number is printed
+            64 the record is too large; nothing was appended
+            65 the last segment of the journal is corrupt
+            124 a stopped process is in the middle of a change of the journal
+            """,
+        example: """
+            flock-cache journal append audit "$USER logged in"
+            tail -F access.log | flock-cache journal append access --lines
+            """,
         run: runAppend)
 }
 

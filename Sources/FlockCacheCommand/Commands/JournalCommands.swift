@@ -2,34 +2,50 @@ internal import FlockCache
 
 extension Verb {
     static let journalTrim = Verb(
-        name: "journal trim", summary: "Remove the oldest records of a journal.",
-        operands: ["NAME"], options: [.keep, .keepAge, .keepBytes, .changeWait],
+        name: "journal trim", group: .journals, summary: "Remove the oldest records of a journal.",
+        operands: ["NAME"],
+        options: [.keep, .keepAge, .keepBytes, .changeWait, .encoded],
         detail: """
-            Records beyond any of the limits go, in whole segments: at least what was
-            asked for is kept, and at most one segment (64 MiB) more. --keep 0 leaves
-            nothing, and numbers go on. Processes that read the journal are not disturbed.
+            At least one limit is required. Records beyond any of the limits are removed in whole segments: at least what was asked for is kept, and at most one segment (64 MiB) more. --keep 0 leaves nothing, and numbering continues. Readers are not disturbed.
             """,
-        example: "flock-cache journal trim audit --max-age 90d",
+        exits: """
+            0 trimmed
+            124 a stopped process is in the middle of a change of the journal
+            """,
+        example: """
+            flock-cache journal trim audit --max-age 90d
+            """,
         run: runTrim)
 
     static let journalList = Verb(
-        name: "journal list", summary: "List the journals.", operands: [], options: [],
+        name: "journal list", group: .journals, summary: "List the journals.",
+        operands: [],
+        options: [],
         detail: """
-            A line a journal: NAME FIRST LAST BYTES, separated by tabs. NAME is
-            percent-encoded; FIRST and LAST are the numbers of the records that are kept.
-            Where none is kept, FIRST is the next number and LAST is FIRST - 1.
+            Each line is NAME, FIRST, LAST and BYTES, separated by tabs. FIRST and LAST are the numbers of the oldest and the newest record kept; where none is kept, FIRST is the next number and LAST is FIRST - 1.
             """,
-        example: "flock-cache journal list",
+        exits: """
+            0 listed
+            """,
+        example: """
+            flock-cache journal list
+            """,
         run: runList)
 
     static let journalRemove = Verb(
-        name: "journal remove", summary: "Remove a journal and all its records.",
-        operands: ["NAME"], options: [.changeWait],
+        name: "journal remove", group: .journals, summary: "Remove a journal and all its records.",
+        operands: ["NAME"],
+        options: [.changeWait, .encoded],
         detail: """
-            Exit 0, also when there is none. The next append begins a new journal with
-            record 1.
+            The next append begins a new journal with record 1.
             """,
-        example: "flock-cache journal remove audit",
+        exits: """
+            0 removed; also if there was none
+            124 a stopped process is in the middle of a change of the journal
+            """,
+        example: """
+            flock-cache journal remove audit
+            """,
         run: runRemove)
 }
 

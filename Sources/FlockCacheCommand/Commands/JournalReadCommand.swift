@@ -2,16 +2,24 @@ internal import FlockCache
 
 extension Verb {
     static let journalRead = Verb(
-        name: "journal read", summary: "Print the records of a journal.",
-        operands: ["NAME"], options: [.from, .follow, .nulRecords, .followWait],
+        name: "journal read", group: .journals, summary: "Print the records of a journal.",
+        operands: ["NAME"],
+        options: [.from, .follow, .nulRecords, .followWait, .encoded],
         detail: """
-            A line a record: NUMBER TIME TEXT, separated by tabs. TIME is UTC; TEXT is
-            percent-encoded as keys are in list. Exit 1 when there is no such journal, or
-            it is removed under --follow; 66 when record N was trimmed, and the message
-            names the first one that is kept; 64 when N is beyond the next record; 65 when
-            a record is damaged; 124 when D has passed.
+            Each line is NUMBER, TIME and TEXT, separated by tabs. TIME is UTC; TEXT is percent-encoded as keys are in 'list'. With --follow it prints records as they are appended, until interrupted.
             """,
-        example: "flock-cache journal read audit --follow",
+        exits: """
+            0 printed
+            1 no such journal; or it was removed under --follow
+            64 record N is beyond the next record
+            65 a record is corrupt
+            66 record N was trimmed; the message names the first one kept
+            124 timed out: no record for -w D
+            """,
+        example: """
+            flock-cache journal read audit --follow
+            flock-cache journal read audit --from 100 -0
+            """,
         run: runRead)
 }
 

@@ -2,16 +2,26 @@ internal import FlockCache
 
 extension Verb {
     static let leaseAcquire = Verb(
-        name: "lease acquire", summary: "Become the one in charge until a time.",
+        name: "lease acquire", group: .leases, summary: "Acquire a lease.",
         operands: ["NAME"],
-        options: [.timeToLive, .leaseSlots, .leaseOwner, .leaseWait, .noWait],
+        options: [
+            .timeToLive, .leaseSlots, .leaseOwner, .leaseWait, .noWait, .encoded,
+        ],
         detail: """
-            Prints the lease's generation, and with --slots the slot; exit 0. Exit 75 when somebody
-            else has it, 124 when the wait of -w ended. It ends when its time to live is over, when
-            its --owner ends, or when it is released, whatever comes first. Pass the generation to
-            what the lease protects: a number that is lower than one seen comes too late.
+            A lease is held without a running flock-cache process: until its time to live (--ttl) is over, until its --owner exits, or until it is released, whichever comes first. At least one of --ttl and --owner is required.
+
+            Prints the generation (fencing token) and, with --slots, the slot. Pass the generation to the resource that the lease protects: it refuses a number lower than one it has seen.
             """,
-        example: "g=$(flock-cache lease acquire primary --ttl 30s) || exit",
+        exits: """
+            0 acquired: GENERATION, or GENERATION SLOT, is printed
+            65 the lease's record was corrupt and was quarantined
+            75 busy
+            124 timed out
+            """,
+        example: """
+            g=$(flock-cache lease acquire primary --ttl 30s) || exit
+            flock-cache lease acquire port --slots 8 --owner $$
+            """,
         run: runAcquire)
 }
 

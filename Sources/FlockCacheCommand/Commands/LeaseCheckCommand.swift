@@ -2,10 +2,19 @@ internal import FlockCache
 
 extension Verb {
     static let leaseCheck = Verb(
-        name: "lease check", summary: "Tell whether a generation is still in charge.",
-        operands: ["NAME"], options: [.leaseGeneration],
-        detail: "Exit 0 while the generation is the current one and its time is not over; 76 else.",
-        example: "flock-cache lease check primary --generation \"$g\" && write-it",
+        name: "lease check", group: .leases, summary: "Check whether a lease is still held.",
+        operands: ["NAME"],
+        options: [.neededLeaseGeneration, .encoded],
+        detail: """
+            Between the answer and what follows there is a moment in which the lease may expire. A resource that compares generations has no such gap.
+            """,
+        exits: """
+            0 the generation is current and has not expired
+            76 it expired, was released or was replaced
+            """,
+        example: """
+            flock-cache lease check primary --generation "$g" && ./write
+            """,
         run: runCheck)
 }
 

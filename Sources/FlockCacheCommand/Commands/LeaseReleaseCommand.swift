@@ -2,15 +2,20 @@ internal import FlockCache
 
 extension Verb {
     static let leaseRelease = Verb(
-        name: "lease release", summary: "Give a lease back.",
-        operands: ["NAME"], options: [.leaseGeneration, .force, .leaseSlot],
+        name: "lease release", group: .leases, summary: "Release a lease.",
+        operands: ["NAME"],
+        options: [.leaseGeneration, .force, .leaseSlot, .encoded],
         detail: """
-            Exit 0, also the second time; 76 when somebody else has it by now.
-            With --force the lease ends whoever has it, and whose it was is said; exit 0, also when
-            nobody had it. Its holder learns that it lost the lease at its next renewal, check or
-            release. Of a lease of which several slots are taken, name one with --slot.
+            Either --generation or --force is required. --force ends the lease of another process and says whose it was; that process learns it at its next renewal, check or release. Where several slots are taken, name one with --slot.
             """,
-        example: "flock-cache lease release primary --generation \"$g\"",
+        exits: """
+            0 released, now or before; with --force also if the lease was free
+            76 lost: another process has acquired the lease since
+            """,
+        example: """
+            flock-cache lease release primary --generation "$g"
+            flock-cache lease release primary --force
+            """,
         run: runRelease)
 }
 

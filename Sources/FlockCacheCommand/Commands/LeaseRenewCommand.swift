@@ -2,13 +2,19 @@ internal import FlockCache
 
 extension Verb {
     static let leaseRenew = Verb(
-        name: "lease renew", summary: "Begin a lease's time to live anew.",
-        operands: ["NAME"], options: [.leaseGeneration],
+        name: "lease renew", group: .leases, summary: "Restart the time to live of a lease.",
+        operands: ["NAME"],
+        options: [.neededLeaseGeneration, .encoded],
         detail: """
-            Exit 0, also after its time is over, as long as nobody else has got it. Exit 76 when
-            somebody else has, or it was released.
+            Also succeeds after the lease has expired, as long as no other process has acquired it.
             """,
-        example: "flock-cache lease renew primary --generation \"$g\" || exit",
+        exits: """
+            0 renewed
+            76 lost: the lease was released, ended by force, or acquired by another process
+            """,
+        example: """
+            flock-cache lease renew primary --generation "$g" || exit
+            """,
         run: runRenew)
 }
 

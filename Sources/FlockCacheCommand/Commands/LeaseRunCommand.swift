@@ -3,21 +3,29 @@ internal import SystemCalls
 
 extension Verb {
     static let leaseRun = Verb(
-        name: "lease run", summary: "Run a command while it is the one in charge.",
+        name: "lease run", group: .leases, summary: "Run a command while holding a lease.",
         operands: ["NAME"],
         options: [
             .neededTimeToLive, .leaseWait, .noWait, .conflictCode, .leaseSlots, .killAfter,
-            .dieWithParent,
+            .dieWithParent, .encoded,
         ],
         detail: """
-            Acquires the lease, renews it at a third of its time to live, and runs COMMAND, which
-            sees FLOCK_CACHE_GENERATION; ends as COMMAND did, and releases the lease then. When the
-            lease is lost COMMAND gets TERM, and KILL after --kill-after; exit 76. When this process
-            is killed COMMAND is killed too, and the lease runs out.
-            Exit 124 when the wait ended (after 300 s, what FLOCK_CACHE_WAIT says, or -w), 75 with -n;
-            126 and 127 when COMMAND cannot be run; 125 for failures of its own.
+            Acquires the lease, renews it at a third of its time to live, runs COMMAND with FLOCK_CACHE_GENERATION set, releases the lease when COMMAND has exited, and exits as COMMAND did. If the lease is lost, COMMAND gets TERM, and KILL after --kill-after. If flock-cache is killed, COMMAND is killed and the lease expires.
+
+            Waits 300s for the lease unless -n, -w or FLOCK_CACHE_WAIT says otherwise. With -w forever this makes a leader with standbys: failover takes at most the time to live.
             """,
-        example: "flock-cache lease run primary --ttl 30s -w forever -- ./serve",
+        exits: """
+            N COMMAND's exit code, or the signal that ended it
+            75 busy, with -n
+            76 lost: the lease was lost, and COMMAND was ended
+            124 timed out
+            125 flock-cache itself failed
+            126 COMMAND cannot be executed
+            127 COMMAND was not found
+            """,
+        example: """
+            flock-cache lease run primary --ttl 10s -w forever -- ./serve
+            """,
         runCommand: runLeaseRun)
 }
 

@@ -2,15 +2,20 @@ internal import FlockCache
 
 extension Verb {
     static let list = Verb(
-        name: "list", summary: "List the entries.", operands: [],
+        name: "list", group: .inspect, summary: "List claims and values.",
+        operands: [],
         options: [.onlyPending, .onlyReady, .onlyDamaged, .prefix, .nulEnded],
         detail: """
-            A line an entry: STATE KEY GENERATION AGE-SECONDS SIZE-OR-HOLDER, parted by tabs.
-            STATE is pending or ready; keys are percent-encoded as on disk. A value that is being
-            computed anew stands there as both. --damaged: what was set aside, STATE damaged, and no
-            entry; its key may be cut. What cannot be read is named, and the exit code tells.
+            On a terminal it prints a table, sorted by key; elsewhere each line is STATE, KEY, GENERATION, AGE-SECONDS and SIZE-OR-HOLDER, separated by tabs and unsorted. STATE is pending or ready; keys are percent-encoded (see --encoded). A value that is being computed again is listed as both.
             """,
-        example: "flock-cache list --ready -0 | xargs -0 flock-cache remove --",
+        exits: """
+            0 listed
+            74 something could not be read; it is named, and the rest is listed
+            """,
+        example: """
+            flock-cache list --pending
+            flock-cache list --ready --prefix tmp/ -0 | xargs -0 flock-cache remove --
+            """,
         run: runList)
 }
 

@@ -3,29 +3,37 @@ internal import SystemCalls
 
 extension Verb {
     static let lock = Verb(
-        name: "lock", summary: "Run a command while holding locks.",
+        name: "lock", group: .locks, summary: "Run a command while holding locks.",
         operands: ["KEY…"],
         options: [
             .shared, .lockWait, .noWait, .conflictCode, .slots, .reentrant, .inPlace,
-            .dieWithParent,
+            .dieWithParent, .encoded,
         ],
         detail: """
-            Takes the locks of all the KEYs, in any order and without deadlock, runs COMMAND, releases
-            them when COMMAND has ended, and ends as it did: with its exit code, or by its signal.
-            TERM, INT, HUP, QUIT, USR1, USR2 and WINCH are passed on to COMMAND, each once. Without a
-            terminal COMMAND has a process group of its own, and its children get them too. If this
-            process is killed, the locks are free at once and COMMAND is killed.
-            -F keeps the locks until COMMAND has ended, and for as long as a process that it started
-            has them open.
-            --reentrant: KEYs that the command which runs this one holds already, in this mode or a
-            stronger one, are not taken again; exit 76 if they were released before COMMAND ended.
-            Exit 124 when the wait ended (after 300 s, what FLOCK_CACHE_WAIT says, or -w), 75 with -n;
-            76 when a lock was lost while COMMAND ran because its file was removed;
-            126 and 127 when COMMAND cannot be run; 125 for failures of its own, among them a wait
-            for a key that is not above all those that this is already run under, which could never
-            end. The order of keys is that of their bytes.
+            Acquires the locks of all KEYs, in any order and without deadlock, runs COMMAND, releases them when COMMAND has exited, and exits as COMMAND did. Locks are exclusive unless -s is given; waiters are served in order of arrival. They wait 300s unless -n, -w or FLOCK_CACHE_WAIT says otherwise. The keys of locks and the keys of values are independent.
+
+            TERM, INT, HUP, QUIT, USR1, USR2 and WINCH are forwarded to COMMAND. If flock-cache is killed, the locks are free at once and COMMAND is killed.
+
+            COMMAND does not inherit the locks; what it leaves running in the background keeps none of them. With -F, COMMAND is executed in place of flock-cache, and the locks are held until it has exited.
+
+            A wait that could deadlock, because COMMAND runs under a lock with a higher key already, is refused (125).
+
+            -n -E 0 makes a crontab line that sends mail for failures only.
             """,
-        example: "flock-cache lock -w 30s deploy database -- ./deploy.sh",
+        exits: """
+            N COMMAND's exit code, or the signal that ended it
+            75 busy, with -n
+            76 lost: a lock file was removed while COMMAND ran
+            124 timed out
+            125 flock-cache itself failed
+            126 COMMAND cannot be executed
+            127 COMMAND was not found
+            """,
+        example: """
+            flock-cache lock -w 30s deploy database -- ./deploy.sh
+            flock-cache lock -n -E 0 backup -- /usr/local/bin/backup
+            flock-cache lock --slots 2 gpu -- sh -c './train --gpu $FLOCK_CACHE_SLOT'
+            """,
         runCommand: runLock)
 }
 

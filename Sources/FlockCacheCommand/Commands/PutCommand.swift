@@ -2,20 +2,19 @@ internal import FlockCache
 
 extension Verb {
     static let put = Verb(
-        name: "put", summary: "Set the value of a key, without a claim.",
+        name: "put", group: .values, summary: "Set the value of a key, without a claim.",
         operands: ["[KEY]", "[VALUE]"],
-        options: [.ifGeneration, .ifAbsent, .file, .nulPairs],
+        options: [.ifGeneration, .ifAbsent, .file, .nulPairs, .encoded],
         detail: """
-            Prints the new generation, exit 0. Where --if-generation or --if-absent
-            does not hold it changes nothing, prints the generation that the value has
-            (nothing where the key is absent), and exits 1. Exit 75 when somebody is
-            producing the value: nothing changed. Readers see the old value or the new
-            one, never neither. Generations are in put's output, list and get --json.
-            With --null it sets many: standard input, or --file, has each KEY and each
-            VALUE ended by NUL, and a line "ready|unchanged|pending KEY GENERATION",
-            parted by tabs, is printed for each; exit 75 or 1 as the worst of them.
+            Replaces the value atomically: readers see the old value or the new one. Prints the new generation (fencing token). If the precondition does not hold, nothing changes, and the current generation is printed, if there is one. With --null it sets many: standard input, or --file, has each KEY and each VALUE ended by NUL; a line "ready|unchanged|pending KEY GENERATION", parted by tabs, is printed for each, and the exit status is the worst of them.
+            """,
+        exits: """
+            0 set: the new generation is printed
+            1 the precondition is not met
+            75 pending: the value is being computed; nothing changed
             """,
         example: """
+            flock-cache put config '{"level":3}'
             flock-cache put --if-generation "$g" -- "$key" "$new" || echo "changed"
             """,
         run: runPut)

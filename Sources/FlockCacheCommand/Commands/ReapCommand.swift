@@ -3,15 +3,23 @@ internal import SystemCalls
 
 extension Verb {
     static let reap = Verb(
-        name: "reap", summary: "Remove what is stale, and on request what is old.", operands: [],
+        name: "reap", group: .maintain,
+        summary: "Remove stale claims and debris; on request, old values.",
+        operands: [],
         options: [.assumeDeadAfter, .reapMaxAge, .maxEntries, .maxBytes, .dryRun],
         detail: """
-            A line per removed entry: KEY REASON, parted by a tab; nothing when nothing was.
-            Reasons: dead-process dead-session rebooted expired assumed-dead torn too-old evicted.
-            What cannot be removed is named, the rest done, and the exit code tells.
-            Safe at any time, also twice at once: put it into a crontab.
+            Each line is KEY and REASON, separated by a tab; it is silent if nothing was removed. REASON is dead-process, dead-session, rebooted, expired, assumed-dead, torn, too-old or evicted. Values are removed only with --max-age, --max-entries or --max-bytes, the least recently used first.
+
+            Safe at any time, twice at once, and to be killed.
             """,
-        example: "flock-cache reap --max-age 30d --max-bytes 2G",
+        exits: """
+            0 done
+            74 something could not be removed; it is named, and the rest was done
+            """,
+        example: """
+            flock-cache reap --max-age 30d --max-bytes 2G
+            flock-cache reap --dry-run
+            """,
         run: runReap)
 }
 

@@ -3,13 +3,20 @@ internal import SystemCalls
 
 extension Verb {
     static let remove = Verb(
-        name: "remove", summary: "Delete the values of keys.",
-        operands: ["KEY…"], options: [.pendingToo],
+        name: "remove", group: .values, summary: "Delete the values of keys.",
+        operands: ["KEY…"],
+        options: [.pendingToo, .encoded],
         detail: """
-            Exit 0, also for keys that are absent. 75 when one is being produced, which is then
-            left as it is; --pending removes claims too.
+            Absent keys are no error. A key that is being computed is left as it is, unless --pending is given.
             """,
-        example: "flock-cache remove -- \"$hash\"",
+        exits: """
+            0 removed, or absent
+            75 at least one key is pending and was left
+            """,
+        example: """
+            flock-cache remove -- "$hash"
+            flock-cache list --ready -0 | xargs -0 flock-cache remove --
+            """,
         run: runRemove)
 }
 

@@ -2,13 +2,15 @@ internal import FlockCache
 
 extension Verb {
     static let renew = Verb(
-        name: "renew", summary: "Begin the --stale-after of a claim again.",
-        operands: ["KEY"], options: [.generation],
+        name: "renew", group: .once, summary: "Restart the --stale-after time of a claim.",
+        operands: ["KEY"],
+        options: [.neededGeneration, .encoded],
         detail: """
-            For work that lasts longer than the --stale-after of its claim: renew it before that time
-            is over. Exit 0, also when it is over and no other process has taken the claim over; a
-            claim without --stale-after needs no renewal. Exit 76 when the claim is another's by now,
-            was given up or published, or its owner has exited: nothing has changed.
+            For work that takes longer than the --stale-after of its claim. Renewing also succeeds after that time, as long as no other process has taken the claim over. A claim without --stale-after needs no renewal.
+            """,
+        exits: """
+            0 renewed, or nothing to renew
+            76 lost: the claim is another process's, was published or given up, or its owner has exited
             """,
         example: """
             flock-cache renew --generation "$out" -- "$hash" || exit

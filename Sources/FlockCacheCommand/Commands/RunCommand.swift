@@ -2,43 +2,76 @@ internal import FlockCache
 
 extension Verb {
     static let run = Verb(
-        name: "run", summary: "Compute a value once: run a command, share its output.",
+        name: "run", group: .once, summary: "Run a command once and share its output.",
         operands: ["KEY"],
         options: [
             .wait, .noWait, .maxAge, .runStaleAfter, .outputWait, .conflictCode, .dieWithParent,
+            .fallback, .encoded,
         ],
         detail: """
-            READY: prints the value. Otherwise the first to ask runs COMMAND, whose standard output
-            is the value and is passed on as it comes; the others wait and get it. Exit 0 with it.
-            COMMAND fails: its output and exit code are passed on, nothing is published, and one of
-            those who wait runs its own. If this process is killed COMMAND is killed too.
-            The value is complete when every process that can write to COMMAND's output
-            has closed it, as in $(...). If one still holds it 10 s after COMMAND's end
-            (--output-wait), nothing is published, and run exits with 125 and names it.
-            With --stale-after D the claim may be taken over when this process is stopped or out of
-            reach for D; it is renewed at a third of that. Taken over, it exits with 76.
-            Exit 124 when the wait for others ended (after 300 s, what FLOCK_CACHE_WAIT says, or -w),
-            75 with -n, 126 and 127 when COMMAND cannot be run, 125 for failures of its own.
+            If the value of KEY is ready, it is printed. Otherwise the first process runs COMMAND, whose standard output becomes the value; the others wait and print the same value.
+
+            If COMMAND fails, its output and exit code are passed on, nothing is published, and one waiter runs its own COMMAND. If this process is killed, COMMAND is killed too, and one waiter takes over. The wait limit (300s unless -w or FLOCK_CACHE_WAIT says otherwise) does not apply to COMMAND itself; use 'timeout' for that.
+
+            The value is complete when every process that can write to COMMAND's output has closed it, as in $(...).
+
+            With --fallback, where the store cannot be used at all (full, read-only, no permission), COMMAND runs without the cache, with a warning.
             """,
-        example: "flock-cache run \"report-$(date +%F)\" -- ./make-report --year 2026",
+        exits: """
+            0 the value is printed
+            N COMMAND failed: its exit code, or the signal that ended it
+            75 pending, with -n
+            76 lost: another process took over the claim (--stale-after)
+            124 timed out waiting for another process's COMMAND
+            125 flock-cache itself failed
+            126 COMMAND cannot be executed
+            127 COMMAND was not found
+            """,
+        example: """
+            flock-cache run "report-$(date +%F)" -- ./make-report
+            flock-cache run --max-age 1h weather -- curl -fsS https://example.org/weather
+            """,
         runCommand: runRun)
 }
 
 @Sendable private func runRun(_ invocation: Invocation) throws(Failure) -> Int32 {
     try invocation.endWithParentIfAsked()
-    let store = try invocation.openStore()
-    let key = invocation.key()
+    guard invocation.duration(.runStaleAfter) != .zero else {
+        throw .usage("--stale-after takes a time above 0")
+    }
     let wait = try invocation.waitByDefault()
+    let store: Store
+    let outcome: ClaimOutcome
+    do throws(Failure) {
+        store = try invocation.openStore()
+        outcome = try claim(wait, in: store, invocation)
+    } catch {
+        guard invocation.has(.fallback), error.meansNoStore else { throw error }
+        invocation.words.warn("running COMMAND uncached (--fallback): \(error.message)")
+        let request = invocation.request(invocation.environment.variables())
+        return invocation.end(as: try CommandRun.run(request))
+    }
+    return try run(outcome, wait, in: store, invocation)
+}
+
+private func claim(
+    _ wait: Wait, in store: Store, _ invocation: Invocation
+) throws(Failure) -> ClaimOutcome {
+    let key = invocation.key()
     let notice = WaitNotice(
         invocation, key, wait, in: store, refusing: .circles(of: .computation))
-    let maxAge = invocation.duration(.maxAge)
-    let staleAfter = invocation.duration(.runStaleAfter)
-    guard staleAfter != .zero else { throw .usage("--stale-after takes a time above 0") }
-    let outcome = try failing { () throws(StoreError) in
+    return try failing { () throws(StoreError) in
         try store.session.claim(
-            key, for: .session, maxAge: maxAge, staleAfter: staleAfter,
+            key, for: .session, maxAge: invocation.duration(.maxAge),
+            staleAfter: invocation.duration(.runStaleAfter),
             waiting: wait.limit, whilePending: notice.look)
     }
+}
+
+private func run(
+    _ outcome: ClaimOutcome, _ wait: Wait, in store: Store, _ invocation: Invocation
+) throws(Failure) -> Int32 {
+    let key = invocation.key()
     switch outcome {
     case .ready(let ready):
         var results = invocation.results
@@ -52,6 +85,20 @@ extension Verb {
             invocation.words.say(Phrases.takenOver(key, from: former))
             CommandRun.waitForEnd(of: former.processID)
         }
-        return try Computation(invocation, store, key, generation, staleAfter: staleAfter).run()
+        return try Computation(
+            invocation, store, key, generation, staleAfter: invocation.duration(.runStaleAfter)
+        ).run()
+    }
+}
+
+extension Failure {
+    /// Whether there is no store that could be used; then nothing has begun.
+    fileprivate var meansNoStore: Bool {
+        guard storeError?.code != .wouldDeadlock else { return false }
+        switch code {
+        case .notAStore, .unsupported, .cannotCreate, .inputOutput, .noPermission, .configuration:
+            return true
+        default: return false
+        }
     }
 }

@@ -2,13 +2,18 @@ internal import FlockCache
 
 extension Verb {
     static let stats = Verb(
-        name: "stats", summary: "Print how many entries there are.", operands: [],
+        name: "stats", group: .inspect, summary: "Print the number of entries and their size.",
+        operands: [],
         options: [.prometheus],
         detail: """
-            Three lines: pending N, ready N, bytes N (the sizes of the values' files). With --json and
-            --prometheus also the damaged records that are kept, and whether all is exact.
+            Prints 'pending N', 'ready N' and 'bytes N', where bytes counts the files of values. --json and --prometheus add quarantined records, and whether the counts are exact.
             """,
-        example: "flock-cache stats",
+        exits: """
+            0 printed
+            """,
+        example: """
+            flock-cache stats
+            """,
         run: runStats)
 }
 

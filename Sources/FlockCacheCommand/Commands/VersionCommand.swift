@@ -2,13 +2,23 @@ internal import FlockCache
 
 extension Verb {
     static let version = Verb(
-        name: "version", summary: "Print the version.", operands: [], options: [],
-        detail: "The program's version, and the format of stores it knows.",
-        example: "flock-cache version", run: runVersion)
+        name: "version", group: .maintain, summary: "Print the version.",
+        operands: [],
+        options: [],
+        detail: """
+            The version of the program, and the store format it writes. --version and -V before a command do the same.
+            """,
+        exits: """
+            0 printed
+            """,
+        example: """
+            flock-cache version
+            """,
+        run: runVersion)
 }
 
 /// The program's version; `docs/changelog.md` says what each brought.
-private let programVersion = "0.1.0"
+let programVersion = "0.1.0"
 
 @Sendable private func runVersion(_ invocation: Invocation) throws(Failure) -> ExitCode {
     if invocation.has(.json) {

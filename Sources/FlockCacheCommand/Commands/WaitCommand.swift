@@ -2,14 +2,22 @@ internal import FlockCache
 
 extension Verb {
     static let wait = Verb(
-        name: "wait", summary: "Wait until a key is READY, and print its value.",
-        operands: ["KEY"], options: [.wait, .noWait, .alsoAbsent],
+        name: "wait", group: .once, summary: "Wait until a key is ready, and print its value.",
+        operands: ["KEY"],
+        options: [.wait, .noWait, .alsoAbsent, .encoded],
         detail: """
-            Exit 0 with the value; 1 when the key is absent, was given up, or its owner died and
-            nobody took over within a second; 65 when the value was damaged; 124 when the wait ended
-            (after 300 s, what FLOCK_CACHE_WAIT says, or -w), 75 with -n. It never takes over.
+            Never computes or takes over a claim. Waits 300s unless -w or FLOCK_CACHE_WAIT says otherwise.
             """,
-        example: "flock-cache wait -w 10m -- \"$hash\"",
+        exits: """
+            0 ready: the value is printed
+            1 absent or given up, or the claim's owner has exited and no process took over within a second
+            65 corrupt: the record was quarantined
+            75 pending, with -n
+            124 timed out
+            """,
+        example: """
+            flock-cache wait -w 10m -- "$hash"
+            """,
         run: runWait)
 }
 

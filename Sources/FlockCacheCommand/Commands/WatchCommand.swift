@@ -2,17 +2,24 @@ internal import FlockCache
 
 extension Verb {
     static let watch = Verb(
-        name: "watch", summary: "Print each change of the store as it happens.", operands: [],
+        name: "watch", group: .inspect, summary: "Print each change of the store as it happens.",
+        operands: [],
         options: [.prefix, .changesFrom, .watchWait],
         detail: """
-            Each line is NUMBER, TIME, EVENT, KEY and GENERATION, separated by tabs. Keys are
-            percent-encoded as on disk. EVENT is claimed, taken-over, finalized, put, incremented,
-            abandoned, removed, reaped, leased, released or expired, or restarted with the key '/':
-            the machine was restarted, so list the store again. Each change is printed once, in
-            order for each key. Exit 124 when D passes without a line; 66 when N was trimmed, 64
-            when N is beyond the next number; 78 when the store was not made by init --journal.
+            Each line is NUMBER, TIME, EVENT, KEY and GENERATION, separated by tabs. EVENT is claimed, taken-over, finalized, put, incremented, abandoned, removed, reaped, leased, released or expired; or restarted, with the key '/': the machine was restarted, so list the store again. Each change is printed once, in order for each key, also the changes of killed processes.
+
+            Needs a store created with 'flock-cache init --journal'.
             """,
-        example: "flock-cache watch --prefix jobs/",
+        exits: """
+            64 change N is beyond the next change
+            66 change N was trimmed; the message names the first one kept
+            78 the store was created without --journal
+            124 timed out: no change for -w D
+            """,
+        example: """
+            flock-cache watch --prefix jobs/
+            flock-cache watch --from 1 -w 1s
+            """,
         run: runWatch)
 }
 

@@ -3,18 +3,22 @@ internal import SystemCalls
 
 extension Verb {
     static let who = Verb(
-        name: "who", summary: "Tell who holds what.", operands: ["[KEY]"], options: [.again],
+        name: "who", group: .inspect, summary: "Show what is held, and by which process.",
+        operands: ["[KEY]"],
+        options: [.again, .encoded],
         detail: """
-            A line for each lock, claim and lease that is held, with tabs between:
-            KIND KEY PID COMMAND AGE LEFT WAITING GENERATION. KIND is lock, shared, slot-N, claim, lease or
-            lease-N, N being a slot. AGE and LEFT
-            are seconds: since when it is held, and until it ends by itself. '-' is for what does
-            not apply or is not known. A key of more than 72 bytes may end with '…'. Of several
-            who share a lock it is the last to come. WAITING counts those who wait for the lock, or for
-            another that shares its place on the board; it is for people.
-            With KEY: only that, and exit 1 when nobody holds it.
+            Shows every lock, claim and lease that is held. On a terminal it prints a table; elsewhere each line is KIND, KEY, PID, COMMAND, AGE, LEFT, WAITING and GENERATION, separated by tabs, '-' for unknown.
+
+            KIND is lock, shared, slot-N, claim, lease or lease-N, where N is a slot. AGE is the time since it was acquired, LEFT the time until it expires; on a pipe both are seconds. Of the holders of a shared lock, the last one is shown. WAITING is the number of waiters for the lock, or for another one with the same place in the notification file. A key of more than 72 bytes may end with '…'.
             """,
-        example: "flock-cache who --watch",
+        exits: """
+            0 shown
+            1 KEY is held by no process
+            """,
+        example: """
+            flock-cache who deploy
+            flock-cache who --watch
+            """,
         run: runWho)
 }
 

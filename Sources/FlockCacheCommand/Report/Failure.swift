@@ -6,6 +6,8 @@ struct Failure: Error {
     let message: String
     /// The reader of our output has closed the pipe.
     let isClosedPipe: Bool
+    /// What the library has thrown, where it has.
+    private(set) var storeError: StoreError?
 
     init(_ code: ExitCode, _ message: String, isClosedPipe: Bool = false) {
         self.code = code
@@ -13,7 +15,10 @@ struct Failure: Error {
         self.isClosedPipe = isClosedPipe
     }
 
-    init(_ error: StoreError) { self.init(ExitCode(error), error.description) }
+    init(_ error: StoreError) {
+        self.init(ExitCode(error), error.description)
+        storeError = error
+    }
 
     /// The same failure for a command that runs a COMMAND: its codes are kept apart from those that
     /// COMMAND may end with, as far as that is possible.
@@ -21,8 +26,10 @@ struct Failure: Error {
         let kept: [ExitCode] = [
             .notNow, .lost, .timedOut, .ownFailure, .notExecutable, .notFound,
         ]
-        return Failure(
+        var failure = Failure(
             kept.contains(code) ? code : .ownFailure, message, isClosedPipe: isClosedPipe)
+        failure.storeError = storeError
+        return failure
     }
 
     static func usage(_ message: String) -> Failure { Failure(.usage, message) }

@@ -1,0 +1,86 @@
+/// What other lockers call things, and what it is here.
+///
+/// Only words that no command of ours has; each answer is a whole advice.
+enum ForeignWord {
+    /// Of an option that a command does not have.
+    static func option(_ name: [UInt8], of verb: Verb) -> String? {
+        let name = String(decoding: name, as: UTF8.self)
+        func has(_ option: String) -> Bool { verb.options.contains { $0.name == option } }
+        return (verb.group == .locks ? ofLocks(name) : nil)
+            ?? (verb.takesCommand ? ofRunners(name) : nil)
+            ?? (has("wait") ? ofWaiters(name) : nil)
+            ?? (has("ttl") ? ofLeases(name) : nil)
+            ?? (has("max-age") && name == "ttl" ? "use --max-age D" : nil)
+    }
+
+    private static func ofLocks(_ name: String) -> String? {
+        switch name {
+        case "x", "exclusive", "e": "locks are exclusive by default; leave it out"
+        case "u", "unlock": "a lock is released when COMMAND exits; leave it out"
+        case "o", "close": "COMMAND never inherits the lock (except with -F); leave it out"
+        case "fcntl": "locks are held by fcntl(2) in any case; leave it out"
+        case "read", "readers": "use -s"
+        default: nil
+        }
+    }
+
+    private static func ofRunners(_ name: String) -> String? {
+        switch name {
+        case "c", "command": "use: -- sh -c 'COMMAND'"
+        case "child-exit-code": "the exit code of COMMAND is passed on in any case; leave it out"
+        case "background", "bg", "fg":
+            "flock-cache runs in the foreground; end the line with & for the background"
+        default: nil
+        }
+    }
+
+    private static func ofWaiters(_ name: String) -> String? {
+        switch name {
+        case "nonblock", "nb", "nonblocking", "no-block": "use -n"
+        case "timeout", "t", "wait-timeout": "use -w D"
+        case "r", "retries", "retry": "waiters are woken, not polled; use -w D"
+        default: nil
+        }
+    }
+
+    private static func ofLeases(_ name: String) -> String? {
+        switch name {
+        case "expire", "expires", "lifetime", "max-age": "use --ttl D"
+        default: nil
+        }
+    }
+
+    /// Of a command that does not exist.
+    static func command(_ name: [UInt8]) -> String? {
+        switch String(decoding: name, as: UTF8.self) {
+        case "unlock", "release":
+            "a lock is released when its COMMAND exits; for a lease: flock-cache lease release NAME"
+        case "acquire", "trylock", "flock", "mutex", "sem", "semaphore":
+            "use flock-cache lock KEY -- COMMAND, or flock-cache lease acquire NAME --ttl D"
+        case "ls", "dir", "keys": "use flock-cache list"
+        case "gc", "clean", "cleanup", "prune", "purge", "expire", "vacuum": "use flock-cache reap"
+        case "rm", "del", "delete", "unset": "use flock-cache remove KEY"
+        case "set", "store", "write", "save": "use flock-cache put KEY VALUE"
+        case "read", "cat", "show", "fetch": "use flock-cache get KEY"
+        case "incr", "inc", "add", "count", "counter": "use flock-cache increment KEY [N]"
+        case "decr", "dec", "decrement": "use flock-cache increment KEY -1"
+        case "ps", "holders", "holder", "status", "locks", "top": "use flock-cache who"
+        case "check", "verify", "fsck", "repair", "test", "diagnose": "use flock-cache doctor"
+        case "exec", "once", "cache", "memoize": "use flock-cache run KEY -- COMMAND"
+        case "publish", "commit", "done", "complete": "use flock-cache finalize KEY VALUE"
+        case "cancel", "rollback", "giveup": "use flock-cache abandon KEY"
+        case "kill", "break", "steal":
+            "flock-cache who KEY shows the holder, which can be ended with kill; "
+                + "a lease: flock-cache lease release NAME --force"
+        case "leader", "elect", "leases": "use flock-cache lease run NAME --ttl D -- COMMAND"
+        case "log", "append", "tail", "follow":
+            "use flock-cache journal append NAME, or flock-cache journal read NAME --follow"
+        case "events", "monitor", "subscribe": "use flock-cache watch"
+        case "create", "new", "mkstore": "use flock-cache init"
+        case "info", "metrics", "df", "du": "use flock-cache stats"
+        case "manual", "manpage": "use flock-cache man"
+        case "completion": "use flock-cache completions bash, zsh or fish"
+        default: nil
+        }
+    }
+}
