@@ -48,7 +48,13 @@ package enum Command {
 
     private static func run(_ verb: Verb, _ invocation: Invocation) throws(Failure) -> Int32 {
         switch verb.action {
-        case .plain(let body): return try body(invocation).rawValue
+        case .plain(let body):
+            do throws(Failure) {
+                return try body(invocation).rawValue
+            } catch {
+                guard error.code == .lost, invocation.has(.json) else { throw error }
+                return try reportLoss(error, invocation)
+            }
         case .running(let body):
             do throws(Failure) {
                 return try body(invocation)
@@ -61,7 +67,7 @@ package enum Command {
         }
     }
 
-    /// Of a command that runs a COMMAND, that it lost what COMMAND ran under is a result.
+    /// That what a command is about was lost is a result.
     private static func reportLoss(
         _ failure: Failure, _ invocation: Invocation
     ) throws(Failure) -> Int32 {

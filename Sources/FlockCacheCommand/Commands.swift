@@ -4,6 +4,6 @@ extension Verb {
         .run, .claim, .finalize, .renew, .abandon, .get, .wait, .lock,
         .leaseRun, .leaseAcquire, .leaseRenew, .leaseRelease, .leaseCheck, .put, .increment,
         .remove, .journalAppend, .journalRead, .journalTrim, .journalList, .journalRemove, .who,
-        .list, .stats, .watch, .initialize, .reap, .helpVerb, .man, .completions, .version,
+        .list, .stats, .watch, .initialize, .reap, .doctor, .helpVerb, .man, .completions, .version,
     ]
 }

@@ -160,7 +160,7 @@ import TestSupport
             let first = stage.run(command, "k")
             #expect(first.code == (command == "get" ? 65 : 0), "\(first)")
             #expect(!first.text.contains("some"), "\(first)")
-            #expect(first.error.contains("k was damaged"), "\(first)")
+            #expect(first.error.contains("'k' was corrupt"), "\(first)")
             #expect(first.error.contains("kept at \(stage.store)/damaged/k."), "\(first)")
             let kept = names(in: stage.store + "/damaged")
             #expect(kept.count == round + 1)

@@ -20,22 +20,27 @@ import TestSupport
         stage.run("claim", "p/1")
         stage.claimForTheDead("dead")
         let lines: [(line: String, code: Int32, names: Set<String>)] = [
-            ("claim new", 0, ["state", "key", "generation"]),
-            ("claim dead", 0, ["state", "key", "generation", "taken-over-from"]),
-            ("claim k", 1, ["state", "key", "generation", "age", "encoding", "value"]),
-            ("claim p/1", 75, ["state", "key", "holder"]),
-            ("claim p/1 -w 10ms", 124, ["state", "key", "holder"]),
+            ("claim new", 0, ["state", "key", "text", "generation"]),
+            ("claim dead", 0, ["state", "key", "text", "generation", "taken-over-from"]),
+            ("claim k", 1, ["state", "key", "text", "generation", "age", "encoding", "value"]),
+            ("claim p/1", 75, ["state", "key", "text", "holder"]),
+            ("claim p/1 -w 10ms", 124, ["state", "key", "text", "holder"]),
             (
                 "claim k --max-age 0 --owner none --stale-after 1ms", 0,
-                ["state", "key", "generation"]
+                ["state", "key", "text", "generation"]
             ),
-            ("get k", 0, ["state", "key", "generation", "age", "encoding", "value"]),
-            ("get p/1", 75, []), ("get absent", 1, []),
-            ("finalize p/1 v --owner $FLOCK_CACHE_OWNER", 0, ["state", "key", "generation"]),
-            ("finalize absent v", 76, []), ("abandon absent", 0, []), ("remove absent", 0, []),
+            ("get k", 0, ["state", "key", "text", "generation", "age", "encoding", "value"]),
+            ("get p/1", 75, ["state", "key", "text", "holder"]),
+            ("get absent", 1, ["state", "key", "text"]),
+            (
+                "finalize p/1 v --owner $FLOCK_CACHE_OWNER", 0,
+                ["state", "key", "text", "generation"]
+            ),
+            ("finalize absent v", 76, ["state", "key", "text", "message"]),
+            ("abandon absent", 0, []), ("remove absent", 0, []),
             ("stats", 0, ["pending", "ready", "bytes", "damaged", "exact"]),
             ("version", 0, ["version", "format"]),
-            ("reap --dry-run", 0, ["key", "reason"]), ("init", 0, []),
+            ("reap --dry-run", 0, ["key", "text", "reason"]), ("init", 0, []),
             ("init --durable", 73, []), ("nonsense", 64, []), ("get", 64, []), ("get ''", 64, []),
             ("claim k --max-age", 64, []), ("--store /proc/self/mem get k", 66, []),
             ("claim new --owner 0", 78, []), ("finalize dead --file /nowhere", 74, []),
@@ -50,12 +55,14 @@ import TestSupport
             for result in results { #expect(Set(result.keys) == names, "\(line): \(outcome)") }
             let errors = try objects(Array(outcome.error.utf8), line)
             for error in errors {
-                let isFailure = (error["exit"] as? Int).map { $0 == Int(code) } == true
-                #expect(
-                    error["message"] is String || error["error"] is String && isFailure, "\(line)")
+                #expect(error["message"] is String, "\(line)")
+                if error["code"] != nil {
+                    #expect(Set(error.keys) == ["code", "message", "exit"], "\(line)")
+                    #expect(error["exit"] as? Int == Int(code), "\(line)")
+                }
             }
-            if code >= 64 && code != 75 && code != 124 {
-                #expect(errors.contains { $0["error"] != nil }, "\(line): \(outcome)")
+            if code >= 64 && ![75, 76, 124].contains(code) {
+                #expect(errors.contains { $0["code"] is String }, "\(line): \(outcome)")
             }
         }
     }
@@ -71,6 +78,9 @@ import TestSupport
         let pending = try #require(list.first { $0["state"] as? String == "pending" })
         let holder = try #require(pending["holder"] as? [String: Any])
         #expect(holder["pid"] is Int && holder["liveness"] as? String == "alive")
+        #expect(
+            Set(holder.keys) == ["pid", "command", "user", "for", "liveness", "stopped", "child"])
+        #expect(holder["stopped"] as? Bool == false && holder["user"] is String)
         // Below 2^53: whoever reads numbers as floating point reads them exactly.
         let generation = try #require(pending["generation"] as? UInt64)
         #expect(generation < 1 << 53)

@@ -33,7 +33,7 @@ import TestSupport
         #expect(stage.run("stats").error.isEmpty)
         let stats = stage.run("stats", "-v")
         #expect(stats.text.hasPrefix("pending 0\nready 1\nbytes "), "\(stats)")
-        #expect(stats.error.contains("inspection: 2;"), "\(stats)")
+        #expect(stats.error.contains("quarantine: 2;"), "\(stats)")
         #expect(stage.run("--json", "stats").text.contains("\"damaged\":2,\"exact\":true"))
         #expect(stage.run("stats", "--prometheus").text.contains("flock_cache_damaged{"))
         let list = stage.run("list", "--damaged")

@@ -92,7 +92,7 @@ struct Setting: CustomStringConvertible, Sendable {
         let outcome = start(program, setting, stage).finish()
         #expect(outcome.code == 124, "\(outcome)")
         #expect(outcome.text == "")
-        #expect(outcome.error.contains("h is being done by pid"), "\(outcome)")
+        #expect(outcome.error.contains("waiting for 'h': claimed"), "\(outcome)")
         #expect(uploads(stage) == 0)
         // The wait has changed nothing of the holder's.
         #expect(

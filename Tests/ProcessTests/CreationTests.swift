@@ -24,7 +24,7 @@ import TestSupport
                 winners.allSatisfy { $0.generation != nil && $0.error.isEmpty }, "round \(round)")
             for outcome in outcomes where outcome.code != 0 {
                 #expect(outcome.code == 75, "round \(round): \(outcome)")
-                #expect(outcome.error.contains("being done by pid"), "round \(round): \(outcome)")
+                #expect(outcome.error.contains("is busy: claimed"), "round \(round): \(outcome)")
             }
             #expect(
                 names(in: stage.store) == ["entries", "flock-cache", "locks"], "round \(round)")

@@ -40,7 +40,8 @@ import TestSupport
         #expect(lease("check", "primary", second) == 0)
         let json = stage.run("lease", "acquire", "other", "--ttl", "90", "--json").text
         #expect(
-            json.hasPrefix("{\"state\":\"acquired\",\"key\":\"other\",\"generation\":")
+            json.hasPrefix(
+                "{\"state\":\"acquired\",\"key\":\"other\",\"text\":\"other\",\"generation\":")
                 && json.contains("\"left\":"))
         let who = stage.run("who").text.split(separator: "\n").map { $0.split(separator: "\t") }
         #expect(who.map { $0[0] } == ["lease", "lease"])

@@ -228,7 +228,8 @@ struct LockTerminalTests {
             """)
         let words = try #require(lines.first)
         #expect(
-            words.contains("waiting for k: pid \(holder.id) (sh)") && words.contains("more"),
+            words.contains("waiting for lock 'k', held for")
+                && words.contains("pid \(holder.id) (sh); giving up in"),
             "\(lines)")
         #expect(lines.last == "-2", "\(lines)")
         #expect(holder.outcome().code == 0)

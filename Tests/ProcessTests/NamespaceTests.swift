@@ -14,7 +14,7 @@ struct NamespaceTests {
         let loser = stage.run("claim", "k")
         #expect(loser.code == 75, "\(loser)")
         #expect(loser.error.contains("pid 1 (bash)"), "\(loser)")
-        #expect(loser.error.contains("not known to live"), "\(loser)")
+        #expect(loser.error.contains("liveness unknown"), "\(loser)")
         #expect(stage.run("claim", "-w", "200ms", "k").code == 124)
         #expect(stage.run("reap").output.isEmpty)
 

@@ -104,7 +104,7 @@ struct NonblockingTests {
             sys.exit(process.wait())
             """#, stage, "pipe", "flock-cache", "get", "k")
         #expect(outcome.code == 75, "\(outcome)")
-        #expect(outcome.text.hasPrefix("flock-cache: k is being done by pid "), "\(outcome)")
+        #expect(outcome.text.hasPrefix("flock-cache: 'k' is busy: claimed "), "\(outcome)")
     }
 
     @Test(arguments: ["pipe", "socket"])

@@ -33,13 +33,13 @@ import TestSupport
                 #expect(outcome.code == code && outcome.error.isEmpty, "\(line): \(outcome)")
                 #expect(
                     outcome.text.hasPrefix(
-                        "{\"state\":\"\(state)\",\"key\":\"k\",\"holder\":{\"pid\":")
+                        "{\"state\":\"\(state)\",\"key\":\"k\",\"text\":\"k\",\"holder\":{\"pid\":")
                         && outcome.text.hasSuffix("}}\n"), "\(line): \(outcome)")
             }
         }
         #expect(
             stage.run("--json", "wait", "absent").text
-                == "{\"state\":\"absent\",\"key\":\"absent\"}\n")
+                == "{\"state\":\"absent\",\"key\":\"absent\",\"text\":\"absent\"}\n")
         // A reader that has gone makes nothing of it that it is not.
         #expect(
             stage.script("flock-cache --json lock -n k -- true | true; echo ${PIPESTATUS[0]}").text
@@ -55,14 +55,15 @@ import TestSupport
         #expect(outcome.code == 76 && outcome.error.isEmpty, "\(outcome)")
         #expect(
             outcome.text.hasPrefix(
-                "{\"state\":\"lost\",\"key\":\"k\",\"message\":\"the lease k was lost"),
+                "{\"state\":\"lost\",\"key\":\"k\",\"text\":\"k\",\"message\":\"the lease k was lost"
+            ),
             "\(outcome)")
     }
 
     @Test func helpShowsWhatIsNeeded() {
         let help = stage.run("help", "lease", "run").text
         #expect(help.contains(" --ttl D ") && !help.contains("[--ttl D]"), "\(help)")
-        #expect(stage.run("help", "lease", "acquire").text.contains("[--ttl D]"))
+        #expect(stage.run("help", "lease", "acquire").text.contains("lease acquire [OPTIONS] NAME"))
     }
 
     // MARK: The signal that ended COMMAND

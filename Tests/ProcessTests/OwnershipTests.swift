@@ -38,7 +38,9 @@ private let forms: [String] = [
         #expect(script.wait() == .exit(0))
         let next = stage.run("claim", "k")
         #expect(next.code == 0, "\(form): \(next)")
-        #expect(next.error.contains("took k over from pid \(script.id)"), "\(form): \(next)")
+        #expect(
+            next.error.contains("took over 'k': its owner, pid \(script.id)"),
+            "\(form): \(next)")
     }
 
     // An executed script has its own name and command line; only the program's file tells the shell.
@@ -129,12 +131,14 @@ private let forms: [String] = [
         #expect(server.line() == "the worker has ended")
         let next = stage.run("claim", "k")
         #expect(next.code == 0, "\(next)")
-        #expect(next.error.contains("took k over from pid \(worker)"), "\(next)")
+        #expect(next.error.contains("took over 'k': its owner, pid \(worker)"), "\(next)")
     }
 
     @Test func withVerboseTheCommandSaysWhomItChose() {
         let stage = Stage()
         let script = stage.start("flock-cache -v claim k 2>&1 >/dev/null; echo $$")
+        let store = script.line()
+        #expect(store == "flock-cache: using the store at \(stage.store) (FLOCK_CACHE_DIR)")
         let words = script.line()
         #expect(words == "flock-cache: the claim is for pid \(script.id) (bash)")
     }

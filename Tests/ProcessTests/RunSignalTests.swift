@@ -127,7 +127,9 @@ import TestSupport
         #expect(outcomes.allSatisfy { $0.code == 0 && $0.text == "next\n" }, "\(outcomes)")
         #expect(waitUntil { hasEnded(command) })
         #expect(contents(of: stage.directory("runs")) == Array("run\n".utf8))
-        let took = outcomes.filter { $0.error.contains("took k over from pid \(runner.id) (flock") }
+        let took = outcomes.filter {
+            $0.error.contains("took over 'k': its owner, pid \(runner.id) (flock")
+        }
         #expect(took.count == 1, "\(outcomes)")
     }
 

@@ -34,7 +34,7 @@ import TestSupport
         let outcome = next.outcome()
         #expect(outcome.code == 0, "\(outcome)")
         #expect(outcome.text == "mine\n")
-        #expect(outcome.error.contains("took k over from pid \(runner.id)"), "\(outcome)")
+        #expect(outcome.error.contains("took over 'k': its owner, pid \(runner.id)"), "\(outcome)")
     }
 
     /// Runners killed at any moment, again and again: never two at once, every survivor is served.

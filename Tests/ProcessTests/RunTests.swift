@@ -102,7 +102,7 @@ import TestSupport
             #expect(outcome.code == code, "\(options): \(outcome)")
             #expect(outcome.text == "")
             let isSilent = options.contains { $0.contains("-E") || $0.contains("exit-code") }
-            #expect(outcome.error.contains("k is being done by pid") != isSilent, "\(outcome)")
+            #expect(outcome.error.contains("claimed ") != isSilent, "\(outcome)")
         }
         // One's own COMMAND is not limited by the wait, and its code not by -E.
         #expect(stage.run("run", "-n", "-E", "9", "other", "sh", "-c", "exit 75").code == 75)

@@ -13,14 +13,14 @@ import TestSupport
         let loser = stage.run("claim", "k")
         #expect(loser.code == 75, "\(loser)")
         #expect(loser.output.isEmpty)
-        #expect(loser.error.contains("being done by pid \(owner.id) (bash)"), "\(loser)")
+        #expect(loser.error.contains("by pid \(owner.id) (bash)"), "\(loser)")
 
         owner.kill(SIGKILL)
         #expect(owner.wait() == .signal(SIGKILL))
         let next = stage.run("claim", "k")
         #expect(next.code == 0, "\(next)")
-        #expect(next.error.contains("took k over from pid \(owner.id) (bash)"), "\(next)")
-        #expect(next.error.contains("dead"), "\(next)")
+        #expect(next.error.contains("took over 'k': its owner, pid \(owner.id) (bash)"), "\(next)")
+        #expect(next.error.contains("has exited"), "\(next)")
         #expect(try #require(next.generation) > first)
 
         // The new claim lives as any other.
@@ -63,7 +63,7 @@ import TestSupport
         waitForZombie(owner.id)
         let next = stage.run("claim", "k")
         #expect(next.code == 0, "\(next)")
-        #expect(next.error.contains("took k over from pid \(owner.id)"), "\(next)")
+        #expect(next.error.contains("took over 'k': its owner, pid \(owner.id)"), "\(next)")
     }
 
     @Test func aStoppedOwnerIsAlive() {
@@ -100,7 +100,7 @@ import TestSupport
         #expect(owner.wait() == .exit(0))
         let next = stage.run("claim", "k")
         #expect(next.code == 0, "\(next)")
-        #expect(next.error.contains("took k over"), "\(next)")
+        #expect(next.error.contains("took over 'k'"), "\(next)")
     }
 
     // In a PID namespace of its own nobody else takes numbers, and the next one can be chosen.
@@ -125,6 +125,6 @@ import TestSupport
         #expect(try #require(lines[2].flatMap { UInt64($0) }, "\(lines)") > first)
         #expect(lines[3] == "0")
         session.kill(SIGKILL)
-        #expect(session.restOfError().contains("took k over from pid \(owner) "))
+        #expect(session.restOfError().contains("took over 'k': its owner, pid \(owner) "))
     }
 }

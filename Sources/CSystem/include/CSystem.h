@@ -66,6 +66,10 @@ struct csystem_mount {
     int32_t has_device;  // a disk of this machine: then nothing else is told, unless options are asked for
 };
 int64_t csystem_mount(int32_t file, int32_t with_options, struct csystem_mount *mount);
+/// 1 where a child finds the first byte of a file locked, 0 where it could lock it as well.
+int64_t csystem_lock_excludes(int32_t directory, const char *name);
+/// What is free for this user; UINT64_MAX where inodes are not counted.
+int64_t csystem_space(int32_t file, uint64_t *bytes, uint64_t *inodes);
 int64_t csystem_change_mode(int32_t file, uint32_t mode);
 /// Sets the modification time to now.
 int64_t csystem_touch(int32_t directory, const char *name);

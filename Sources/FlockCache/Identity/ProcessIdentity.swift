@@ -90,6 +90,8 @@ package struct ProcessStatus: Sendable {
     package let parent: Int32
     /// Forked, and never executed anything since.
     package let neverExecuted: Bool
+    /// Stopped by a signal or a debugger.
+    package let isStopped: Bool
     /// Clock ticks after boot, in the reader's time namespace.
     package let startTime: UInt64
 
@@ -116,7 +118,7 @@ package struct ProcessStatus: Sendable {
         }
     }
 
-    /// Field 1 is the number, 2 the name in parentheses (which it may itself contain), 4 the parent,
+    /// Field 1 is the number, 2 the name in parentheses (which it may itself contain), 3 the state, 4 the parent,
     /// 9 the flags, 22 the start time.
     init?(_ text: [UInt8]) {
         guard let open = text.firstIndex(of: UInt8(ascii: "(")),
@@ -130,6 +132,7 @@ package struct ProcessStatus: Sendable {
         }
         func number() -> UInt64? { decimal(rest.prefix { $0 != space }) }
         let space = UInt8(ascii: " ")
+        isStopped = rest.first == UInt8(ascii: "T") || rest.first == UInt8(ascii: "t")
         skip(1)
         guard let parent = number().flatMap(Int32.init(exactly:)) else { return nil }
         skip(5)

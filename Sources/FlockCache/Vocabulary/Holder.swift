@@ -27,13 +27,13 @@ public struct Holder: Hashable, Sendable, CustomStringConvertible {
 
     /// A phrase such as "pid 4711 (make), for 12 s".
     public var description: String {
-        var text = processID.map { "pid \($0)" } ?? "nobody in particular"
+        var text = processID.map { "pid \($0)" } ?? "an unknown process"
         if let command { text += " (\(command))" }
         text += ", for \(age.spoken)"
         switch liveness {
         case .alive: break
-        case .dead: text += ", dead"
-        case .unknown: text += ", not known to live"
+        case .dead: text += ", exited"
+        case .unknown: text += ", liveness unknown"
         }
         return text
     }

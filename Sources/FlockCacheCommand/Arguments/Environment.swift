@@ -39,6 +39,7 @@ struct Variable: Sendable, CustomStringConvertible {
     static let wait = Variable(name: "FLOCK_CACHE_WAIT")
     static let cacheHome = Variable(name: "XDG_CACHE_HOME")
     static let home = Variable(name: "HOME")
+    static let noColor = Variable(name: "NO_COLOR")
 
     // Read, and given.
     static let store = Variable(name: "FLOCK_CACHE_DIR")

@@ -102,7 +102,7 @@ extension Variable {
             "names of file systems to accept although they are not known to keep the promises, "
                 + "separated by commas"
         ),
-        ("NO_COLOR", "if set and not empty, no colour on terminals"),
+        ("\(noColor)", "if set and not empty, no colour on terminals"),
     ]
 
     /// What is said of those that a COMMAND gets.

@@ -40,7 +40,7 @@ extension Verb {
         return .no
     case .pending(let holder):
         _ = try invocation.busy(
-            key, holder, wait, state: "pending", Phrases.pending(key, holder))
+            .key(key), holder, wait, state: "pending")
         return wait.end
     }
 }

@@ -37,16 +37,16 @@ extension Invocation {
     ///
     /// - Parameter state: for `--json`, where no wait was asked for.
     func busy(
-        _ key: Store.Key, _ holder: Holder?, _ wait: Wait, state: String = "busy",
-        _ phrase: String
+        _ subject: Phrases.Subject, _ holder: Holder?, _ wait: Wait, state: String = "busy"
     ) throws(Failure) -> Int32 {
         if has(.json) {
             let state = if case .not = wait { state } else { "timed-out" }
             let members = JSON.members(
-                state, key, holder.map { [.init("holder", JSON.holder($0))] } ?? [])
+                state, subject.key, [.init("holder", holder.map { JSON.holder($0) } ?? .null)])
             try ignoringClosedPipe { () throws(Failure) in try print(members) }
         } else if !has(.conflictCode) || words.isVerbose {
-            words.say(phrase)
+            let limit: Duration? = if case .upTo(let limit) = wait { limit } else { nil }
+            words.say(Phrases.busy(subject, holder, after: limit))
         }
         return exitCode(.conflictCode) ?? wait.end.rawValue
     }

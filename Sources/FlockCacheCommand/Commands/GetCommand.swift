@@ -31,10 +31,12 @@ extension Verb {
     case .ready(let ready):
         try invocation.report(ready, of: key)
         return .yes
-    case .absent: return .no
+    case .absent:
+        if invocation.has(.json) { try invocation.print(JSON.members("absent", key)) }
+        return .no
     case .damaged: return .damaged
     case .pending(let holder):
-        invocation.words.say(Phrases.pendingOrDead(key, holder))
+        try invocation.reportPending(key, holder)
         return .notNow
     }
 }

@@ -32,7 +32,7 @@ extension Verb {
     let wait = invocation.waitIfTold()
     switch try acquire(key, request, wait, in: store, invocation) {
     case .busy(let holder):
-        _ = try invocation.busy(key, holder, wait, Phrases.leased(key, holder))
+        _ = try invocation.busy(.lease(key), holder, wait)
         return wait.end
     case .granted(let grant):
         do throws(Failure) {

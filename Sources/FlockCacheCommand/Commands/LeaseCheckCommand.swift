@@ -23,6 +23,6 @@ extension Verb {
     let isCurrent = try failing { () throws(StoreError) in
         try store.session.checkLease(key, generation)
     }
-    if !isCurrent { invocation.words.warn(Phrases.notInCharge(generation, of: key)) }
-    return isCurrent ? .yes : .lost
+    guard isCurrent else { throw Failure(.lost, Phrases.notCurrent(generation, of: key)) }
+    return .yes
 }

@@ -44,7 +44,7 @@ extension Verb {
             key, request, wait, in: store, invocation, refusing: .circles(of: .lease))
         {
         case .busy(let holder):
-            return try invocation.busy(key, holder, wait, Phrases.leased(key, holder))
+            return try invocation.busy(.lease(key), holder, wait)
         case .granted(let grant):
             guard grant.timeLeft ?? .zero > .zero else {
                 // This process was stopped since, or the machine suspended. Where it cannot be released, it is over.

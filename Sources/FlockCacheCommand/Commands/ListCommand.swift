@@ -29,32 +29,89 @@ extension Verb {
         default: .all
         }
     let prefix = invocation.text(.prefix).map { Store.Key($0) }
-    var results = invocation.results
     var entries = try failing { () throws(StoreError) in
         try store.entries(filter, prefix: prefix)
     }
-    var former: Store.Key?
+    let progress = Progress(invocation, "entries listed")
+    var output = ListOutput(invocation)
+    var count = 0
     func next() throws(Failure) -> Store.Summary? {
         do throws(StoreError) {
             return try entries.next()
         } catch {
-            try results.flush()  // what was found so far was found
+            progress.end()
+            try output.end()  // what was found so far was found
             throw Failure(error)
         }
     }
     while let entry = try next() {
+        count += 1
+        progress.step(count, 0)
+        try output.add(entry)
+    }
+    progress.end()
+    try output.end()
+    return .yes
+}
+
+/// A listing as it is printed: at once, or on a terminal sorted and aligned when it has ended.
+private struct ListOutput {
+    private let invocation: Invocation
+    private let table: Table?
+    private var results: Results
+    private var former: Store.Key?
+    /// What is to be sorted; beyond a number that people read, entries are printed as they come.
+    private var rows: [Store.Summary] = []
+    private static let mostSorted = 10_000
+
+    init(_ invocation: Invocation) {
+        self.invocation = invocation
+        results = invocation.results
+        let isForPrograms = invocation.has(.nulEnded) || invocation.has(.json)
+        table = isForPrograms ? nil : Table(invocation)
+    }
+
+    mutating func add(_ entry: Store.Summary) throws(Failure) {
         if invocation.has(.nulEnded) {
             // A key that is listed as both is one key.
             if former != entry.key { try results.bytes(entry.key.bytes + [0]) }
             former = entry.key
         } else if invocation.has(.json) {
             try results.line(JSON.line(members(of: entry)))
+        } else if table != nil {
+            rows.append(entry)
+            if rows.count >= Self.mostSorted { try flushRows() }
         } else {
             try results.line(line(of: entry))
         }
     }
-    try results.flush()
-    return .yes
+
+    mutating func end() throws(Failure) {
+        try flushRows()
+        try results.flush()
+    }
+
+    private mutating func flushRows() throws(Failure) {
+        guard let table, !rows.isEmpty else { return }
+        let sorted = rows.sorted { $0.key.bytes.lexicographicallyPrecedes($1.key.bytes) }
+        rows = []
+        let heading = ["STATE", "KEY", "GENERATION", "AGE", "SIZE OR HOLDER"]
+        let lines = table.lines([heading] + sorted.map(row), numbers: [3])
+        for (index, line) in lines.enumerated() {
+            try results.line(table.colored(line, index == 0 ? .bold : nil))
+        }
+    }
+
+    private func row(of entry: Store.Summary) -> [String] {
+        let (state, last): (String, String) =
+            switch entry.state {
+            case .pending(let holder): ("pending", holder.description)
+            case .ready(let size): ("ready", spoken(bytes: size))
+            }
+        return [
+            state, entry.key.description, String(entry.generation), entry.age.spoken, last,
+        ]
+    }
 }
 
 private func runListDamaged(_ invocation: Invocation) throws(Failure) -> ExitCode {

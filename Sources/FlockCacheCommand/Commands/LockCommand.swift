@@ -54,8 +54,10 @@ extension Verb {
     switch consume outcome {
     case .busy(let key, let holder):
         return try invocation.busy(
-            key ?? others[0], holder, wait, Phrases.locked(key ?? others[0], holder))
-    case .held(let lock): return try run(invocation, store, lock, inherited, mode)
+            .lock(key ?? others[0]), holder, wait)
+    case .held(let lock):
+        notice.tellEnd()
+        return try run(invocation, store, lock, inherited, mode)
     }
 }
 

@@ -78,9 +78,10 @@ extension Invocation {
     }
 
     /// Says who is producing a value.
-    func reportPending(_ key: Store.Key, _ holder: Holder) throws(Failure) {
-        words.say(Phrases.pending(key, holder))
-        guard has(.json) else { return }
+    func reportPending(
+        _ key: Store.Key, _ holder: Holder, _ phrase: String? = nil
+    ) throws(Failure) {
+        guard has(.json) else { return words.say(phrase ?? Phrases.pending(key, holder)) }
         try ignoringClosedPipe { () throws(Failure) in
             try print(JSON.members("pending", key, [.init("holder", JSON.holder(holder))]))
         }

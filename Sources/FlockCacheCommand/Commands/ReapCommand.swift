@@ -35,9 +35,7 @@ extension Verb {
     let isJSON = invocation.has(.json)
     let request = ReapRequest(limits, dryRun: invocation.has(.dryRun)) { reaped in
         let reason = name(of: reaped.reason)
-        let members: [JSON.Member] = [
-            .init("key", .text(reaped.key.description)), .init("reason", .text(reason)),
-        ]
+        let members = JSON.members(of: reaped.key) + [.init("reason", .text(reason))]
         do throws(Failure) {
             try results.line(isJSON ? JSON.line(members) : "\(reaped.key)\t\(reason)")
         } catch {

@@ -31,7 +31,7 @@ extension Verb {
         }
         Process.unblockTermination()
         if case .pending(let holder) = outcome {
-            invocation.words.say(Phrases.notRemoved(key, holder))
+            try invocation.reportPending(key, holder, Phrases.notRemoved(key, holder))
             code = .notNow
         }
     }

@@ -60,6 +60,7 @@ private func claim(
     let key = invocation.key()
     let notice = WaitNotice(
         invocation, key, wait, in: store, refusing: .circles(of: .computation))
+    defer { notice.tellEnd() }
     return try failing { () throws(StoreError) in
         try store.session.claim(
             key, for: .session, maxAge: invocation.duration(.maxAge),
@@ -79,7 +80,7 @@ private func run(
         return ExitCode.yes.rawValue
     case .pending(let holder):
         return try invocation.busy(
-            key, holder, wait, state: "pending", Phrases.pending(key, holder))
+            .key(key), holder, wait, state: "pending")
     case .won(let generation, let former):
         if let former {
             invocation.words.say(Phrases.takenOver(key, from: former))

@@ -35,17 +35,26 @@ extension Verb {
     } else if invocation.has(.prometheus) {
         try results.line(metrics(counts, of: try invocation.absoluteStorePath()))
     } else {
-        try results.line("pending \(counts.pending)")
-        try results.line("ready \(counts.ready)")
-        try results.line("bytes \(counts.bytes)")
+        if let table = Table(invocation) {
+            let rows = [
+                ["pending", String(counts.pending)], ["ready", String(counts.ready)],
+                ["size", spoken(bytes: counts.bytes)],
+            ]
+            for line in table.lines(rows, numbers: [1]) { try results.line(line) }
+        } else {
+            try results.line("pending \(counts.pending)")
+            try results.line("ready \(counts.ready)")
+            try results.line("bytes \(counts.bytes)")
+        }
         if !counts.isExact {
             invocation.words.say(
-                "approximate: a process is in the middle of a change, or something cannot be read")
+                "the counts are approximate: a process is in the middle of a change, or something cannot be read"
+            )
         }
         let words = invocation.words
         if counts.damaged > 0 && words.isVerbose {
             words.say(
-                "damaged records kept for inspection: \(counts.damaged); see flock-cache list "
+                "corrupt records in quarantine: \(counts.damaged); see flock-cache list "
                     + "--damaged; reap --max-age removes them")
         }
     }

@@ -45,8 +45,7 @@ extension Verb {
     case .damaged: return .damaged
     case .timedOut(let holder):
         _ = try invocation.busy(
-            key, holder, wait, state: holder == nil ? "absent" : "pending",
-            holder.map { Phrases.pending(key, $0) } ?? Phrases.notBegun(key))
+            .key(key), holder, wait, state: holder == nil ? "absent" : "pending")
         return wait.end
     }
 }

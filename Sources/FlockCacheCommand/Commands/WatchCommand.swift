@@ -62,7 +62,7 @@ private func line(of change: WatchedChange, asJSON: Bool) -> String {
         .init("event", .text(change.event.name)),
     ]
     if change.event != .restarted {
-        members.append(.init("key", .text(change.key.description)))
+        members += JSON.members(of: change.key)
         members.append(.init("generation", .generation(change.generation)))
     }
     return JSON.line(members)

@@ -43,36 +43,72 @@ extension Verb {
 }
 
 private func show(_ holdings: [Holding], _ invocation: Invocation) throws(Failure) {
-    let isTerminal = Process.isTerminal(invocation.environment.output)
+    let table = Table(invocation)
     var results = invocation.results
     // Home, and clear what is below: what was there before does not flicker.
-    if invocation.has(.again) && isTerminal { try results.bytes("\u{1b}[H\u{1b}[J".utf8) }
+    if invocation.has(.again) && table != nil { try results.bytes("\u{1b}[H\u{1b}[J".utf8) }
     if invocation.has(.json) {
         for holding in holdings { try results.line(JSON.line(members(of: holding))) }
+    } else if let table {
+        if !holdings.isEmpty || invocation.has(.again) {
+            for line in aligned(holdings, in: table) { try results.line(line) }
+        }
     } else {
-        let rows = holdings.map { fields(of: $0) }
-        for line in isTerminal ? aligned(rows) : rows.map({ $0.joined(separator: "\t") }) {
-            try results.line(line)
+        for holding in holdings {
+            try results.line(fields(of: holding).joined(separator: "\t"))
         }
     }
     try results.flush()
 }
 
-/// Rows for people: under headings, in columns.
-private func aligned(_ rows: [[String]]) -> [String] {
-    guard !rows.isEmpty else { return [] }
-    let rows = [["KIND", "KEY", "PID", "COMMAND", "AGE", "LEFT", "WAITING", "GENERATION"]] + rows
-    let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
-    return rows.map { row in
-        zip(row, widths).map { $0 + String(repeating: " ", count: $1 - $0.count) }
-            .joined(separator: "  ")
+/// For people: under headings, sorted by key, ages as they are said.
+private func aligned(_ holdings: [Holding], in table: Table) -> [String] {
+    let sorted = holdings.sorted {
+        $0.key.bytes.lexicographicallyPrecedes($1.key.bytes)
+    }
+    let heading = [
+        "KIND", "KEY", "PID", "COMMAND", "USER", "STATE", "AGE", "LEFT", "WAITING", "GENERATION",
+    ]
+    let rows = sorted.map(row)
+    let lines = table.lines([heading] + rows, numbers: [6, 7, 8])
+    return zip(lines, [nil] + sorted.map { Optional($0) }).map { line, holding in
+        guard let holding else { return table.colored(line, .bold) }
+        let process = holding.holder.flatMap { RunningHolder($0) }
+        let isOdd = process?.isStopped == true || holding.holder?.liveness == .dead
+        return table.colored(line, isOdd ? .yellow : nil)
+    }
+}
+
+private func row(of holding: Holding) -> [String] {
+    let holder = holding.holder
+    let process = holder.flatMap { RunningHolder($0) }
+    var id = holder?.processID.map { String($0) } ?? "-"
+    if let child = process?.child { id += "+\(child)" }
+    // Age, time left, how many wait.
+    let times = [holder?.since.spoken ?? "-", holding.timeLeft?.spoken ?? "-"]
+    let waiters = holding.waiters.map { String($0) } ?? "-"
+    let generation = holding.generation.map { String($0) } ?? "-"
+    let who = [id, holder?.command ?? "-", process?.user ?? "-", state(of: holder, process)]
+    return [name(of: holding.kind), keyText(of: holding)] + who + times + [waiters, generation]
+}
+
+private func keyText(of holding: Holding) -> String {
+    holding.key.description + (holding.isKeyWhole ? "" : "…")
+}
+
+private func state(of holder: Holder?, _ process: RunningHolder?) -> String {
+    if process?.isStopped == true { return "stopped" }
+    return switch holder?.liveness {
+    case .alive: "running"
+    case .dead: "exited"
+    default: "unknown"
     }
 }
 
 private func fields(of holding: Holding) -> [String] {
     let holder = holding.holder
     return [
-        name(of: holding.kind), holding.key.description + (holding.isKeyWhole ? "" : "…"),
+        name(of: holding.kind), keyText(of: holding),
         holder?.processID.map { String($0) } ?? "-", holder?.command ?? "-",
         holder.map { String($0.age.components.seconds) } ?? "-",
         holding.timeLeft.map { String($0.components.seconds) } ?? "-",
@@ -83,10 +119,11 @@ private func fields(of holding: Holding) -> [String] {
 
 private func members(of holding: Holding) -> [JSON.Member] {
     var members: [JSON.Member] = [
-        .init("kind", .text(name(of: holding.kind))), .init("key", .text(holding.key.description)),
-        .init("whole", .truth(holding.isKeyWhole)),
+        .init("kind", .text(name(of: holding.kind)))
     ]
-    if let holder = holding.holder { members.append(.init("holder", JSON.holder(holder))) }
+    members += JSON.members(of: holding.key)
+    members.append(.init("whole", .truth(holding.isKeyWhole)))
+    members.append(.init("holder", holding.holder.map { JSON.holder($0) } ?? .null))
     if let left = holding.timeLeft { members.append(.init("left", .seconds(left))) }
     if let generation = holding.generation {
         members.append(.init("generation", .generation(generation)))

@@ -34,24 +34,48 @@ package enum ExitCode: Int32, CaseIterable, Sendable {
 
     package var meaning: String {
         switch self {
-        case .yes: "yes: won, found, done"
-        case .no: "no: not here, already done; never an error"
+        case .yes: "yes: won, found, acquired, done"
+        case .no: "no: absent, already done, precondition not met; never an error"
         case .usage: "usage: the command line is wrong"
-        case .damaged: "not a number; or damaged data: a value, now set aside; a record"
+        case .damaged: "not a number; or corrupt data: a value, now quarantined; a record"
         case .notAStore: "no store there, or not a store; or a record that was trimmed"
-        case .unsupported: "this file system, or this version, cannot give the guarantee"
+        case .unsupported: "this file system, or this version, cannot keep the guarantees"
         case .internalError: "internal error"
         case .system: "the system is out of something: files, memory, locks"
         case .cannotCreate: "cannot create: read-only, or it exists with other settings"
         case .inputOutput: "input or output failed; no space left"
-        case .notNow: "not now: somebody else has it, and no wait was asked for"
-        case .lost: "lost: the claim, lock or lease is not yours (any more)"
+        case .notNow: "busy or pending, and no wait was asked for"
+        case .lost: "lost: the claim, lock or lease is another process's now, or gone"
         case .noPermission: "no permission"
-        case .configuration: "bad configuration, or the owner cannot be told: use --owner"
-        case .timedOut: "the wait ended, or a change was stuck behind a stopped process"
-        case .ownFailure: "of commands that run a COMMAND: a failure of their own, of any kind"
+        case .configuration: "bad configuration, or the owner cannot be determined: use --owner"
+        case .timedOut: "timed out, also behind a process that is stopped in a change"
+        case .ownFailure: "lock, run and lease run: flock-cache itself failed"
         case .notExecutable: "COMMAND cannot be executed"
-        case .notFound: "COMMAND is not found"
+        case .notFound: "COMMAND was not found"
+        }
+    }
+
+    /// The code of a JSON error.
+    var name: String {
+        switch self {
+        case .yes: "ok"
+        case .no: "no"
+        case .usage: "usage"
+        case .damaged: "corrupt"
+        case .notAStore: "not-found"
+        case .unsupported: "unsupported"
+        case .internalError: "internal"
+        case .system: "system"
+        case .cannotCreate: "cannot-create"
+        case .inputOutput: "input-output"
+        case .notNow: "busy"
+        case .lost: "lost"
+        case .noPermission: "no-permission"
+        case .configuration: "configuration"
+        case .timedOut: "timed-out"
+        case .ownFailure: "run-failed"
+        case .notExecutable: "not-executable"
+        case .notFound: "command-not-found"
         }
     }
 

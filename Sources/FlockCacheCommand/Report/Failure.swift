@@ -6,6 +6,8 @@ struct Failure: Error {
     let message: String
     /// The reader of our output has closed the pipe.
     let isClosedPipe: Bool
+    /// The code that it would have by itself, where a command that runs a COMMAND has given it another.
+    private var cause: ExitCode?
     /// What the library has thrown, where it has.
     private(set) var storeError: StoreError?
 
@@ -20,6 +22,9 @@ struct Failure: Error {
         storeError = error
     }
 
+    /// What went wrong, in one word for programs: more than the exit code of a command that runs a COMMAND tells.
+    var name: String { (cause ?? code).name }
+
     /// The same failure for a command that runs a COMMAND: its codes are kept apart from those that
     /// COMMAND may end with, as far as that is possible.
     var asOwnFailure: Failure {
@@ -29,6 +34,7 @@ struct Failure: Error {
         var failure = Failure(
             kept.contains(code) ? code : .ownFailure, message, isClosedPipe: isClosedPipe)
         failure.storeError = storeError
+        failure.cause = cause ?? code
         return failure
     }
 

@@ -18,6 +18,7 @@ enum JSON {
     case generation(Store.Generation)
     case seconds(Duration)
     case truth(Bool)
+    case null
     case object([Member])
 
     /// One object as a line.
@@ -30,6 +31,7 @@ enum JSON {
         case .generation(let generation): String(generation)
         case .seconds(let duration): Self.seconds(duration)
         case .truth(let truth): truth ? "true" : "false"
+        case .null: "null"
         case .object(let members):
             "{"
                 + members.map { Self.quoted($0.name) + ":" + $0.value.rendered }.joined(
@@ -71,15 +73,26 @@ enum JSON {
     static func members(
         _ state: String, _ key: Store.Key, _ others: [Member] = []
     ) -> [Member] {
-        [Member("state", .text(state)), Member("key", .text(key.description))] + others
+        [Member("state", .text(state))] + members(of: key) + others
+    }
+
+    /// A key: percent-encoded, and as it is where it is text.
+    static func members(of key: Store.Key, named name: String = "key") -> [Member] {
+        let text = String(validating: key.bytes, as: UTF8.self)
+        return [Member(name, .text(key.description))]
+            + (text.map { [Member("text", .text($0))] } ?? [])
     }
 
     static func holder(_ holder: Holder) -> JSON {
-        var members: [Member] = []
-        if let process = holder.processID { members.append(Member("pid", .number(Int(process)))) }
-        if let command = holder.command { members.append(Member("command", .text(command))) }
-        members.append(Member("for", .seconds(holder.age)))
-        members.append(Member("liveness", .text("\(holder.liveness)")))
-        return .object(members)
+        let process = RunningHolder(holder)
+        return .object([
+            Member("pid", holder.processID.map { .number(Int($0)) } ?? .null),
+            Member("command", holder.command.map { .text($0) } ?? .null),
+            Member("user", process?.user.map { .text($0) } ?? .null),
+            Member("for", .seconds(holder.age)),
+            Member("liveness", .text("\(holder.liveness)")),
+            Member("stopped", process.map { .truth($0.isStopped) } ?? .null),
+            Member("child", process?.child.map { .number(Int($0)) } ?? .null),
+        ])
     }
 }

@@ -1,80 +1,145 @@
 internal import FlockCache
+internal import SystemCalls
 
 /// The sentences about who has a key, for people.
 ///
 /// One place, so that a claim, a lock and a lease are spoken of alike by every command.
 enum Phrases {
-    // MARK: Claims
+    /// A key as it was typed, where it can be: else percent-encoded, as `list` has it.
+    static func quoted(_ key: Store.Key) -> String {
+        String(validating: key.bytes, as: UTF8.self).map { "'\(printable($0))'" } ?? "'\(key)'"
+    }
 
+    /// What is asked for, by its kind.
+    enum Subject {
+        case key(Store.Key)
+        case lock(Store.Key)
+        case lease(Store.Key)
+
+        var key: Store.Key {
+            switch self {
+            case .key(let key), .lock(let key), .lease(let key): key
+            }
+        }
+
+        var text: String {
+            switch self {
+            case .key(let key): quoted(key)
+            case .lock(let key): "lock \(quoted(key))"
+            case .lease(let key): "lease \(quoted(key))"
+            }
+        }
+    }
+
+    // MARK: What another process has
+
+    /// That it is busy, at once or at the end of a wait.
+    ///
+    /// - Parameter limit: how long was waited; nil for a command that does not wait.
+    static func busy(_ subject: Subject, _ holder: Holder?, after limit: Duration? = nil) -> String
+    {
+        let what = holding(subject, holder)
+        guard let limit else { return "\(subject.text) is busy: \(what)" }
+        return "timed out after \(limit.exactly) waiting for \(subject.text): \(what)"
+    }
+
+    /// "held for 1.0 s by pid 7162 (deploy)".
+    static func holding(_ subject: Subject, _ holder: Holder?) -> String {
+        guard let holder else {
+            if case .key = subject { return "no process has claimed it" }
+            return "held by a process that cannot be identified"
+        }
+        let end = suffix(of: holder.liveness)
+        if case .key = subject {
+            return "claimed \(holder.since.spoken) ago by \(holder.name)\(end)"
+        }
+        return "held for \(holder.since.spoken) by \(holder.name)\(end)"
+    }
+
+    private static func suffix(of liveness: Holder.Liveness) -> String {
+        switch liveness {
+        case .alive: ""
+        case .dead: ", which has exited"
+        case .unknown: ", liveness unknown"
+        @unknown default: ""
+        }
+    }
+
+    /// For a command that does not wait for the end of a pending claim: tells what can be done where its owner has
+    /// exited.
     static func pending(_ key: Store.Key, _ holder: Holder) -> String {
-        "\(key) is being done by \(holder)"
+        let busy = busy(.key(key), holder)
+        switch holder.liveness {
+        case .dead: return busy + "; 'flock-cache claim' takes it over"
+        case .unknown where holder.processID != nil:
+            return busy + ": it is in another container or on another machine; "
+                + "'flock-cache reap --assume-dead-after D' ends such claims"
+        default: return busy
+        }
     }
-
-    /// For a command that does not wait for the end of a PENDING: tells what can be done where its
-    /// owner is dead.
-    static func pendingOrDead(_ key: Store.Key, _ holder: Holder) -> String {
-        holder.liveness == .dead
-            ? "\(key) was claimed by \(holder): claim it to take over" : pending(key, holder)
-    }
-
-    static func notBegun(_ key: Store.Key) -> String { "nobody has begun \(key)" }
 
     static func notRemoved(_ key: Store.Key, _ holder: Holder) -> String {
-        "\(key) was left: it is being done by \(holder)"
+        pending(key, holder) + "; it was not removed (--pending removes claims)"
     }
 
     static func takenOver(_ key: Store.Key, from former: Holder) -> String {
-        "took \(key) over from \(former)"
+        former.liveness == .dead && former.processID != nil
+            ? "took over \(quoted(key)): its owner, \(former.name), has exited"
+            : "took over \(quoted(key)) from \(former.name), which claimed it \(former.since.spoken) ago"
     }
 
     static func nothingToGiveUp(_ key: Store.Key) -> String {
-        "there was no claim of yours on \(key) to give up"
+        "nothing to give up: \(quoted(key)) is not claimed by this program"
     }
 
     /// Where the same claim has published another value before.
     static func keptValue(of key: Store.Key, _ generation: Store.Generation) -> String {
-        "'\(key)' is ready already, with another value from the same claim (generation \(generation)); "
+        "\(quoted(key)) is ready already, with another value from the same claim (generation \(generation)); "
             + "that value stays"
     }
 
-    // MARK: Locks and leases
-
-    static func locked(_ key: Store.Key, _ holder: Holder?) -> String {
-        holder.map { "\(key) is locked by \($0)" } ?? "\(key) is locked by somebody else"
-    }
-
-    static func leased(_ key: Store.Key, _ holder: Holder?) -> String {
-        holder.map { "\(key) is leased by \($0)" } ?? "\(key) is leased by somebody else"
-    }
-
     static func ended(_ key: Store.Key, _ holder: Holder?, wasTaken: Bool) -> String {
-        guard wasTaken else { return "lease '\(key)' was free" }
-        return "released lease '\(key)' by force: it was held by "
+        guard wasTaken else { return "lease \(quoted(key)) was free" }
+        return "released lease \(quoted(key)) by force: it was held by "
             + (holder.map { "\($0)" } ?? "an unknown process, because its record is corrupt")
     }
 
-    static func notInCharge(_ generation: Store.Generation, of key: Store.Key) -> String {
-        "generation \(generation) of \(key) is not in charge: its time is over, or another's is"
+    static func notCurrent(_ generation: Store.Generation, of key: Store.Key) -> String {
+        "generation \(generation) of lease \(quoted(key)) is not current: it expired, was released or was "
+            + "replaced"
     }
 
     // MARK: While a wait goes on
 
-    static func waiting(for key: Store.Key, _ who: String, left: Duration?) -> String {
-        let until = left.map { "for \($0.spoken) more" } ?? "for as long as it takes"
-        return "waiting for \(key): \(who); waiting \(until)"
+    /// - Parameter isOwn: whether the holder is the process that this command acts for.
+    static func waiting(
+        for subject: Subject, _ holder: Holder?, isOwn: Bool = false, left: Duration?
+    ) -> String {
+        let own = isOwn ? " (that is the calling program itself)" : ""
+        let until = left.map { "giving up in \($0.spoken)" } ?? "without a time limit"
+        return "waiting for \(subject.text), \(holding(subject, holder))\(own); \(until)"
     }
+}
 
-    /// - Parameter isOwn: whether it is the process that this command acts for.
-    static func atIt(_ holder: Holder?, isOwn: Bool) -> String {
-        let who = holder.map { "\($0) is at it" } ?? "nobody has begun"
-        return who + (isOwn ? "; that is the calling program itself" : "")
+extension Holder {
+    /// "pid 4711 (make)".
+    var name: String {
+        guard let processID else {
+            return command.map { "a process (\($0))" } ?? "an unknown process"
+        }
+        return "pid \(processID)" + (command.map { " (\($0))" } ?? "")
     }
+}
 
-    static func hasLocked(_ holder: Holder?) -> String {
-        holder.map { "\($0) has it locked" } ?? "somebody else has it locked"
-    }
-
-    static func hasLeased(_ holder: Holder?) -> String {
-        holder.map { "\($0) has it leased" } ?? "somebody else has it leased"
+extension Duration {
+    /// The limit of a wait, as exactly as it was given: "500 ms", "1.5 s", "5 min".
+    var exactly: String {
+        let milliseconds = clampedNanoseconds / 1_000_000
+        if milliseconds < 1000 { return "\(milliseconds) ms" }
+        if milliseconds % 60_000 == 0, milliseconds < 3_600_000 * 48 {
+            return milliseconds % 3_600_000 == 0
+                ? "\(milliseconds / 3_600_000) h" : "\(milliseconds / 60_000) min"
+        }
+        return milliseconds % 1000 == 0 ? "\(milliseconds / 1000) s" : spoken
     }
 }

@@ -29,7 +29,7 @@ struct Words: Sendable {
     func fail(_ failure: Failure) {
         guard isJSON else { return write("flock-cache: \(failure.message)") }
         let members: [JSON.Member] = [
-            .init("error", .text(failure.message)),
+            .init("code", .text(failure.name)), .init("message", .text(failure.message)),
             .init("exit", .number(Int(failure.code.rawValue))),
         ]
         write(JSON.line(members))

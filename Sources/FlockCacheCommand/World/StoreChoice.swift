@@ -10,23 +10,26 @@ internal import SystemCalls
 
 extension Invocation {
     /// Where the store is: the option, else the variable, else the user's cache.
-    func storePath() throws(Failure) -> [UInt8] {
+    func storePath() throws(Failure) -> [UInt8] { try storeChoice().path }
+
+    /// The same, and what has decided it.
+    private func storeChoice() throws(Failure) -> (path: [UInt8], reason: String) {
         if let path = text(.store) {
             guard !path.isEmpty else { throw .usage("--store names no directory") }
             if let why = Self.unexpanded(path) {
                 throw .usage("--store \(shown(path)): \(why)")
             }
-            return path
+            return (path, "--store")
         }
         if let path = environment.setting(.store) {
             if let why = Self.unexpanded(path) {
                 throw Failure(.configuration, "\(Variable.store) is \(shown(path)): \(why)")
             }
-            return path
+            return (path, "\(Variable.store)")
         }
         // The base directory specification: a relative path there is invalid, and ignored.
         if let base = environment.setting(.cacheHome), base[0] == UInt8(ascii: "/") {
-            return base + Array("/flock-cache".utf8)
+            return (base + Array("/flock-cache".utf8), "\(Variable.cacheHome)" + Self.oneUsers)
         }
         guard let home = environment.setting(.home) else {
             throw Failure(
@@ -34,7 +37,17 @@ extension Invocation {
                 "which store? Name one with --store or FLOCK_CACHE_DIR; HOME is not set either")
         }
         try checkHome(home)
-        return home + Array("/.cache/flock-cache".utf8)
+        return (home + Array("/.cache/flock-cache".utf8), "HOME" + Self.oneUsers)
+    }
+
+    /// What is worth knowing of a store that was not named: sudo, cron and services often have another HOME.
+    private static let oneUsers =
+        "; it belongs to this user and HOME: for a whole machine, name a directory with --store"
+
+    /// Says which store is used, and why.
+    private func explainStore() throws(Failure) {
+        let (path, reason) = try storeChoice()
+        words.say("using the store at \(shown(path)) (\(reason))")
     }
 
     /// Why a path that begins with `~` is not what was meant; nil for others.
@@ -89,7 +102,8 @@ extension Invocation {
         let words = words
         configuration.onDamage = { key, path in
             let fate = path.map { "it is kept at \(printable($0))" } ?? "it stays where it is"
-            words.warn("the value of \(key) was damaged, and counts as absent; \(fate)")
+            words.warn(
+                "the value of \(Phrases.quoted(key)) was corrupt, and counts as absent; \(fate)")
         }
         let passedOver = PassedOver(words)
         environment.passedOver = passedOver
@@ -97,6 +111,7 @@ extension Invocation {
         configuration.onPlanted = passedOver.planted
         configuration.onUntold = { words.say("\($0)") }
         let path = try storePath()
+        if words.isVerbose { try explainStore() }
         return try failing { () throws(StoreError) in
             try Store(path: path, configuration: configuration)
         }

@@ -27,6 +27,14 @@ final class WaitNotice {
     private let session: Session
     private let refusal: Refusal?
     private var hasSpoken = false
+    /// Of the last look.
+    private var elapsed = Duration.zero
+
+    /// With `-v`, says how long the wait took that has succeeded.
+    func tellEnd() {
+        guard words.isVerbose, elapsed > .zero else { return }
+        words.say("waited \(elapsed.spoken) for \(Phrases.quoted(key))")
+    }
 
     init(
         _ invocation: Invocation, _ key: Store.Key, _ wait: Wait, in store: Store,
@@ -46,24 +54,27 @@ final class WaitNotice {
     ///
     /// - Throws: `.wouldDeadlock` where the wait could never end.
     func look(_ holder: Holder?, _ elapsed: Duration) throws(StoreError) {
+        self.elapsed = elapsed
         if holder != nil { try check(key, holder) }
         guard isTime(elapsed) else { return }
         let isOwn = ownProcess != nil && holder?.processID == ownProcess
-        say(key, Phrases.atIt(holder, isOwn: isOwn), elapsed)
+        say(.key(key), holder, isOwn: isOwn, elapsed)
     }
 
     /// The same for locks.
     func look(_ attempt: LockAttempt) throws(StoreError) {
+        elapsed = attempt.elapsed
         if let awaited = attempt.awaited { try check(awaited, nil) }
         guard isTime(attempt.elapsed) else { return }
-        say(attempt.awaited ?? key, Phrases.hasLocked(attempt.holder()), attempt.elapsed)
+        say(.lock(attempt.awaited ?? key), attempt.holder(), attempt.elapsed)
     }
 
     /// The same for a lease.
     func lookAtLease(_ holder: Holder?, _ elapsed: Duration) throws(StoreError) {
+        self.elapsed = elapsed
         try check(key, holder)
         guard isTime(elapsed) else { return }
-        say(key, Phrases.hasLeased(holder), elapsed)
+        say(.lease(key), holder, elapsed)
     }
 
     private func check(_ key: Store.Key, _ holder: Holder?) throws(StoreError) {
@@ -84,8 +95,11 @@ final class WaitNotice {
         Process.isTerminal(environment.error) ? .seconds(1) : .seconds(10)
     }
 
-    private func say(_ key: Store.Key, _ who: String, _ elapsed: Duration) {
+    private func say(
+        _ subject: Phrases.Subject, _ holder: Holder?, isOwn: Bool = false, _ elapsed: Duration
+    ) {
         hasSpoken = true
-        words.say(Phrases.waiting(for: key, who, left: limit.map { $0 - elapsed }))
+        words.say(
+            Phrases.waiting(for: subject, holder, isOwn: isOwn, left: limit.map { $0 - elapsed }))
     }
 }

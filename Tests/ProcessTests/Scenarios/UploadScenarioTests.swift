@@ -143,7 +143,7 @@ import TestSupport
             _ = winner.wait()
             // By the next to claim, at once.
             let next = stage.run("claim", "next")
-            #expect(next.code == 0 && next.error.contains("took next over"), "\(next)")
+            #expect(next.code == 0 && next.error.contains("took over 'next'"), "\(next)")
             // And by the reaper.
             let reaped = stage.run("reap")
             #expect(reaped.text == "reaped\tdead-process\n", "\(reaped)")
