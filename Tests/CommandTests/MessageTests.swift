@@ -46,7 +46,7 @@ import TestSupport
             "leave it out"),
         Case("lock -o k -- true", 125, "lock has no option -o", "never inherits", "leave it out"),
         Case("lock -c true k", 125, "lock has no option -c", "sh -c"),
-        Case("lock k true", 125, "lock needs -- and a COMMAND", "help lock"),
+        Case("lock k true", 125, "lock needs -- and a COMMAND", "KEY… -- COMMAND"),
         Case("lease run n -- true", 125, "needs --ttl"),
         Case("lease acquire n", 64, "needs --ttl", "--owner"),
         Case("lease renew n", 64, "--generation is needed", "lease acquire printed"),

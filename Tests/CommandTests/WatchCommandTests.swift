@@ -27,7 +27,9 @@ import TestSupport
         #expect(fields[0][4] == fields[1][4] && UInt64(fields[0][4]) != nil)
         let json = try #require(lines("--from", "2", "--json").first)
         #expect(json.hasPrefix(#"{"number":2,"time":"2"#))
-        #expect(json.contains(#""event":"finalized","key":"a%2Fb","text":"a/b","generation":\#(fields[0][4])}"#))
+        #expect(
+            json.contains(
+                #""event":"finalized","key":"a%2Fb","text":"a/b","generation":\#(fields[0][4])}"#))
     }
 
     @Test func withoutANumberItBeginsWithTheNextChange() {

@@ -21,7 +21,7 @@ import TestSupport
         let store = try makeStore()
         let held = try store.lock(["b"])
         let text = try #require(refusal { try store.lock(["a"]).release() })
-        #expect(text.hasPrefix("cannot wait for a: ") && text.contains(" b"), "\(text)")
+        #expect(text.hasPrefix("cannot wait for 'a': ") && text.contains("'b'"), "\(text)")
         let own = try #require(refusal { try store.lock(["b"], mode: .shared).release() })
         #expect(own.contains("it would wait for itself"), "\(own)")
         // Also by another way to the same store.

@@ -105,7 +105,7 @@ import TestSupport
         #expect(error.key == "the/key" && error.holder?.processID == getpid())
         #expect(
             error.description.contains(
-                "cannot lock the%2Fkey: the wait ended while pid \(getpid())"))
+                "cannot lock 'the%2Fkey': timed out: held by pid \(getpid())"))
         #expect(try store.holders(of: "the/key").map(\.processID) == [getpid()])
         held.release()
         #expect(try store.holders(of: "the/key").isEmpty)

@@ -122,7 +122,7 @@ import TestSupport
     func aLockWhoseFileWasRemovedIsToldAtItsRelease(mode: String) {
         let outcome = stage.script("flock-cache lock \(mode)k -- sh -c '\(removal)'")
         #expect(outcome.code == 76, "\(outcome)")
-        #expect(outcome.error.contains("cannot keep the lock k at \(stage.store)/locks/"))
+        #expect(outcome.error.contains("cannot keep the lock 'k' at \(stage.store)/locks/"))
         #expect(outcome.error.contains("the file was removed or replaced while the lock was held"))
         // Of the next holder nothing is said.
         #expect(stage.run("lock", "k", "--", "true").code == 0)

@@ -98,7 +98,8 @@ import TestSupport
         }
         let nobody = stage.run("wait", "-w", "20ms", "--also-absent", "other")
         #expect(nobody.code == 124)
-        #expect(nobody.error.contains("waiting for 'other': no process has claimed it"), "\(nobody)")
+        #expect(
+            nobody.error.contains("waiting for 'other': no process has claimed it"), "\(nobody)")
     }
 
     @Test(.enabled(if: isInstalled("python3")))

@@ -106,7 +106,10 @@ import TestSupport
             let row = try #require(stage.who(key).first)
             #expect(Array(row[1...3]) == [key, "-", "-"], "\(row)")
             let outcome = stage.lock("-n", key, "--", "true")
-            #expect(outcome.code == 75 && outcome.error.contains("held by a process that cannot be identified"), "\(outcome)")
+            #expect(
+                outcome.code == 75
+                    && outcome.error.contains("held by a process that cannot be identified"),
+                "\(outcome)")
         }
         #expect(stage.run("who", "k").code == 0)
         // What others then note is seen.

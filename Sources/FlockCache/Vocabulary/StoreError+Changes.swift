@@ -39,7 +39,7 @@ extension StoreError {
         StoreError(
             .notAStore, "watch the store", path: path,
             reason: "its journal of changes was removed, and numbers begin with 1 again; list the "
-                + "store, and watch it anew")
+                + "store, and watch it again")
     }
 
     /// A record of the journal of changes that this version does not know.

@@ -7,9 +7,9 @@ extension StoreError {
         StoreError(
             .timedOut, "get the lease", key: key, holder: holder,
             reason: holder.map {
-                "the wait ended while \($0) had it; allow more time, or look at it"
+                "timed out: held by \($0)"
             }
-                ?? "the wait ended while others had it; allow more time")
+                ?? "timed out: held by other processes")
     }
 
     // MARK: Lost
@@ -23,8 +23,8 @@ extension StoreError {
             if let asked, let found { "it has generation \(found), not \(asked): " } else { "" }
         return StoreError(
             .leaseLost, "\(operation) the lease", key: key, holder: holder,
-            reason: holder.map { generations + "it is not yours: \($0) has it" }
-                ?? "it is not yours (any more); nothing was changed")
+            reason: holder.map { generations + "it was lost: it is held by \($0)" }
+                ?? "it expired, was released or was replaced; nothing was changed")
     }
 
     static func leaseLost(_ operation: String, _ key: Store.Key, released: Bool) -> StoreError {

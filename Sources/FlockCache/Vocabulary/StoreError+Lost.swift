@@ -18,11 +18,11 @@ extension StoreError {
             asked.map { Self.lost($0, now) }
             ?? {
                 switch now {
-                case .absent: "the claim is not yours: the key has neither a claim nor a value"
+                case .absent: "the claim was lost: the key has neither a claim nor a value"
                 case .claimed(let generation, let holder):
-                    "the claim is not yours: \(holder) has it, with generation \(generation)"
+                    "the claim was lost: \(holder) has it, with generation \(generation)"
                 case .ready(let generation):
-                    "the claim is not yours: the key is ready from another claim, with generation "
+                    "the claim was lost: the key is ready from another claim, with generation "
                         + "\(generation)"
                 }
             }()
@@ -50,8 +50,9 @@ extension StoreError {
     static func claimLost(_ operation: String, _ key: Store.Key, holder: Holder?) -> StoreError {
         StoreError(
             .claimLost, operation, key: key, holder: holder,
-            reason: holder.map { "the claim is not yours: \($0) has it" }
-                ?? "the claim is not yours (any more); nothing was changed")
+            reason: holder.map { "the claim was lost: \($0) has it" }
+                ?? "the claim was lost: another process has claimed the key since; nothing was changed"
+        )
     }
 
     /// A claim that the next to ask takes over, whatever its time.

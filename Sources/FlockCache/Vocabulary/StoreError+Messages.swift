@@ -118,7 +118,7 @@ extension StoreError {
         StoreError(
             .notAStore, "use the store", path: path,
             reason: "its directory \(part) is missing, and with it who holds what; "
-                + "when nobody uses the store, remove the whole of it and begin anew")
+                + "when no process uses the store, remove all of it; the next use creates it again")
     }
 
     static func newerFormat(_ path: String, _ version: Int) -> StoreError {
@@ -203,14 +203,15 @@ extension StoreError {
     static func wouldGoDown(
         _ key: Store.Key, holding held: Store.Key, of holder: Holder?
     ) -> StoreError {
-        let who = holder.map { "is held by \($0), which this is a part of" }
-        let what = who ?? "is held by this very thread or task, or one that this is a part of"
+        let who = holder.map { "is held by \($0), which started this command" }
+        let what = who ?? "is held by this thread or task, or one that it is part of"
         return StoreError(
             .wouldDeadlock, "wait for", key: key, holder: holder,
             reason: key == held
                 ? "it \(what); it would wait for itself"
-                : "\(held) \(what), and locks are taken in rising order, so that nobody waits in a "
-                    + "circle; take both at once, or \(key) first, or do not wait")
+                : "lock-order violation: '\(held)' \(what), and locks are acquired in ascending key order, so that "
+                    + "they cannot deadlock; take both in one command, or '\(key)' first, or do not wait"
+        )
     }
 
     static func lockLost(_ key: Store.Key, _ path: String) -> StoreError {
@@ -225,15 +226,15 @@ extension StoreError {
         StoreError(
             .timedOut, "lock", key: key, holder: holder,
             reason: holder.map {
-                "the wait ended while \($0) held it; allow more time, or look at it"
+                "timed out: held by \($0)"
             }
-                ?? "the wait ended while others held it; allow more time")
+                ?? "timed out: held by other processes")
     }
 
     static func waitEnded(_ key: Store.Key, _ holder: Holder) -> StoreError {
         StoreError(
             .timedOut, "get the value of", key: key, holder: holder,
-            reason: "the wait ended while \(holder) was at it; allow more time, or look at it")
+            reason: "timed out: claimed by \(holder)")
     }
 
     static func noGenerationLeft(_ path: String) -> StoreError {
@@ -241,7 +242,7 @@ extension StoreError {
             .inputOutput, "claim", path: path,
             reason:
                 "the generations of this key's shard are used up: a clock was beyond the year 2255, "
-                + "or somebody wrote a record by hand; begin with a new store")
+                + "or a record was written by hand; use a new store")
     }
 
     static func unknownOutcome(
@@ -257,7 +258,7 @@ extension StoreError {
             .unknownOutcome, "read back", path: error?.path, key: key,
             systemError: error?.systemError,
             reason: "the value was published, but "
-                + (error?.reason ?? "somebody has removed it since"))
+                + (error?.reason ?? "it was removed since"))
     }
 }
 

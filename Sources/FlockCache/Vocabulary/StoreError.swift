@@ -86,7 +86,7 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
     /// One line: what was tried, on what, why it failed, what to do.
     public var description: String {
         var text = "cannot \(operation)"
-        if let key { text += " \(key)" }
+        if let key { text += " '\(key)'" }
         if let path {
             // "open PATH", but "open the store at PATH".
             let isObject = key == nil && !operation.contains(" ")

@@ -99,7 +99,7 @@ final class ArgumentParser {
         try checkOperands(invocation.operands, of: verb)
         if verb.takesCommand && invocation.command.isEmpty {
             let end = verb.takesMany ? "-- and " : ""
-            throw .usage("\(verb.name) needs \(end)a COMMAND; see flock-cache help \(verb.name)")
+            throw .usage("\(verb.name) needs \(end)a COMMAND: \(verb.usage)")
         }
         try invocation.checkWaits()
         if invocation.has(.encoded) { try invocation.decodeKeys(of: verb) }

@@ -33,6 +33,8 @@ extension Verb {
     var results = invocation.results
     var failure: Failure?
     let isJSON = invocation.has(.json)
+    let progress = Progress(invocation, "entries removed")
+    var count = 0
     let request = ReapRequest(limits, dryRun: invocation.has(.dryRun)) { reaped in
         let reason = name(of: reaped.reason)
         let members = JSON.members(of: reaped.key) + [.init("reason", .text(reason))]
@@ -41,9 +43,12 @@ extension Verb {
         } catch {
             failure = failure ?? error
         }
+        count += 1
+        progress.step(count, 0)
         Process.unblockTermination()
     }
     let outcome = Result { () throws(StoreError) in try store.session.reapAll(request) }
+    progress.end()
     // What was removed is said, also when something went wrong later.
     try results.flush()
     if let failure { throw failure }

@@ -49,7 +49,9 @@ enum Phrases {
             if case .key = subject { return "no process has claimed it" }
             return "held by a process that cannot be identified"
         }
-        let end = suffix(of: holder.liveness)
+        let end =
+            RunningHolder(holder)?.isStopped == true
+            ? ", which is stopped" : suffix(of: holder.liveness)
         if case .key = subject {
             return "claimed \(holder.since.spoken) ago by \(holder.name)\(end)"
         }
