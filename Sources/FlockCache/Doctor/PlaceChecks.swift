@@ -31,18 +31,20 @@ extension Doctor {
             () throws(Errno) in try store.root.fileSystem()
         }
         let kind = FileSystemKind(magic: magic)
-        let mount = store.root.path.flatMap { Mount.of(path: $0) }
-        let options = mount.map { " (\($0.options.joined(separator: ",")))" } ?? ""
-        let found = kind.name + options
+        let mount = try attempt("look at the mount of", store.path) { () throws(Errno) in
+            try store.root.mount(withOptions: true)
+        }
+        let options = mount?.options.split(separator: ",").map(String.init) ?? []
+        let found = kind.name + (options.isEmpty ? "" : " (\(options.joined(separator: ",")))")
         if isReadOnly {
             return Finding(
                 .warning, "file-system", "\(found), mounted read-only",
                 "values can be read; to change anything, mount it read-write")
         }
         let harmful =
-            mount?.options.filter {
+            options.filter {
                 ["nolock", "local_lock=all", "local_lock=posix", "soft"].contains($0)
-            } ?? []
+            }
         if !harmful.isEmpty {
             return Finding(
                 .failed, "file-system", found,
@@ -77,55 +79,5 @@ extension Doctor {
         if bytes < 64 << 10 || inodes == 0 { return Finding(.failed, "space", found, advice) }
         let isLittle = bytes < Self.littleSpace || inodes < Self.fewInodes
         return Finding(isLittle ? .warning : .ok, "space", found, isLittle ? advice : "")
-    }
-}
-
-/// A line of `/proc/self/mountinfo`.
-struct Mount {
-    let options: [String]
-
-    /// The mount that a path is on; nil where `/proc` does not tell.
-    static func of(path: [UInt8]) -> Mount? {
-        guard let text = Process.contents(of: "/proc/self/mountinfo", upTo: 4 << 20) else {
-            return nil
-        }
-        var found: (length: Int, options: [String])?
-        for line in text.split(separator: UInt8(ascii: "\n")) {
-            // The mount point is field 5, its options are field 6; behind " - " come type, source and the
-            // options of the file system.
-            let fields = line.split(separator: UInt8(ascii: " "))
-            guard fields.count > 6 else { continue }
-            let point = unescaped(fields[4])
-            guard isBelow(path, point), point.count >= found?.length ?? 0 else { continue }
-            let own = String(decoding: fields[5], as: UTF8.self).split(separator: ",")
-            let others = String(decoding: fields[fields.count - 1], as: UTF8.self).split(
-                separator: ",")
-            found = (point.count, (own + others.filter { !own.contains($0) }).map(String.init))
-        }
-        return found.map { Mount(options: $0.options) }
-    }
-
-    private static func isBelow(_ path: [UInt8], _ point: [UInt8]) -> Bool {
-        guard path.starts(with: point) else { return false }
-        return path.count == point.count || point.count == 1
-            || path[point.count] == UInt8(ascii: "/")
-    }
-
-    /// Spaces and the like stand there as `\040`.
-    private static func unescaped(_ field: ArraySlice<UInt8>) -> [UInt8] {
-        var result: [UInt8] = []
-        var rest = field
-        while let byte = rest.popFirst() {
-            let digits = rest.prefix(3)
-            if byte == UInt8(ascii: "\\"), digits.count == 3,
-                let code = UInt8(String(decoding: digits, as: UTF8.self), radix: 8)
-            {
-                result.append(code)
-                rest = rest.dropFirst(3)
-            } else {
-                result.append(byte)
-            }
-        }
-        return result
     }
 }

@@ -85,7 +85,7 @@ private func row(of holding: Holding) -> [String] {
     var id = holder?.processID.map { String($0) } ?? "-"
     if let child = process?.child { id += "+\(child)" }
     // Age, time left, how many wait.
-    let times = [holder?.since.spoken ?? "-", holding.timeLeft?.spoken ?? "-"]
+    let times = [holder?.age.spoken ?? "-", holding.timeLeft?.spoken ?? "-"]
     let waiters = holding.waiters.map { String($0) } ?? "-"
     let generation = holding.generation.map { String($0) } ?? "-"
     let who = [id, holder?.command ?? "-", process?.user ?? "-", state(of: holder, process)]

@@ -53,9 +53,9 @@ enum Phrases {
             RunningHolder(holder)?.isStopped == true
             ? ", which is stopped" : suffix(of: holder.liveness)
         if case .key = subject {
-            return "claimed \(holder.since.spoken) ago by \(holder.name)\(end)"
+            return "claimed \(holder.age.spoken) ago by \(holder.name)\(end)"
         }
-        return "held for \(holder.since.spoken) by \(holder.name)\(end)"
+        return "held for \(holder.age.spoken) by \(holder.name)\(end)"
     }
 
     private static func suffix(of liveness: Holder.Liveness) -> String {
@@ -87,7 +87,7 @@ enum Phrases {
     static func takenOver(_ key: Store.Key, from former: Holder) -> String {
         former.liveness == .dead && former.processID != nil
             ? "took over \(quoted(key)): its owner, \(former.name), has exited"
-            : "took over \(quoted(key)) from \(former.name), which claimed it \(former.since.spoken) ago"
+            : "took over \(quoted(key)) from \(former.name), which claimed it \(former.age.spoken) ago"
     }
 
     static func nothingToGiveUp(_ key: Store.Key) -> String {
