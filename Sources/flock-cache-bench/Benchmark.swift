@@ -78,7 +78,7 @@ struct Benchmark {
     }
 
     private static func claims(_ directory: String, _ keys: Int) throws {
-        print("in process, \(keys) keys, medians; ratio to C with the same system calls")
+        print("in process, \(keys) keys, medians; ratio to C that looks again at each name")
         try ClaimLife(directory: directory, keys: keys).run()
         print(
             "opening, claiming a fresh key and closing; ratio to SQLite (WAL, synchronous=NORMAL)")
