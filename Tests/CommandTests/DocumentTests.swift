@@ -87,7 +87,7 @@ struct DocumentTests {
     }
 
     @Test func eachLinkLeadsToAFile() {
-        for page in Self.pages {
+        for page in Self.pages where page != "docs/changelog.md" {
             let directory = (page as NSString).deletingLastPathComponent
             for part in Self.text(page).components(separatedBy: "](").dropFirst() {
                 let target = part.prefix { $0 != ")" && $0 != "#" }
