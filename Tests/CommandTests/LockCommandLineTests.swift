@@ -15,7 +15,7 @@ import TestSupport
     static let wrong = [
         WrongLine("lock", "lock needs KEY"),
         WrongLine("lock --", "lock needs KEY"),
-        WrongLine("lock k", "lock needs -- and a COMMAND", "help lock"),
+        WrongLine("lock k", "lock needs -- and a COMMAND", "lock [OPTIONS] KEY"),
         WrongLine("lock k true", "lock needs -- and a COMMAND"),
         WrongLine("lock k --", "lock needs -- and a COMMAND"),
         WrongLine("lock -- k", "lock needs -- and a COMMAND"),

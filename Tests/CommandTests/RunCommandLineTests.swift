@@ -7,7 +7,7 @@ import TestSupport
 @Suite(.ownThreads) struct RunCommandLineTests {
     static let wrong = [
         WrongLine("run", "run needs KEY"),
-        WrongLine("run k", "run needs a COMMAND", "help run"),
+        WrongLine("run k", "run needs a COMMAND", "run [OPTIONS] KEY"),
         WrongLine("run k --", "run needs a COMMAND"),
         WrongLine("run -- k", "run needs a COMMAND"),
         WrongLine("run --bad k -- x", "run has no option --bad"),

@@ -72,6 +72,6 @@ struct OddKey: CustomStringConvertible, Sendable {
             flock-cache claim k $'\\e[2Jextra'
             """)
         #expect(!outcome.error.utf8.contains(0x1b), "\(outcome)")
-        #expect(outcome.error.contains("%1B%5B2Jclear"), "\(outcome)")
+        #expect(outcome.error.contains(#"\x1b[2Jclear"#), "\(outcome)")
     }
 }

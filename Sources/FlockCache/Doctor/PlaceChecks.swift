@@ -27,10 +27,8 @@ extension Doctor {
     }
 
     private func fileSystem() throws(StoreError) -> Finding {
-        let (magic, isReadOnly) = try attempt("look at the file system of", store.path) {
-            () throws(Errno) in try store.root.fileSystem()
-        }
-        let kind = FileSystemKind(magic: magic)
+        let (kind, isReadOnly) = try StoreFiles.checkFileSystem(
+            store.root, store.path, allowing: session.configuration.allowedFileSystems)
         let mount = try attempt("look at the mount of", store.path) { () throws(Errno) in
             try store.root.mount(withOptions: true)
         }
