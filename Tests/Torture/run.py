@@ -34,7 +34,8 @@ def trace(arguments, log):
             counts[call[1]] = counts.get(call[1], 0) + 1
             begun = begun or "fcntl(0, F_GETFD" in line
             if begun:
-                points.append(Point(call[1], counts[call[1]], line.strip()))
+                if not call[1].startswith("syscall_"):  # see rig.py
+                    points.append(Point(call[1], counts[call[1]], line.strip()))
     return points
 
 
