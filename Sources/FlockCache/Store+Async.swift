@@ -4,11 +4,20 @@
 // of the session's own, one however many tasks wait.
 
 extension Store {
-    /// Wins the key, or returns its entry; where somebody else is at it, waits for the end of that.
+    /// Claims a key, or returns its entry, waiting for the holder of its claim; the task is suspended while it waits.
     ///
-    /// As the form for threads, without blocking one.
+    /// A key that is free is claimed at once. The wait does not poll: the call that publishes or abandons the key
+    /// wakes its waiters, and the exit of a holder is noticed within a tenth of a second. Exactly one of the waiters
+    /// then wins, and the others wait for that one. A call inside the computation of the same key would wait for
+    /// itself, and is refused.
     ///
-    /// - Throws: as the form for threads, and `CancellationError` when the task is cancelled before it
+    /// - Parameters:
+    ///   - key: 1 to 200 bytes.
+    ///   - maxAge: a value that was published longer before this call does not count.
+    ///   - staleAfter: after this time the claim counts as stale although its holder is running; nil: never.
+    ///   - wait: how long at most; it never ends early.
+    /// - Returns: `.pending` when the call timed out.
+    /// - Throws: as ``claim(_:maxAge:staleAfter:)``, `.wouldDeadlock`, and `CancellationError` when the task is cancelled before it
     ///   has an answer; nothing is then left behind.
     nonisolated(nonsending)
         public func claim(
@@ -34,6 +43,7 @@ extension Store {
                 guard case .pending(let holder) = outcome, !span.isOver else {
                     return try ClaimResult(outcome, of: key, in: session)
                 }
+                try session.checkWait(for: .computation, key, holder)
                 notice.tell(key, holder)
             }
             if let drawn = ticket { await drawn.wait() }
@@ -43,15 +53,26 @@ extension Store {
         }
     }
 
-    /// Returns the value of a key, computed once across tasks, threads and processes.
+    /// Returns the value of a key, computed once across tasks, threads and processes; the task is suspended while it
+    /// waits.
     ///
-    /// As the form for threads, without blocking one; the closure runs as it would be called here.
+    /// Of all calls at once one runs its closure, with the caller's isolation; the others wait, and return the value
+    /// that it made. If the closure throws, or its process exits, exactly one of the waiters runs its own. A call for
+    /// the same key inside the closure would wait for itself, and is refused.
     ///
-    /// - Throws: as the form for threads, and `CancellationError` when the task is cancelled while it
-    ///   waits for somebody else.
+    /// - Parameters:
+    ///   - key: 1 to 200 bytes.
+    ///   - maxAge: a value that was published longer before this call is computed again; until that is done, others
+    ///     read the old one.
+    ///   - wait: how long to wait for others at most; the closure's own time does not count.
+    ///   - compute: returns up to 1 GiB.
+    /// - Throws: what the closure throws, the claim being abandoned; `.timedOut`; `.claimLost` when the claim was
+    ///   removed under the closure; `.wouldDeadlock`; what the system refuses; and `CancellationError` when the task
+    ///   is cancelled while it waits, also for a stopped process when the value is to be published: it may then be
+    ///   published all the same.
     nonisolated(nonsending)
-        public func value<B: Collection<UInt8>>(
-            for key: some KeyConvertible, maxAge: Duration? = nil, wait: Wait = .standard,
+        public func computeIfAbsent<B: Collection<UInt8>>(
+            _ key: some KeyConvertible, maxAge: Duration? = nil, wait: Wait = .standard,
             compute: () throws -> B
         ) async throws -> Value
     {
@@ -62,7 +83,8 @@ extension Store {
         case .won(let claim):
             let bytes: [UInt8]
             do {
-                bytes = Array(try compute())
+                bytes = Array(
+                    try session.working(.computation, key, in: try session.forWriting(), compute))
             } catch {
                 await session.giveUp(claim)
                 throw error
@@ -71,13 +93,27 @@ extension Store {
         }
     }
 
-    /// Returns the value of a key, computed once across tasks, threads and processes by an asynchronous
-    /// closure.
+    /// Returns the value of a key, computed once across tasks, threads and processes by an asynchronous closure.
     ///
-    /// As the form with a synchronous closure.
+    ///     let page = try await store.computeIfAbsent("page-17") { try await render(17).utf8 }
+    ///
+    /// Of all calls at once one runs its closure, with the caller's isolation; the others wait, and return the value
+    /// that it made. If the closure throws, or its process exits, exactly one of the waiters runs its own. A call for
+    /// the same key inside the closure, or inside its child tasks, would wait for itself, and is refused.
+    ///
+    /// - Parameters:
+    ///   - key: 1 to 200 bytes.
+    ///   - maxAge: a value that was published longer before this call is computed again; until that is done, others
+    ///     read the old one.
+    ///   - wait: how long to wait for others at most; the closure's own time does not count.
+    ///   - compute: returns up to 1 GiB.
+    /// - Throws: what the closure throws, the claim being abandoned; `.timedOut`; `.claimLost` when the claim was
+    ///   removed under the closure; `.wouldDeadlock`; what the system refuses; and `CancellationError` when the task
+    ///   is cancelled while it waits, also for a stopped process when the value is to be published: it may then be
+    ///   published all the same.
     nonisolated(nonsending)
-        public func value<B: Collection<UInt8>>(
-            for key: some KeyConvertible, maxAge: Duration? = nil, wait: Wait = .standard,
+        public func computeIfAbsent<B: Collection<UInt8>>(
+            _ key: some KeyConvertible, maxAge: Duration? = nil, wait: Wait = .standard,
             compute: nonisolated(nonsending) () async throws -> B
         ) async throws -> Value
     {
@@ -88,7 +124,9 @@ extension Store {
         case .won(let claim):
             let bytes: [UInt8]
             do {
-                bytes = Array(try await compute())
+                bytes = try await session.working(.computation, key, in: try session.forWriting()) {
+                    Array(try await compute())
+                }
             } catch {
                 await session.giveUp(claim)
                 throw error

@@ -1,13 +1,14 @@
 internal import SystemCalls
 
 extension Store {
-    /// Wins the key, or returns its entry, or says who is at it; does not wait.
+    /// Claims a key, or returns its entry or the holder of its claim; does not wait.
     ///
-    /// Of all that ask at once, in any threads and processes, exactly one wins. A claim whose holder
+    /// Of all threads, tasks and processes that claim a key at once exactly one wins. A claim whose holder
     /// has died, or whose time is over, is taken over in this same call. Whether a rival or a killed
     /// process interferes at any point, the key is afterwards claimed by exactly one, or published.
     ///
     /// - Parameters:
+    ///   - key: 1 to 200 bytes.
     ///   - maxAge: a value published longer ago does not count: the key is won, and readers go on
     ///     seeing the old value until the new one is there.
     ///   - staleAfter: after this time the claim counts as stale although its holder lives. Without it,
@@ -33,6 +34,7 @@ extension Store {
     ///     }
     ///
     /// - Parameters:
+    ///   - key: 1 to 200 bytes.
     ///   - maxAge: a value published longer ago does not count: the key is claimed, and readers go on
     ///     seeing the old value until the new one is published.
     ///   - staleAfter: after this time the claim counts as stale although its holder is running; nil: never.
@@ -63,14 +65,14 @@ extension Store {
 
     /// Removes the entry, whether READY or, on request, PENDING.
     ///
-    /// - Returns: false if there was none, or it is claimed and `evenPending` was not asked for: then
+    /// - Returns: false if there was none, or it is claimed and `includingPending` was not asked for: then
     ///   nothing has changed. A value that is being computed anew counts as claimed.
     /// - Throws: `.invalidKey`; what the system refuses; `.timedOut` as ``claim(_:maxAge:staleAfter:)``.
     @discardableResult
     public func remove(
-        _ key: some KeyConvertible, evenPending: Bool = false
+        _ key: some KeyConvertible, includingPending: Bool = false
     ) throws(StoreError) -> Bool {
-        if case .removed = try session.remove(key.storeKey, evenPending: evenPending) {
+        if case .removed = try session.remove(key.storeKey, includingPending: includingPending) {
             true
         } else {
             false

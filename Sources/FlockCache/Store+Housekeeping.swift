@@ -43,8 +43,9 @@ extension Store {
         return reaped
     }
 
-    /// The same, and tells what was removed at once: also where reaping fails at its end, and with nothing kept in
-    /// memory.
+    /// Removes what is stale and, within the limits given, what is old, and reports each removal as it happens.
+    ///
+    /// Nothing is kept in memory, and what was removed is reported also where reaping fails at its end.
     ///
     /// - Parameters:
     ///   - limits: what may go beyond what is stale; by default nothing.

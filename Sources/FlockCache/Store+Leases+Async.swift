@@ -3,12 +3,18 @@
 internal import SystemCalls
 
 extension Store {
-    /// Acquires a lease, waiting for it.
+    /// Acquires a lease, waiting for it; the task is suspended while it waits.
     ///
-    /// As the form for threads, without blocking one.
+    /// This process holds the lease until it expires or is released. Its generation (fencing token) is higher than
+    /// those of all earlier grants.
     ///
-    /// - Throws: as the form for threads, and `CancellationError` when the task is cancelled while it waits;
-    ///   it then has no lease.
+    /// - Parameters:
+    ///   - key: 1 to 200 bytes; leases share no names with entries and locks.
+    ///   - timeToLive: how long the lease lasts without a renewal; at least a microsecond.
+    ///   - slots: how many may hold the lease at once, 1 to 4096.
+    ///   - wait: how long at most; it never ends early.
+    /// - Throws: `.timedOut`; `.wouldDeadlock` inside `withLease` of the same key; `.invalidKey`; what the system
+    ///   refuses; and `CancellationError` when the task is cancelled while it waits. It then has no lease.
     nonisolated(nonsending)
         public func acquireLease(
             _ key: some KeyConvertible, timeToLive: Duration, slots: Int = 1,
@@ -34,6 +40,7 @@ extension Store {
                 return Lease(session, key, grant, timeToLive: timeToLive, hasSlots: slots > 1)
             case .busy(let holder):
                 if span.isOver { throw StoreError.leaseWaitEnded(key, holder) }
+                if slots == 1 { try session.checkWait(for: .lease, key, holder) }
                 notice.tell(key, holder)
             case nil:
                 if span.isOver { throw StoreError.leaseWaitEnded(key, nil) }
@@ -45,61 +52,100 @@ extension Store {
         }
     }
 
-    /// Runs a closure as a child task under a lease that is renewed at a third of its time to live.
+    /// Runs an asynchronous closure as a child task under a lease, which is renewed at a third of its time to live.
     ///
-    /// When the closure has ended the lease is released at once. When the lease is lost, because this process
-    /// was stopped for too long or the store could not be written, the task is cancelled, and `.leaseLost`
-    /// thrown after it has ended: it may still have the result of work that others do too, which only the
-    /// generation can fence off.
+    ///     try await store.withLease("primary", timeToLive: .seconds(30)) { generation in
+    ///         while !Task.isCancelled { try await serve(generation) }
+    ///     }
     ///
-    /// - Throws: what the closure throws, `.leaseLost`, and as
-    ///   ``acquireLease(_:timeToLive:slots:wait:)``.
+    /// The closure runs where the caller runs, such as on its actor, and the lease is released when it has ended. When
+    /// the lease is lost, because this process was stopped for too long or the store could not be written, the child
+    /// task is cancelled, and `.leaseLost` thrown after it has ended. Another process may have done the same work
+    /// meanwhile; only the generation (fencing token) can keep its effects apart.
+    ///
+    /// A call for the same key inside the closure would wait for itself and is refused.
+    ///
+    /// - Parameters:
+    ///   - key: 1 to 200 bytes.
+    ///   - timeToLive: how long the lease lasts without a renewal.
+    ///   - slots: how many may hold the lease at once, 1 to 4096.
+    ///   - wait: how long to wait for the lease.
+    ///   - body: gets the generation of the lease.
+    /// - Throws: what the closure throws; `.leaseLost`; `.timedOut`; `.wouldDeadlock`; `.invalidKey`; what the system
+    ///   refuses; and `CancellationError` when the task is cancelled while it waits.
     nonisolated(nonsending)
-        public func withLease<R: Sendable>(
-            _ key: Key, timeToLive: Duration, slots: Int = 1, wait: Wait = .standard,
-            _ body: @escaping @Sendable (Generation) async throws -> R
+        public func withLease<R: ~Copyable>(
+            _ key: some KeyConvertible, timeToLive: Duration, slots: Int = 1,
+            wait: Wait = .standard,
+            _ body: nonisolated(nonsending) (Generation) async throws -> R
         ) async throws -> R
     {
+        let key = key.storeKey
         let lease = try await acquireHeldLease(
             key, timeToLive: timeToLive, slots: slots, wait: wait)
+        return try await session.run(body, under: lease, key, isolation: #isolation)
+    }
+
+    /// Runs a closure as a child task under a lease, which is renewed at a third of its time to live.
+    ///
+    /// As with an asynchronous closure: when the lease is lost the child task is cancelled, which the closure sees by
+    /// `Task.isCancelled`, and `.leaseLost` is thrown after it has ended.
+    ///
+    /// - Throws: what the closure throws; `.leaseLost`; `.timedOut`; `.wouldDeadlock`; `.invalidKey`; what the system
+    ///   refuses; and `CancellationError` when the task is cancelled while it waits.
+    nonisolated(nonsending)
+        public func withLease<R: ~Copyable>(
+            _ key: some KeyConvertible, timeToLive: Duration, slots: Int = 1,
+            wait: Wait = .standard, _ body: (Generation) throws -> R
+        ) async throws -> R
+    {
+        try await withLease(key, timeToLive: timeToLive, slots: slots, wait: wait) {
+            (generation) async throws -> R in try body(generation)
+        }
+    }
+}
+
+extension Session {
+    /// Runs a closure under a lease, and releases it.
+    fileprivate func run<R: ~Copyable>(
+        _ body: nonisolated(nonsending) (Store.Generation) async throws -> R,
+        under lease: borrowing Lease, _ key: Store.Key, isolation: isolated (any Actor)?
+    ) async throws -> R {
         let (generation, renewable) = (lease.generation, lease.renewable)
+        return try await withoutActuallyEscaping(body) { body in
+            let work = LeaseWork<R> {
+                // It may have stood in a queue of tasks, or the machine suspended.
+                guard renewable.timeLeft > .zero else { throw StoreError.leaseOver(key) }
+                return try await body(generation)
+            }
+            return try await run(work, under: renewable, key, isolation: isolation)
+        }
+    }
+
+    private func run<R: ~Copyable>(
+        _ work: LeaseWork<R>, under renewable: any RenewableLease, _ key: Store.Key,
+        isolation: isolated (any Actor)?
+    ) async throws -> R {
         // Not `forWriting`, which would make a store anew that was removed since.
-        guard let store = try session.existing() else {
+        guard let store = try existing() else {
             throw StoreError.leaseLost("keep", key, holder: nil)
         }
         let renewals = store.renewer.watch { LeaseRenewals() }
-        let work = Task {
-            // It may have stood in a queue of tasks, or the machine suspended.
-            guard renewable.timeLeft > .zero else { throw StoreError.leaseOver(key) }
-            return try await body(generation)
-        }
-        let keeping: LeaseRenewals.Keeping
-        do throws(StoreError) {
-            keeping = try renewals.keep(renewable, in: store) { work.cancel() }
-        } catch {
-            work.cancel()
-            _ = await work.result
-            throw error
-        }
-        let result = await withTaskCancellationHandler {
-            await work.result
-        } onCancel: {
-            work.cancel()
+        let keeping = try renewals.keep(renewable, in: store) { work.cancel() }
+        let result = await working(.lease, key, in: store) {
+            await work.run(isolation: isolation)
         }
         // What ended after the lease was over, and before anybody saw that, may have been done beside somebody else.
         let isOver = renewable.timeLeft == .zero
-        guard renewals.stop(keeping, in: store), !isOver else {
+        let isKept = renewals.stop(keeping, in: store) && !isOver
+        // Where the store was moved another process may have the lease in the store that others find.
+        if !isKept || store.files.isElsewhere {
             // Not by dropping it, which could block the thread that tasks share.
-            try? await session.release(lease, key)
-            throw StoreError.leaseLost("keep", key, holder: nil)
-        }
-        if store.files.isElsewhere {
-            // Another process may have it in the store that others find.
-            try? await session.release(lease, key)
+            try? await release(renewable, key)
             throw StoreError.leaseLost("keep", key, holder: nil)
         }
         // Lost in the last moment: what was done may have been done beside somebody else.
-        try await session.release(lease, key)
+        try await release(renewable, key)
         return try result.get()
     }
 }
@@ -116,7 +162,7 @@ extension Store {
                 key, timeToLive: timeToLive, slots: slots, wait: wait)
             if lease.timeLeft > .zero { return lease }
             // It is over: where it cannot be released, that changes nothing.
-            try? await session.release(lease, key)
+            try? await session.release(lease.renewable, key)
         }
         throw StoreError.leaseOver(key)
     }
@@ -124,19 +170,20 @@ extension Store {
 
 extension Session {
     /// Releases the lease of a task: here if that can be done at once, otherwise on a thread of its own.
+    ///
+    /// Where the task is cancelled while another change of the shard is waited for, the thread goes on.
     nonisolated(nonsending) fileprivate func release(
-        _ lease: consuming Lease, _ key: Store.Key
+        _ lease: any RenewableLease, _ key: Store.Key
     ) async throws(StoreError) {
-        let ticket = lease.renewable
         let error = await change(key) { () -> StoreError? in
             do throws(StoreError) {
-                try ticket.release()
+                try lease.release()
                 return nil
             } catch {
                 return error
             }
         }
-        if let error { throw error }
+        if let error, let error { throw error }
     }
 }
 

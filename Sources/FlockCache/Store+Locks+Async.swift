@@ -66,7 +66,7 @@ extension Store {
     /// The locks are taken as `lock` takes them, and released when the closure returns or throws.
     ///
     /// - Throws: what the closure throws; `.timedOut`; `.wouldDeadlock`; `.invalidKey`; what the system refuses;
-    ///   `.lockLost` after the closure has returned, when a lock was lost meanwhile (see ``HeldLock/isLost``); and
+    ///   `.lockLost` after the closure has returned, when a lock was lost meanwhile (see ``Store/HeldLock/isLost``); and
     ///   `CancellationError` when the task is cancelled while it waits.
     nonisolated(nonsending)
         public func withLock<K: KeyConvertible, R: ~Copyable>(
@@ -89,7 +89,7 @@ extension Store {
     /// closure are refused the same keys as the closure itself.
     ///
     /// - Throws: what the closure throws; `.timedOut`; `.wouldDeadlock`; `.invalidKey`; what the system refuses;
-    ///   `.lockLost` after the closure has returned, when a lock was lost meanwhile (see ``HeldLock/isLost``); and
+    ///   `.lockLost` after the closure has returned, when a lock was lost meanwhile (see ``Store/HeldLock/isLost``); and
     ///   `CancellationError` when the task is cancelled while it waits.
     nonisolated(nonsending)
         public func withLock<K: KeyConvertible, R: ~Copyable>(

@@ -94,7 +94,7 @@ extension Store {
     /// The locks are taken as `lock` takes them, and released when the closure returns or throws.
     ///
     /// - Throws: what the closure throws; `.timedOut`; `.wouldDeadlock`; `.invalidKey`; what the system refuses;
-    ///   `.lockLost` after the closure has returned, when a lock was lost meanwhile (see ``HeldLock/isLost``).
+    ///   `.lockLost` after the closure has returned, when a lock was lost meanwhile (see ``Store/HeldLock/isLost``).
     @available(
         *, noasync,
         message:

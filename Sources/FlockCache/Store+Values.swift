@@ -13,6 +13,7 @@ extension Store {
     ///
     /// - Parameters:
     ///   - bytes: up to 1 GiB; none is a value too.
+    ///   - key: 1 to 200 bytes.
     ///   - precondition: what has to hold for anything to be changed.
     /// - Returns: `.updated` with the new entry, whose generation is higher than any the key had;
     ///   `.unchanged` where the precondition did not hold, with the entry as it is just after, nil where there is
@@ -45,6 +46,7 @@ extension Store {
     /// once. The value is set as by ``put(_:for:if:)``.
     ///
     /// - Parameters:
+    ///   - key: 1 to 200 bytes.
     ///   - transform: gets the entry, nil where the key has no value; a damaged value is none. Returns the new
     ///     value, up to 1 GiB, or nil to leave it as it is.
     /// - Returns: `.updated` with the new entry; `.unchanged` with the entry that the closure has left;
@@ -80,6 +82,7 @@ extension Store {
     /// digits, with `-` or `+` before them or not, leading zeros or not, and one line's end behind them or not.
     ///
     /// - Parameters:
+    ///   - key: 1 to 200 bytes.
     ///   - amount: may be negative.
     ///   - range: what the sum has to be in; of 64 bits it is in any case.
     /// - Returns: `.incremented` with the new number; `.outOfRange` with the number as it is, and nothing has

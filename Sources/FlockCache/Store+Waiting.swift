@@ -1,16 +1,19 @@
 extension Store {
-    /// Wins the key, or returns its entry; where somebody else is at it, waits for the end of that.
+    /// Claims a key, or returns its entry, waiting for the holder of its claim; blocks the thread while it waits.
     ///
-    /// As ``claim(_:maxAge:staleAfter:)``, and what is free is taken at once. It waits without looking
-    /// again and again: whoever finalizes or abandons the key wakes those who wait for it, and the death
-    /// of a holder, which nobody tells of, is noticed in a tenth of a second. Then exactly one of those who wait
-    /// wins, and the others go on waiting for that one.
+    /// A key that is free is claimed at once. The wait does not poll: the call that publishes or abandons the key
+    /// wakes its waiters, and the exit of a holder is noticed within a tenth of a second. Exactly one of the waiters
+    /// then wins, and the others wait for that one.
+    ///
+    /// A call inside the computation of the same key would wait for itself, and is refused.
     ///
     /// - Parameters:
+    ///   - key: 1 to 200 bytes.
+    ///   - staleAfter: after this time the claim counts as stale although its holder is running; nil: never.
     ///   - maxAge: counts from when this was called: what is published after that is fresh enough.
     ///   - wait: how long at most, by a clock that runs through suspend. It never ends early.
     /// - Returns: `.pending` when the wait ended first.
-    /// - Throws: as ``claim(_:maxAge:staleAfter:)``.
+    /// - Throws: as ``claim(_:maxAge:staleAfter:)``, and `.wouldDeadlock`.
     @available(
         *, noasync,
         message:
@@ -24,31 +27,35 @@ extension Store {
         let outcome = try session.claim(
             key, for: .session, maxAge: maxAge, staleAfter: staleAfter,
             waiting: blockingLimit(of: wait),
-            whilePending: { holder, _ in notice.tell(key, holder) })
+            whilePending: { (holder, _) throws(StoreError) in
+                try session.checkWait(for: .computation, key, holder)
+                notice.tell(key, holder)
+            })
         return try ClaimResult(outcome, of: key, in: session)
     }
 
-    /// Returns the value of a key, computed once across threads and processes.
+    /// Returns the value of a key, computed once across threads and processes; blocks the thread while it waits.
     ///
     /// Of all that ask at once one runs its closure; the others wait, and get the value that it returned.
     /// If the closure throws, or its process dies, exactly one of those who wait runs its own. The closure
-    /// runs without a lock of any kind; a call for the same key inside it would wait for itself.
+    /// runs without a lock of any kind. A call for the same key inside it would wait for itself, and is refused.
     ///
     /// - Parameters:
+    ///   - key: 1 to 200 bytes.
     ///   - maxAge: a value that was published longer before this call is computed anew; until that is
     ///     done, others read the old one.
     ///   - wait: how long to wait for others at most; the closure's own time does not count.
     ///   - compute: returns up to 1 GiB.
     /// - Throws: what the closure throws, the claim being given up; `.timedOut` when the wait ended while
     ///   somebody else was at it; `.claimLost` when the claim was removed under the closure; what the
-    ///   system refuses.
+    ///   system refuses; `.wouldDeadlock`.
     @available(
         *, noasync,
         message:
             "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
     )
-    public func value<B: Collection<UInt8>>(
-        for key: some KeyConvertible, maxAge: Duration? = nil, wait: Wait = .standard,
+    public func computeIfAbsent<B: Collection<UInt8>>(
+        _ key: some KeyConvertible, maxAge: Duration? = nil, wait: Wait = .standard,
         compute: () throws -> B
     ) throws -> Value {
         let key = key.storeKey
@@ -56,7 +63,10 @@ extension Store {
         case .ready(let entry): return entry.value
         case .pending(let holder): throw StoreError.waitEnded(key, holder)
         // Where this throws the claim is dropped, and with that given up.
-        case .won(let claim): return try claim.finalize(try compute()).value
+        case .won(let claim):
+            let bytes = try session.working(
+                .computation, key, in: try session.forWriting(), compute)
+            return try claim.finalize(bytes).value
         }
     }
 
@@ -89,7 +99,7 @@ extension Store {
     }
 }
 
-extension ClaimResult {
+extension Store.ClaimResult {
     init(_ outcome: ClaimOutcome, of key: Store.Key, in session: Session) throws(StoreError) {
         switch outcome {
         case .won(let generation, _): self = .won(Claim(session, key, generation))

@@ -12,7 +12,7 @@ internal import SystemCalls
 /// several where the file system's locks do.
 ///
 /// A value of this type may be used by any number of threads, and after a fork by the child; a guard
-/// the child inherited, such as a ``Claim``, does nothing there.
+/// the child inherited, such as a ``Store/Claim``, does nothing there.
 public struct Store: Sendable {
     package let session: Session
 

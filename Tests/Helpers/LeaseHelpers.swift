@@ -17,6 +17,7 @@ final class KeptLease: @unchecked Sendable {
     }
 
     var timeLeft: Duration { lease?.timeLeft ?? .zero }
+    func drop() { lease = nil }
     func renew() throws(StoreError) { try lease?.renew() }
     func release() throws(StoreError) {
         if let lease = lease.take() { try lease.release() }

@@ -19,18 +19,18 @@ import Testing
 
     @Test func bothFormsOfClosuresComputeOnce() async throws {
         let (store, _) = try makeStore()
-        let first = try await store.value(for: "synchronous") { "1".utf8 }
-        let second = try await store.value(for: "asynchronous") {
+        let first = try await store.computeIfAbsent("synchronous") { "1".utf8 }
+        let second = try await store.computeIfAbsent("asynchronous") {
             await Task.yield()
             return "2".utf8
         }
         #expect(first.copied == Array("1".utf8) && second.copied == Array("2".utf8))
         struct Failed: Error {}
         await #expect(throws: Failed.self) {
-            try await store.value(for: "failed") { () throws -> [UInt8] in throw Failed() }
+            try await store.computeIfAbsent("failed") { () throws -> [UInt8] in throw Failed() }
         }
         await #expect(throws: Failed.self) {
-            try await store.value(for: "failed") { () async throws -> [UInt8] in
+            try await store.computeIfAbsent("failed") { () async throws -> [UInt8] in
                 await Task.yield()
                 throw Failed()
             }
@@ -42,7 +42,7 @@ import Testing
     @MainActor @Test func theClosureRunsOnTheCallersActor() async throws {
         let (store, _) = try makeStore()
         var count = 0
-        _ = try await store.value(for: "key") {
+        _ = try await store.computeIfAbsent("key") {
             MainActor.assertIsolated()
             count += 1
             await Task.yield()
@@ -58,7 +58,7 @@ import Testing
         let gate = Counter()
         let task = Task {
             while gate.value == 0 { await Task.yield() }
-            return try await store.value(for: "key") { "value".utf8 }.copied
+            return try await store.computeIfAbsent("key") { "value".utf8 }.copied
         }
         task.cancel()
         gate.add(1)
@@ -71,7 +71,7 @@ import Testing
         let (store, waits) = try makeStore()
         let kept = try store.win("key")
         let tasks = (0..<10).map { _ in
-            Task { try await store.value(for: "key") { "mine".utf8 }.copied }
+            Task { try await store.computeIfAbsent("key") { "mine".utf8 }.copied }
         }
         try await reach(10, waits)
         for task in tasks[..<5] { task.cancel() }
@@ -109,7 +109,7 @@ import Testing
         for round in 0..<100 {
             let key = Store.Key("key-\(round)")
             let kept = try store.win(key)
-            let task = Task { try await store.value(for: key) { "mine".utf8 }.copied }
+            let task = Task { try await store.computeIfAbsent(key) { "mine".utf8 }.copied }
             try await reach(round + 1, waits)
             let canceller = Task { [spins = Int.random(in: 0..<3000, using: &random)] in
                 for _ in 0..<spins { _ = BootTime.now }
@@ -140,7 +140,9 @@ import Testing
         }
         #expect(begin.milliseconds() >= 20)
         do {
-            _ = try await store.value(for: "key", wait: .upTo(.milliseconds(20))) { "mine".utf8 }
+            _ = try await store.computeIfAbsent("key", wait: .upTo(.milliseconds(20))) {
+                "mine".utf8
+            }
             Issue.record("no error")
         } catch let error as StoreError {
             #expect(error.code == .timedOut && error.holder?.processID == getpid())
@@ -157,7 +159,9 @@ import Testing
     @Test func withoutEndAWaitEndsWithTheClaim() async throws {
         let (store, waits) = try makeStore()
         let kept = try store.win("key")
-        let task = Task { try await store.value(for: "key", wait: .forever) { "mine".utf8 }.copied }
+        let task = Task {
+            try await store.computeIfAbsent("key", wait: .forever) { "mine".utf8 }.copied
+        }
         try await reach(1, waits)
         try kept?.abandon()
         #expect(try await task.value == Array("mine".utf8))
@@ -168,12 +172,12 @@ import Testing
         #expect(try store.claimAndFinalize("key", "old".utf8).isWon)
         let kept = try store.win("key", maxAge: .zero)
         let task = Task {
-            try await store.value(for: "key", maxAge: .zero) { "mine".utf8 }.copied
+            try await store.computeIfAbsent("key", maxAge: .zero) { "mine".utf8 }.copied
         }
         try await reach(1, waits)
         try kept?.finalize("new".utf8)
         #expect(try await task.value == Array("new".utf8))
-        let again = try await store.value(for: "key", maxAge: .zero) { "mine".utf8 }
+        let again = try await store.computeIfAbsent("key", maxAge: .zero) { "mine".utf8 }
         #expect(again.copied == Array("mine".utf8))
     }
 
@@ -181,7 +185,7 @@ import Testing
     @Test func aClaimThatRunsOutIsTakenOver() async throws {
         let (store, _) = try makeStore()
         let kept = try store.win("key", staleAfter: .milliseconds(50))
-        let value = try await store.value(for: "key") { "mine".utf8 }
+        let value = try await store.computeIfAbsent("key") { "mine".utf8 }
         #expect(value.copied == Array("mine".utf8))
         #expect(storeError { try kept?.finalize("late".utf8) }?.code == .claimLost)
     }

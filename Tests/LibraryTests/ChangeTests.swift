@@ -31,7 +31,7 @@ import Testing
         let anew = try store.win("anew")
         try anew?.finalize("old".utf8)
         let again = try #require(try store.win("anew", maxAge: .zero))
-        #expect(try store.remove("anew", evenPending: true))
+        #expect(try store.remove("anew", includingPending: true))
         #expect(again.generation > anew?.generation ?? 0)
         let short = try store.win("stale", staleAfter: .milliseconds(1))
         // Kept: one that is let go is given up.

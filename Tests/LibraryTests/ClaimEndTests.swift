@@ -96,10 +96,10 @@ import TestSupport
         let store = try Store(at: path)
         let claim = try #require(try store.win("key"))
         #expect(try !store.remove("key"))
-        #expect(try store.remove("key", evenPending: true))
+        #expect(try store.remove("key", includingPending: true))
         #expect(storeError { try claim.finalize("value".utf8) }?.code == .claimLost)
         #expect(try store.entry(for: "key") == nil)
-        #expect(try !store.remove("key", evenPending: true))
+        #expect(try !store.remove("key", includingPending: true))
     }
 
     /// Eight threads end one claim in two ways.

@@ -149,7 +149,7 @@ import TestSupport
         let copy = directory("copy")
         #expect(run("cp", ["-al", path, copy]).code == 0)
         let copied = try Store(at: copy)
-        #expect(try copied.session.remove("stale", evenPending: true).isRemoved)
+        #expect(try copied.session.remove("stale", includingPending: true).isRemoved)
         for number in 0..<300 {
             #expect(try copied.claimAndFinalize(Store.Key("n\(number)"), pattern(number)).isWon)
         }

@@ -72,7 +72,9 @@ import Testing
         var configuration = Store.Configuration()
         configuration.onWait = { _, _ in begun.add(1) }
         let waiting = try Store(at: path, configuration: configuration)
-        let task = Task { try await waiting.value(for: "key", wait: .forever) { Array("v".utf8) } }
+        let task = Task {
+            try await waiting.computeIfAbsent("key", wait: .forever) { Array("v".utf8) }
+        }
         try await reach(1, begun)
         move()
         #expect(try await task.value.elementsEqual("v".utf8))

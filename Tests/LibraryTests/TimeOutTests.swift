@@ -83,7 +83,8 @@ import TestSupport
             try Waited(store.session.wait(for: "other", waiting: limit, alsoAbsent: true))
                 == .pending)
         #expect(
-            storeError { _ = try store.value(for: "key", wait: .upTo(limit)) { "".utf8 } }?.code
+            storeError { _ = try store.computeIfAbsent("key", wait: .upTo(limit)) { "".utf8 } }?
+                .code
                 == .timedOut)
         #expect(waits.value == 0)
         #expect(!names(in: path).contains("board"), "nobody waited")
@@ -115,7 +116,7 @@ import TestSupport
         let store = try Store(at: path, configuration: configuration)
         let kept = try store.win("key")
         let begin = BootTime.now
-        let error = storeError { _ = try store.value(for: "key") { "".utf8 } }
+        let error = storeError { _ = try store.computeIfAbsent("key") { "".utf8 } }
         #expect(begin.milliseconds() >= 20)
         #expect(error?.code == .timedOut && error?.holder?.processID == getpid())
         #expect(waits.value == 1)

@@ -90,7 +90,7 @@ extension Peer {
         }
         let store = try Store(at: CommandLine.arguments[1], configuration: configuration)
         let wait: @Sendable (String) -> Void = { who in
-            let value = try? store.value(for: Store.Key(key), wait: .upTo(.seconds(30))) {
+            let value = try? store.computeIfAbsent(Store.Key(key), wait: .upTo(.seconds(30))) {
                 "of the \(who)".utf8
             }
             let text = value.map { String(decoding: $0, as: UTF8.self) } ?? "nothing"

@@ -43,7 +43,8 @@ extension Peer {
             let values = try await withThrowingTaskGroup(of: (Int, String).self) { group in
                 for task in 0..<count {
                     group.addTask {
-                        let value = try await store.value(for: Store.Key("key-\(task % keys)")) {
+                        let value = try await store.computeIfAbsent(Store.Key("key-\(task % keys)"))
+                        {
                             () async throws in
                             computations.add(1)
                             // Nobody is served before all wait.
@@ -144,7 +145,7 @@ extension Peer {
                 for (index, key) in keys.enumerated() {
                     group.addTask {
                         do {
-                            _ = try await store.value(for: Store.Key(key)) { () async throws in
+                            _ = try await store.computeIfAbsent(Store.Key(key)) { () async throws in
                                 if computing.add(1) == keys.count { Self.say("computing") }
                                 while access(path, F_OK) != 0 {
                                     try await Task.sleep(for: .milliseconds(1))

@@ -45,7 +45,7 @@ extension Peer {
         configuration.onWait = { _, _ in Self.say("waiting") }
         let store = try Store(at: CommandLine.arguments[1], configuration: configuration)
         do {
-            let value = try store.value(for: Store.Key(key), wait: .upTo(.seconds(30))) {
+            let value = try store.computeIfAbsent(Store.Key(key), wait: .upTo(.seconds(30))) {
                 try computation()
             }
             return "value \(String(decoding: value, as: UTF8.self)) \(Self.bootTime)"

@@ -135,7 +135,7 @@ import TestSupport
         // One key: in a shard that is new there are more calls, and a number would pass over one of them.
         let key = "file"
         for number in 1... {
-            try bench.store.remove(Store.Key(key), evenPending: true)
+            try bench.store.remove(Store.Key(key), includingPending: true)
             let peer = PeerProcess(
                 bench.path, environment: ["FLOCK_CACHE_FAULT": "\(number):\(errno)"], greets: false)
             // What fails before the claim is won is not the matter here.

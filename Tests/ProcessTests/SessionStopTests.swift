@@ -99,7 +99,7 @@ import TestSupport
             #expect(next.generation > highest)
             highest = next.generation
             try next.abandon()
-            try store.remove(key, evenPending: true)
+            try store.remove(key, includingPending: true)
             try tidy()
         }
     }
@@ -165,7 +165,7 @@ import TestSupport
         case .renews:
             _ = try store.session.renew(key, generation)
             return true
-        case .removes: return try store.remove(key, evenPending: true)
+        case .removes: return try store.remove(key, includingPending: true)
         case .claimsAnother:
             let others = Self.keys.lazy.filter { $0 != key }
             return try store.claimAndFinalize(others.randomElement() ?? key, "o".utf8).isWon
@@ -224,7 +224,7 @@ import TestSupport
                 isDone = !peer.ask(order.replacing("KEY", with: "\(key)")).isEmpty
             }
             peer.kill()
-            try Store(at: path).remove(Self.key(middle, in: 6), evenPending: true)
+            try Store(at: path).remove(Self.key(middle, in: 6), includingPending: true)
             try tidy()
             if isDone { high = middle } else { low = middle }
         }
@@ -254,7 +254,7 @@ import TestSupport
             #expect(waitUntil { isStopped(peer.process.id) }, "at call \(number)")
             try body(peer, key, anyMutexIsHeld(path))
             peer.kill()
-            try Store(at: path).remove(key, evenPending: true)
+            try Store(at: path).remove(key, includingPending: true)
             try tidy()
         }
         print("stopped at \(last - first) calls")

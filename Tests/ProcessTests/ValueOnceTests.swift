@@ -6,7 +6,7 @@ import TestSupport
 @testable import FlockCache
 @testable import TestHelpers
 
-/// `value(for:)`: computed once across threads and processes, whoever throws or dies.
+/// `computeIfAbsent(_:)`: computed once across threads and processes, whoever throws or dies.
 @Suite(.ownThreads) struct ValueOnceTests {
     private let directory = TemporaryDirectory()
     private var path: String { directory("store") }
@@ -21,7 +21,7 @@ import TestSupport
         let values = inThreads(10) { thread in
             (0..<rounds).map { round in
                 barrier.wait()
-                return try? store.value(for: Store.Key("round-\(round)")) {
+                return try? store.computeIfAbsent(Store.Key("round-\(round)")) {
                     #expect(running.add(1) == 1)
                     defer { running.add(-1) }
                     computations.add(1)
@@ -46,7 +46,7 @@ import TestSupport
             let results = inThreads(10) { _ -> String in
                 barrier.wait()
                 do {
-                    let value = try store.value(for: Store.Key("round-\(round)")) {
+                    let value = try store.computeIfAbsent(Store.Key("round-\(round)")) {
                         #expect(running.add(1) == 1)
                         defer { running.add(-1) }
                         let number = computations.add(1)

@@ -61,7 +61,7 @@ import TestSupport
 
     @Test func removingAClaimWakes() throws {
         let delays = try delays { other, key, _ in
-            let isRemoved = try other.remove(key, evenPending: true)
+            let isRemoved = try other.remove(key, includingPending: true)
             #expect(isRemoved)
         } expecting: {
             $0 == .absent

@@ -52,7 +52,9 @@ extension Session {
     /// Removes a READY entry, and on request a claim.
     ///
     /// A stale claim is no claim here.
-    package func remove(_ key: Store.Key, evenPending: Bool) throws(StoreError) -> RemoveOutcome {
+    package func remove(_ key: Store.Key, includingPending: Bool) throws(StoreError)
+        -> RemoveOutcome
+    {
         let name = try EntryName(key)
         guard try existing() != nil else { return .absent }
         return try withStore(name.shard) { (store) throws(StoreError) in
@@ -60,7 +62,7 @@ extension Session {
             var held = try HeldShard(store, name.shard)
             let directory = try held.directory()
             let found = try store.look(at: name, in: directory)
-            if !evenPending, case .whole(let claim) = found.pending,
+            if !includingPending, case .whole(let claim) = found.pending,
                 claim.stands(beside: found.generation),
                 let holder = try store.liveHolder(of: claim)
             {

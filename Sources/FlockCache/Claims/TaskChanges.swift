@@ -2,14 +2,16 @@
 
 internal import SystemCalls
 
-// What ends a claim on behalf of a task. A change takes microseconds, but behind a stopped process it would
-// block the thread that tasks share for ten seconds, and a few such tasks all of them.
+// What ends a claim on behalf of a task, without blocking the thread that tasks share behind a stopped process.
 
 extension Session {
     /// Publishes the value that a task has computed.
+    ///
+    /// - Throws: as `Claim.finalize`, and `CancellationError` where the task is cancelled while another change of
+    ///   the shard is waited for; the value may be published all the same.
     nonisolated(nonsending) func finalize(
         _ claim: consuming Claim, _ bytes: [UInt8]
-    ) async throws(StoreError) -> Value {
+    ) async throws -> Value {
         let key = claim.key
         let kept = KeptClaim(claim)
         let result = await change(key) { () -> Result<Value, StoreError> in
@@ -22,6 +24,7 @@ extension Session {
                 return .failure(error)
             }
         }
+        guard let result else { throw CancellationError() }
         return try result.get()
     }
 
@@ -30,33 +33,6 @@ extension Session {
         let key = claim.key
         let kept = KeptClaim(claim)
         await change(key) { kept.claim = nil }
-    }
-
-    /// Makes a change of a key: here if that can be done at once, otherwise on a thread of its own.
-    nonisolated(nonsending) func change<R: Sendable>(
-        _ key: Store.Key, _ body: @escaping @Sendable () -> R
-    ) async -> R {
-        guard isStuck(key) else { return body() }
-        return unsafe await withUnsafeContinuation { continuation in
-            do throws(Errno) {
-                try startThread { unsafe continuation.resume(returning: body()) }
-            } catch {
-                // Without a thread there is only this one.
-                unsafe continuation.resume(returning: body())
-            }
-        }
-    }
-
-    /// Whether somebody else's change of the key's shard takes longer than a task may wait.
-    private func isStuck(_ key: Store.Key) -> Bool {
-        do throws(StoreError) {
-            guard let store = try existing() else { return false }
-            _ = try ShardMutex(store, try EntryName(key).shard, patience: Self.politePatience)
-            return false
-        } catch {
-            // Anything else the change itself will say.
-            return error.code == .timedOut
-        }
     }
 }
 

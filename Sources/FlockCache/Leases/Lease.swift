@@ -1,114 +1,122 @@
 internal import Synchronization
 internal import SystemCalls
 
-/// Exclusion until a time.
-///
-/// Dropped, it is released if it is still ours. It outlives neither its time nor, unless it is renewed, a
-/// process that is stopped: pass ``generation`` to whatever the lease protects, so that it can refuse a holder
-/// that came too late; see ``Store/isCurrent(_:ofLease:)``. In a forked child a lease of the parent is inert.
-public struct Lease: ~Copyable, Sendable {
-    private let ticket: Ticket
-
-    init(
-        _ session: Session, _ key: Store.Key, _ grant: LeaseGrant, timeToLive: Duration,
-        hasSlots: Bool
-    ) {
-        ticket = Ticket(session, key, grant, timeToLive)
-        slot = hasSlots ? grant.slot : nil
-    }
-
-    /// The number of this grant, higher than that of every earlier one of the key: the fencing token.
-    public var generation: Store.Generation { ticket.generation }
-
-    /// Which slot it is, 0 and up; nil where the lease has one holder only.
-    public let slot: Int?
-
-    /// How long it lasts if it is not renewed, by a clock that runs through suspend; zero when it is over, and from
-    /// when on a renewal has found it lost.
+extension Store {
+    /// Exclusion until a time.
     ///
-    /// It may end earlier only by `release`, and where somebody ends it by force (`flock-cache lease release
-    /// --force`), which a renewal finds. Nobody else has the lease before it is over.
-    public var timeLeft: Duration { ticket.timeLeft }
-
-    /// Begins the time to live anew.
-    ///
-    /// Also after its time is over, as long as nobody else has got the lease.
-    ///
-    /// - Throws: `.leaseLost` when somebody else has it, or it was ended by force; nothing is then changed, and it
-    ///   stays lost. What the system refuses; the lease then lasts as long as it did.
-    public func renew() throws(StoreError) {
-        try ticket.renew(onlyHeld: false, patience: Limits.patience)
-    }
-
-    /// Releases the lease, as the end of the value's life does, and reports the error.
-    ///
-    /// Safe to call from any thread and more than once: only the first call releases, and what it threw is
-    /// not thrown again. In a `defer` block write `try?`: a lease that cannot be released expires.
-    ///
-    /// - Throws: `.leaseLost` when another process has the lease by now.
-    public func release() throws(StoreError) { try ticket.release() }
-
-    var renewable: any RenewableLease { ticket }
-
-    /// What ends exactly once.
-    private final class Ticket: RenewableLease {
-        private let session: Session
-        private let key: Store.Key
-        let generation: Store.Generation
-        let timeToLive: Duration
-        private let epoch = ForkEpoch.current
-        private let isOver = Atomic<Bool>(false)
-        private let isLost = Atomic<Bool>(false)
-        /// Nanoseconds of the boot clock.
-        private let deadline: Atomic<Int64>
+    /// Dropped, it is released if it is still ours. It outlives neither its time nor, unless it is renewed, a
+    /// process that is stopped: pass ``generation`` to whatever the lease protects, so that it can refuse a holder
+    /// that came too late; see ``Store/isCurrent(_:ofLease:)``. In a forked child a lease of the parent is inert.
+    public struct Lease: ~Copyable, Sendable {
+        private let ticket: Ticket
 
         init(
-            _ session: Session, _ key: Store.Key, _ grant: LeaseGrant, _ timeToLive: Duration
+            _ session: Session, _ key: Store.Key, _ grant: LeaseGrant, timeToLive: Duration,
+            hasSlots: Bool
         ) {
-            self.session = session
-            self.key = key
-            self.timeToLive = timeToLive
-            generation = grant.generation
-            deadline = Atomic(grant.deadline.nanoseconds)
+            ticket = Ticket(session, key, grant, timeToLive)
+            slot = hasSlots ? grant.slot : nil
         }
 
-        deinit {
-            // Nobody is there to hear of an error; without this it ends when its time is over.
-            try? release()
+        /// The number of this grant, higher than that of every earlier one of the key: the fencing token.
+        public var generation: Store.Generation { ticket.generation }
+
+        /// Which slot it is, 0 and up; nil where the lease has one holder only.
+        public let slot: Int?
+
+        /// How long it lasts if it is not renewed, by a clock that runs through suspend; zero when it is over, and from
+        /// when on a renewal has found it lost.
+        ///
+        /// It may end earlier only by `release`, and where somebody ends it by force (`flock-cache lease release
+        /// --force`), which a renewal finds. Nobody else has the lease before it is over.
+        public var timeLeft: Duration { ticket.timeLeft }
+
+        /// Begins the time to live anew.
+        ///
+        /// Also after its time is over, as long as nobody else has got the lease.
+        ///
+        /// - Throws: `.leaseLost` when somebody else has it, or it was ended by force; nothing is then changed, and it
+        ///   stays lost. What the system refuses; the lease then lasts as long as it did.
+        public func renew() throws(StoreError) {
+            try ticket.renew(onlyHeld: false, patience: Limits.patience)
         }
 
-        var timeLeft: Duration {
-            guard epoch == ForkEpoch.current, !isOver.load(ordering: .relaxed),
-                !isLost.load(ordering: .relaxed)
-            else { return .zero }
-            let left = deadline.load(ordering: .relaxed) - BootTime.now.nanoseconds
-            return .nanoseconds(max(0, left))
-        }
+        /// Releases the lease, as the end of the value's life does, and reports the error.
+        ///
+        /// Safe to call from any thread and more than once: only the first call releases, and what it threw is
+        /// not thrown again. In a `defer` block write `try?`: a lease that cannot be released expires.
+        ///
+        /// - Throws: `.leaseLost` when another process has the lease by now.
+        public func release() throws(StoreError) { try ticket.release() }
 
-        func renew(onlyHeld: Bool, patience: Duration) throws(StoreError) {
-            guard epoch == ForkEpoch.current, !isOver.load(ordering: .relaxed),
-                !isLost.load(ordering: .relaxed)
-            else { throw .leaseLost("renew", key, holder: nil) }
-            // From before: what is written may say a moment more, never less.
-            let start = BootTime.now
-            do throws(StoreError) {
-                try session.renewLease(
-                    key, generation, onlyHeld: onlyHeld, patience: patience)
-            } catch {
-                if error.code == .leaseLost { isLost.store(true, ordering: .relaxed) }
-                throw error
+        var renewable: any RenewableLease { ticket }
+
+        /// What ends exactly once.
+        private final class Ticket: RenewableLease {
+            private let session: Session
+            private let key: Store.Key
+            let generation: Store.Generation
+            let timeToLive: Duration
+            private let epoch = ForkEpoch.current
+            private let isOver = Atomic<Bool>(false)
+            private let isLost = Atomic<Bool>(false)
+            /// Nanoseconds of the boot clock.
+            private let deadline: Atomic<Int64>
+
+            init(
+                _ session: Session, _ key: Store.Key, _ grant: LeaseGrant, _ timeToLive: Duration
+            ) {
+                self.session = session
+                self.key = key
+                self.timeToLive = timeToLive
+                generation = grant.generation
+                deadline = Atomic(grant.deadline.nanoseconds)
             }
-            deadline.store(start.advanced(by: timeToLive).nanoseconds, ordering: .relaxed)
-        }
 
-        func release() throws(StoreError) {
-            guard epoch == ForkEpoch.current, !isOver.exchange(true, ordering: .relaxed) else {
-                return
+            deinit {
+                guard !isOver.load(ordering: .relaxed), epoch == ForkEpoch.current else { return }
+                // Nobody is there to hear of an error; without this it expires.
+                session.changeWhileDropped(key) { [session, key, generation] in
+                    try? session.releaseLease(key, generation)
+                }
             }
-            try session.releaseLease(key, generation)
+
+            var timeLeft: Duration {
+                guard epoch == ForkEpoch.current, !isOver.load(ordering: .relaxed),
+                    !isLost.load(ordering: .relaxed)
+                else { return .zero }
+                let left = deadline.load(ordering: .relaxed) - BootTime.now.nanoseconds
+                return .nanoseconds(max(0, left))
+            }
+
+            func renew(onlyHeld: Bool, patience: Duration) throws(StoreError) {
+                guard epoch == ForkEpoch.current, !isOver.load(ordering: .relaxed),
+                    !isLost.load(ordering: .relaxed)
+                else { throw .leaseLost("renew", key, holder: nil) }
+                // From before: what is written may say a moment more, never less.
+                let start = BootTime.now
+                do throws(StoreError) {
+                    try session.renewLease(
+                        key, generation, onlyHeld: onlyHeld, patience: patience)
+                } catch {
+                    if error.code == .leaseLost { isLost.store(true, ordering: .relaxed) }
+                    throw error
+                }
+                deadline.store(start.advanced(by: timeToLive).nanoseconds, ordering: .relaxed)
+            }
+
+            func release() throws(StoreError) {
+                guard epoch == ForkEpoch.current, !isOver.exchange(true, ordering: .relaxed) else {
+                    return
+                }
+                try session.releaseLease(key, generation)
+            }
         }
     }
 }
+
+/// The short name inside this package.
+package typealias Lease = Store.Lease
 
 /// A lease as those see it who keep it renewed.
 protocol RenewableLease: AnyObject, Sendable {

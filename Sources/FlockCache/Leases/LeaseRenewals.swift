@@ -1,5 +1,3 @@
-#if Async
-
 internal import Synchronization
 internal import SystemCalls
 
@@ -111,5 +109,3 @@ final class LeaseRenewals: Watch {
         return true
     }
 }
-
-#endif

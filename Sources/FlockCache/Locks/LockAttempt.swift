@@ -151,7 +151,7 @@ package enum LockOutcome: ~Copyable {
     case busy(Store.Key?, Holder?)
 }
 
-extension HeldLock.Mode {
+extension Store.HeldLock.Mode {
     /// Throws where it makes no sense for the keys.
     func check(_ names: [LockName]) throws(StoreError) {
         guard case .slots(let count) = self else { return }

@@ -21,12 +21,10 @@ final class OpenStore: Sendable {
     let journals: OpenJournals
     let counter = KeptCounter()
     let keptClaims = KeptClaims()
-    #if Async
     /// Looks out for what tasks wait for.
     let lookOut = LookOut()
     /// Renews the leases that are kept.
     let renewer = LookOut()
-    #endif
 
     /// Opens the store at a path; nil when it is not there and is not to be made.
     static func open(

@@ -1,5 +1,6 @@
 #if Async
 
+internal import Synchronization
 internal import SystemCalls
 
 // What a task does instead of blocking the thread it runs on.
@@ -54,6 +55,86 @@ extension Session {
     }
 }
 
+extension Session {
+    /// Makes a change of a key for a task: here if that can be done at once, otherwise on a thread of its own.
+    ///
+    /// A change takes microseconds, but behind a stopped process it would block the thread that tasks share for ten
+    /// seconds, and a few such tasks all of them.
+    ///
+    /// - Returns: nil where the task was cancelled first; the thread makes the change all the same.
+    nonisolated(nonsending) func change<R: Sendable>(
+        _ key: Store.Key, _ body: @escaping @Sendable () -> R
+    ) async -> R? {
+        guard isStuck(key) else { return body() }
+        let handover = Handover<R>()
+        do throws(Errno) {
+            try startThread { handover.finish(body()) }
+        } catch {
+            // Without a thread there is only this one.
+            return body()
+        }
+        return await withTaskCancellationHandler {
+            unsafe await withUnsafeContinuation { continuation in
+                handover.wait { unsafe continuation.resume(returning: $0) }
+            }
+        } onCancel: {
+            handover.finish(nil)
+        }
+    }
+
+    /// Makes a change for a value that is dropped: in a task, behind a stopped process, on a thread of its own.
+    func changeWhileDropped(_ key: Store.Key, _ body: @escaping @Sendable () -> Void) {
+        guard unsafe withUnsafeCurrentTask(body: { unsafe $0 != nil }), isStuck(key) else {
+            return body()
+        }
+        // Without a thread it is left to others: a claim is stale when its session ends, and a lease expires.
+        try? startThread(body)
+    }
+
+    /// Whether another change of the key's shard takes longer than a task may wait.
+    private func isStuck(_ key: Store.Key) -> Bool {
+        do throws(StoreError) {
+            guard let store = try existing() else { return false }
+            _ = try ShardMutex(store, try EntryName(key).shard, patience: Self.politePatience)
+            return false
+        } catch {
+            // Anything else the change itself will say.
+            return error.code == .timedOut
+        }
+    }
+}
+
+/// A result on its way from a thread to a task, of which the first of two counts.
+private final class Handover<R: Sendable>: Sendable {
+    private struct State {
+        var isOver = false
+        var result: R?
+        var resume: (@Sendable (R?) -> Void)?
+    }
+
+    private let state = Mutex(State())
+
+    func finish(_ result: R?) {
+        let resume = state.withLock { state -> (@Sendable (R?) -> Void)? in
+            guard !state.isOver else { return nil }
+            state.isOver = true
+            state.result = result
+            defer { state.resume = nil }
+            return state.resume
+        }
+        resume?(result)
+    }
+
+    /// Has a closure called once, with the first result.
+    func wait(_ resume: @escaping @Sendable (R?) -> Void) {
+        let (isOver, result) = state.withLock { state in
+            if !state.isOver { state.resume = resume }
+            return (state.isOver, state.result)
+        }
+        if isOver { resume(result) }
+    }
+}
+
 extension KeyTickets.Ticket {
     /// Waits until the ticket is over or the task is cancelled.
     nonisolated(nonsending) func wait() async {
@@ -65,6 +146,13 @@ extension KeyTickets.Ticket {
             giveBack()
         }
     }
+}
+
+#else
+
+extension Session {
+    /// Makes a change for a value that is dropped.
+    func changeWhileDropped(_ key: Store.Key, _ body: @escaping @Sendable () -> Void) { body() }
 }
 
 #endif

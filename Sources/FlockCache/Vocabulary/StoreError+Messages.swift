@@ -178,6 +178,17 @@ extension StoreError {
             reason: "waited \(duration.spoken): \(who)")
     }
 
+    /// A wait for what the same thread or task computes, or keeps a lease for.
+    static func waitsForOwn(
+        _ kind: String, _ key: Store.Key, _ holder: Holder?
+    ) -> StoreError {
+        StoreError(
+            .wouldDeadlock, "wait for the \(kind)", key: key, holder: holder,
+            reason:
+                "the call is made inside that \(kind), so it would wait for itself; use the value or "
+                + "lease that is there already, or another key")
+    }
+
     static func waitsForItself(
         _ kind: String, _ key: Store.Key, _ holder: Holder?
     ) -> StoreError {

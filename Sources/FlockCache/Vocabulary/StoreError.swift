@@ -63,7 +63,7 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
     /// The system's `errno`, if there was one.
     public let systemError: Int32?
     /// Who is in the way.
-    public let holder: Holder?
+    public let holder: Store.Holder?
     /// Why, and what to do, in words.
     let reason: String
     /// Whether a record was corrupt, and has been set aside.

@@ -1,12 +1,17 @@
-/// What setting a value comes to.
-public enum UpdateResult: Sendable {
-    /// The value is set: the entry as it is now.
-    case updated(Entry)
-    /// Nothing was changed: what stood against it, nil where the key is absent.
-    case unchanged(Entry?)
-    /// Somebody else is producing the value; nothing was changed.
-    case pending(Holder)
+extension Store {
+    /// What setting a value comes to.
+    public enum UpdateResult: Sendable {
+        /// The value is set: the entry as it is now.
+        case updated(Entry)
+        /// Nothing was changed: what stood against it, nil where the key is absent.
+        case unchanged(Entry?)
+        /// Somebody else is producing the value; nothing was changed.
+        case pending(Holder)
+    }
 }
+
+/// The short name inside this package.
+package typealias UpdateResult = Store.UpdateResult
 
 extension Store {
     /// What has to hold for a `put` to change anything.

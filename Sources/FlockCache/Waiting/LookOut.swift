@@ -1,5 +1,3 @@
-#if Async
-
 internal import Synchronization
 internal import SystemCalls
 
@@ -164,5 +162,3 @@ private final class Bell: Sendable {
         memory?.wait(at: 0, while: heard, bits: ownBit, until: end)
     }
 }
-
-#endif

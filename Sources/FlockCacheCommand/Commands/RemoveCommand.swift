@@ -22,12 +22,12 @@ extension Verb {
 
 @Sendable private func runRemove(_ invocation: Invocation) throws(Failure) -> ExitCode {
     let store = try invocation.openStore()
-    let evenPending = invocation.has(.pendingToo)
+    let includingPending = invocation.has(.pendingToo)
     var code = ExitCode.yes
     for index in invocation.operands.indices {
         let key = invocation.key(index)
         let outcome = try failing { () throws(StoreError) in
-            try store.session.remove(key, evenPending: evenPending)
+            try store.session.remove(key, includingPending: includingPending)
         }
         Process.unblockTermination()
         if case .pending(let holder) = outcome {

@@ -89,7 +89,7 @@ import TestSupport
         let store = try Store(at: path)
         let made = Counter()
         let values = try workers(50) { worker in
-            try store.value(for: "singleton") {
+            try store.computeIfAbsent("singleton") {
                 made.add(1)
                 return "\(worker)".utf8
             }.copied

@@ -30,7 +30,7 @@ import Testing
     /// Gets the store of a database, or creates it; true if this caller has created it.
     private static func getOrCreate(_ store: Store, _ database: String) throws -> Bool {
         var isCreator = false
-        _ = try store.value(for: Store.Key("database/" + database.lowercased())) {
+        _ = try store.computeIfAbsent(Store.Key("database/" + database.lowercased())) {
             isCreator = true
             return [UInt8]()
         }

@@ -43,8 +43,8 @@ struct PageCache {
     func page(
         _ address: String, fetch: @Sendable () async throws -> [UInt8]
     ) async throws -> Value {
-        let page = try await store.value(
-            for: Store.Key("page/" + address), maxAge: .seconds(3600)
+        let page = try await store.computeIfAbsent(
+            Store.Key("page/" + address), maxAge: .seconds(3600)
         ) {
             try await fetch()
         }

@@ -21,7 +21,7 @@ struct TaskStore: Sendable {
         configuration.journalsChanges = true
         store = try Store(at: path, configuration: configuration)
         database = try Self.part(name.lowercased())
-        _ = try await store.value(for: Store.Key("database/\(database)")) {
+        _ = try await store.computeIfAbsent(Store.Key("database/\(database)")) {
             "created by \(getpid())".utf8
         }
     }

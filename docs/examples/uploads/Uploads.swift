@@ -37,7 +37,8 @@ import Glibc
         of hash: String, _ file: String, _ service: String, in store: Store
     ) throws -> String {
         // Where the closure throws, or this process dies, one of those who wait takes over.
-        let id = try store.value(for: Store.Key("upload/" + hash), wait: .upTo(.seconds(600))) {
+        let id = try store.computeIfAbsent(Store.Key("upload/" + hash), wait: .upTo(.seconds(600)))
+        {
             try upload(file, to: service).utf8
         }
         return String(decoding: id, as: UTF8.self)

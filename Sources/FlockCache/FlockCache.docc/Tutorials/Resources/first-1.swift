@@ -1,0 +1,3 @@
+import FlockCache
+
+let store = try Store(at: "/tmp/first-store")
