@@ -117,7 +117,7 @@ import TestSupport
     /// A writer behind readers that overlap all the time gets its turn, because they queue behind it.
     @Test func readersDoNotStarveAWriter() throws {
         let store = try Store(at: path)
-        let isOver = Counter()
+        let (begun, isOver) = (Counter(), Counter())
         let reader = { @Sendable (_: Int) -> Int in
             var count = 0
             while isOver.value == 0 {
@@ -126,10 +126,12 @@ import TestSupport
                 usleep(2000)
                 held.release()
                 count += 1
+                if count == 1 { begun.add(1) }
             }
             return count
         }
         let readers = WaitingThread<[Int]> { _ in inThreads(8, reader) }
+        #expect(waitUntil { begun.value == 8 })
         for _ in 0..<100 {
             try store.lock(["key"], wait: .upTo(.seconds(10))).release()
             sched_yield()
