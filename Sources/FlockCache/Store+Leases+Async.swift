@@ -126,6 +126,7 @@ extension Session {
         _ work: LeaseWork<R>, under renewable: any RenewableLease, _ key: Store.Key,
         isolation: isolated (any Actor)?
     ) async throws -> R {
+        defer { work.end() }
         // Not `forWriting`, which would make a store anew that was removed since.
         guard let store = try existing() else {
             throw StoreError.leaseLost("keep", key, holder: nil)

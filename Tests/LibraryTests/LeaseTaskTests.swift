@@ -63,6 +63,26 @@ import Testing
         #expect(ended.value == 1, "thrown after the task has ended")
     }
 
+    /// The thread that renews leases looks at them meanwhile, and must not keep a closure that does not escape.
+    @Test func noClosureOutlivesItsCall() async throws {
+        let store = try makeStore().store
+        try await withThrowingTaskGroup { group in
+            for task in 0..<4 {
+                group.addTask {
+                    var runs = 0
+                    for _ in 0..<(wantsLongTests ? 20_000 : 1000) {
+                        try await store.withLease("key-\(task)", timeToLive: .seconds(600)) { _ in
+                            await Task.yield()
+                            runs += 1
+                        }
+                    }
+                    #expect(runs >= 1000)
+                }
+            }
+            try await group.waitForAll()
+        }
+    }
+
     @Test func tasksWaitForIt() async throws {
         let (store, waits) = try makeStore()
         let lease = KeptLease(try await store.acquireLease("key", timeToLive: .seconds(3600)))

@@ -7,7 +7,7 @@ internal import Synchronization
 /// The closure need not be `Sendable`: it runs with the caller's isolation, and the caller waits for it meanwhile.
 final class LeaseWork<R: ~Copyable>: @unchecked Sendable {
     // By the child task, and by the caller before and after that.
-    private let body: nonisolated(nonsending) () async throws -> R
+    private var body: (nonisolated(nonsending) () async throws -> R)?
     private var outcome: Result<R, any Error>?
     private let state = Mutex(State())
 
@@ -18,6 +18,10 @@ final class LeaseWork<R: ~Copyable>: @unchecked Sendable {
     }
 
     init(_ body: nonisolated(nonsending) @escaping () async throws -> R) { self.body = body }
+
+    /// Lets go of the closure, which must not outlive the call that it was passed to: the thread that renews the
+    /// lease may keep this object for a moment longer, to cancel it.
+    func end() { body = nil }
 
     /// Cancels the task, also before it has begun.
     func cancel() {
@@ -47,6 +51,7 @@ final class LeaseWork<R: ~Copyable>: @unchecked Sendable {
                 if state.isCancelled { unsafe task?.cancel() }
             }
         }
+        guard let body = body.take() else { preconditionFailure("it runs once") }
         do {
             outcome = .success(try await body())
         } catch {
