@@ -123,7 +123,7 @@ int32_t cfloor_lean_remove(struct cfloor_store *store, const char *ready, const 
     return unlinkat(store->shard, ready, 0) == 0 ? end(store) : -1;
 }
 
-// MARK: Bare files: nobody dies, nobody counts
+// MARK: Bare files: no recovery after a kill, and no counts
 
 int32_t cfloor_bare_claim(struct cfloor_store *store, const char *pending) {
     return make(store, pending);

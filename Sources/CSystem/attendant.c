@@ -11,8 +11,7 @@
 //            pipelines are as without us.
 //
 // It blocks every signal, has no descriptors but the report, and ends when it is dismissed or we end. It
-// goes by a name of its own, so that a signal for all that are called like us does not look like one for
-// the group. What could break it: it is killed (the group, or the command's owner, may do so); then a group
+// has a name of its own: pkill(1) with our name must not send it what it would take for a signal to the group. What could break it: it is killed (the group, or the command's owner, may do so); then a group
 // is not killed with us, and a signal is taken to be ours alone. It is forked past pthread_atfork: nothing
 // of this process is used in it.
 
@@ -90,7 +89,7 @@ static void attend(pid_t parent, int apart, int report) {
             (info.si_pid == parent || !csystem_is_passed_on(info.si_signo)))
             continue;
         struct report told = {boot_time(), info.si_signo, info.si_pid};
-        // Where there is no room, nobody has read for long: what is lost is old.
+        // The pipe is full when it was not read for long; then only old reports are lost.
         if (write(0, &told, sizeof told) < 0 && errno == EPIPE) break;
     }
     if (apart && getpgrp() == getpid()) kill(0, SIGKILL);

@@ -76,12 +76,15 @@ static int ask_table(uint64_t id, struct csystem_mount *mount) {
     return found;
 }
 
+// Not an error where the kernel does not know statx(2), or a filter that does not forbids it.
+static int64_t untold(void) { return errno == ENOSYS || errno == EPERM ? 0 : -errno; }
+
 int64_t csystem_mount(int32_t file, int32_t with_options, struct csystem_mount *mount) {
     *mount = (struct csystem_mount){0};
     struct statx status = {0};
     // A kernel that does not know one of the bits leaves it out of the answer.
     if (!with_options) {
-        if (statx(file, "", AT_EMPTY_PATH, MOUNT_ID_UNIQUE, &status) != 0) return -errno;
+        if (statx(file, "", AT_EMPTY_PATH, MOUNT_ID_UNIQUE, &status) != 0) return untold();
         mount->has_device = status.stx_dev_major != 0;
         if (mount->has_device) return 0;
         // The field behind those that older headers know: `stx_mnt_id`.
@@ -89,7 +92,7 @@ int64_t csystem_mount(int32_t file, int32_t with_options, struct csystem_mount *
         memcpy(&id, (char *)&status + 0x90, sizeof id);
         if ((status.stx_mask & MOUNT_ID_UNIQUE) != 0 && ask_kernel(id, mount)) return 0;
     }
-    if (statx(file, "", AT_EMPTY_PATH, MOUNT_ID, &status) != 0) return -errno;
+    if (statx(file, "", AT_EMPTY_PATH, MOUNT_ID, &status) != 0) return untold();
     uint64_t id;
     memcpy(&id, (char *)&status + 0x90, sizeof id);
     if ((status.stx_mask & MOUNT_ID) != 0) ask_table(id, mount);

@@ -118,8 +118,8 @@ static int64_t start_on(char *stack_end, struct csystem_child *child) {
         int64_t leader = csystem_attend(child->apart);
         if (leader < 0) return leader;
         if (child->apart) start.group = child->group = (int32_t)leader;
-        // What has been sent by now only we have got.
         start.status = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+        // What has been sent by now only we have got.
         csystem_set_early_signals_apart(child->signals, &start.early);
     }
     int pidfd = -1;

@@ -15,25 +15,26 @@ import TestSupport
         return (stage.run("claim", "k"), stage)
     }
 
+    private func expectRefusal(_ magic: String, _ mount: String, _ words: String) {
+        let (outcome, stage) = claim(magic: magic, mount: mount)
+        #expect(outcome.code == 69 && outcome.error.contains(words), "\(outcome)")
+        #expect(names(in: stage.directory.path).isEmpty, "it is refused before anything is made")
+    }
+
     private static let (ext4, nfs) = ("61267", "26985")
 
     @Test func whatLooksLikeAnotherMachinesDiskIsRefused() {
-        let (outcome, stage) = claim(magic: Self.ext4, mount: "9p rw,trans=virtio")
-        #expect(outcome.code == 69, "\(outcome)")
-        let refusal = "the file system 9p is not known to keep locks apart"
-        #expect(outcome.error.contains(refusal), "\(outcome)")
-        #expect(names(in: stage.directory.path).isEmpty, "it is refused before anything is made")
+        expectRefusal(
+            Self.ext4, "9p rw,trans=virtio", "the file system 9p is not known to keep locks apart")
         #expect(claim(magic: Self.ext4, mount: "9p rw", allowed: "9p").0.code == 0)
         #expect(claim(magic: Self.nfs, mount: "fuse.proxy rw").0.code == 69)
     }
 
     @Test(arguments: ["nolock", "local_lock=all", "local_lock=posix"])
     func nfsWithLocksOfEachHostIsRefused(option: String) {
-        let (outcome, stage) = claim(magic: Self.nfs, mount: "nfs rw,vers=3,\(option),addr=::1")
-        #expect(outcome.code == 69, "\(outcome)")
-        let refusal = "nfs is mounted with \(option), so other hosts"
-        #expect(outcome.error.contains(refusal), "\(outcome)")
-        #expect(names(in: stage.directory.path).isEmpty, "it is refused before anything is made")
+        expectRefusal(
+            Self.nfs, "nfs rw,vers=3,\(option),addr=::1",
+            "nfs is mounted with \(option), so other hosts")
         #expect(claim(magic: Self.nfs, mount: "nfs rw,\(option)", allowed: "nfs").0.code == 0)
     }
 

@@ -126,7 +126,8 @@ def attack_kill(rig, point, queued, *options):
 def waiting(store):
     """How many wait, as `who` says."""
     for line in store.run("who", KEY).out.decode().splitlines():
-        return int(line.split("\t")[6])
+        count = line.split("\t")[6]
+        return 0 if count == "-" else int(count)  # before there is a board nobody knows
     return 0
 
 

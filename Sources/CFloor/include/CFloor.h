@@ -63,8 +63,8 @@ int32_t cfloor_renew(
 int32_t cfloor_append(
     int32_t locks, int32_t segment, int64_t end, const void *record, size_t count, int32_t cell);
 
-/// A lock with what most would write first: sleep on a word until somebody who releases it wakes one of
-/// those who sleep. It is a byte of an open file, and four words are in memory that is shared. Whoever comes
+/// A lock as most programs would write it: a waiter sleeps on a word, and each release wakes one waiter.
+/// It is a byte of an open file, and four words are in memory that is shared. Whoever comes
 /// tries first, or sleeps where others do, which is told by a count (polite 1) or, so that the killed do not
 /// count, by a time that sleepers put 100 ms ahead (polite 2).
 void cfloor_wake_one_lock(int32_t file, uint32_t *words, int32_t shared, int32_t polite);

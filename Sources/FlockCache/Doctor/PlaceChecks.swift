@@ -40,9 +40,8 @@ extension Doctor {
                 "values can be read; to change anything, mount it read-write")
         }
         let harmful =
-            options.filter {
-                ["nolock", "local_lock=all", "local_lock=posix", "soft"].contains($0)
-            }
+            (mount.flatMap { FileSystemKind.lockingOption($0) }.map { [$0] } ?? [])
+            + options.filter { $0 == "soft" }
         if !harmful.isEmpty {
             return Finding(
                 .failed, "file-system", found,

@@ -72,10 +72,8 @@ extension Doctor {
     }
 
     private func checkWaking() {
-        let magic = try? store.root.fileSystem().magic
-        let isMapped = magic.map { FileSystemKind(magic: $0).mapsBoard } ?? false
         report(
-            isMapped && !store.isReadOnly
+            store.files.mapsBoard && !store.isReadOnly
                 ? Finding(.ok, "wake-ups", "through the notification file (shared memory)")
                 : Finding(
                     .warning, "wake-ups", "waiters poll, 20 times a second",

@@ -139,7 +139,7 @@ struct Completions {
 
     /// `word:what it means`, quoted for zsh.
     private func described(_ word: String, _ text: String) -> String {
-        "'" + word + ":" + text.replacing("'", with: "'\\''").replacing(":", with: "\\:") + "'"
+        "'" + word + ":" + text.substituting("'\\''", for: "'").substituting("\\:", for: ":") + "'"
     }
 
     private var fish: String {
@@ -179,6 +179,6 @@ struct Completions {
     }
 
     private func fishText(_ text: String) -> String {
-        "'" + text.replacing("\\", with: "\\\\").replacing("'", with: "\\'") + "'"
+        "'" + text.substituting("\\\\", for: "\\").substituting("\\'", for: "'") + "'"
     }
 }

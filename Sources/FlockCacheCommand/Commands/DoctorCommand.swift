@@ -70,7 +70,7 @@ extension Invocation {
                 ]
                 // A path may have a tab.
                 try results.line(
-                    fields.map { $0.replacing("\t", with: " ") }.joined(separator: "\t"))
+                    fields.map { $0.substituting(" ", for: "\t") }.joined(separator: "\t"))
             }
         }
         try results.flush()
