@@ -129,6 +129,8 @@ import TestSupport
             #expect(try store.claimAndFinalize(keys[busy], [UInt8]()).isWon)
             #expect(try store.remove(keys[busy]))
             changes += 2
+            // A rate: where the word changes during each look, each look is followed by another, as it must.
+            usleep(1000)
         }
         let looks = zip(waiters, before).map { $0.count - $1 }
         let most = most()
