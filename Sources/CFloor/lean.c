@@ -1,4 +1,4 @@
-#include "CFloor.h"
+#include "lean.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,15 +12,6 @@
 
 // What cannot be left out by who promises what this program promises: a lock that a dead process does not keep,
 // one winner, a value that is there whole or not at all, counts that a killed process does not falsify.
-
-enum { block = 64, shards = 256, flags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK };
-
-// As ours: 256 directories, each with a mutex and a block, so that processes are seldom in each other's way.
-struct cfloor_lean {
-    struct cfloor_store *store;
-    uint64_t *memory;
-    int32_t directories[shards];
-};
 
 int32_t cfloor_lean_open(struct cfloor_store *store, const char *path) {
     char name[16], zeros[(shards + 1) * block] = {0};
@@ -40,8 +31,7 @@ int32_t cfloor_lean_open(struct cfloor_store *store, const char *path) {
     return 0;
 }
 
-/// Goes to the directory and the block of a key.
-static void choose(struct cfloor_store *store, const char *key) {
+void cfloor_lean_choose(struct cfloor_store *store, const char *key) {
     uint64_t hash = 0xcbf29ce484222325;
     for (; *key; key++) hash = (hash ^ (uint8_t)*key) * 0x100000001b3;
     uint32_t shard = hash % shards;
@@ -59,20 +49,20 @@ static void store_word(struct cfloor_store *store, int index, uint64_t value) {
     atomic_store_explicit((_Atomic uint64_t *)store->counts + index, value, memory_order_release);
 }
 
-static int32_t begin(struct cfloor_store *store) {
+int32_t cfloor_lean_begin(struct cfloor_store *store) {
     if (set_lock(store, F_WRLCK) != 0) return -1;
     store_word(store, 0, (uint64_t)getpid());
     store_word(store, 1, (uint64_t)cfloor_now());
     return 0;
 }
 
-static int32_t end(struct cfloor_store *store) {
+int32_t cfloor_lean_end(struct cfloor_store *store) {
     store_word(store, 2, store->counts[2] + 1);
     store_word(store, 0, 0);
     return set_lock(store, F_UNLCK);
 }
 
-static int32_t is_not_there(struct cfloor_store *store, const char *name) {
+int32_t cfloor_is_not_there(struct cfloor_store *store, const char *name) {
     struct stat status;
     return fstatat(store->shard, name, &status, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
 }
@@ -93,34 +83,34 @@ static int32_t publish(struct cfloor_store *store, int file, const char *ready, 
 }
 
 int32_t cfloor_lean_claim(struct cfloor_store *store, const char *ready, const char *pending) {
-    choose(store, ready);
+    cfloor_lean_choose(store, ready);
     if (openat(store->shard, ready, O_RDONLY | flags) >= 0 || errno != ENOENT) return -1;
-    if (begin(store) != 0 || make(store, pending) != 0) return -1;
-    return end(store);
+    if (cfloor_lean_begin(store) != 0 || make(store, pending) != 0) return -1;
+    return cfloor_lean_end(store);
 }
 
 int32_t cfloor_lean_finalize(struct cfloor_store *store, const char *ready, const char *pending) {
     char bytes[1024];
-    choose(store, ready);
-    if (begin(store) != 0) return -1;
+    cfloor_lean_choose(store, ready);
+    if (cfloor_lean_begin(store) != 0) return -1;
     int file = openat(store->shard, pending, O_RDWR | flags);
     if (file < 0 || pread(file, bytes, sizeof bytes, 0) <= 0) return -1;
-    if (!is_not_there(store, ready) || publish(store, file, ready, pending) != 0) return -1;
-    return end(store);
+    if (!cfloor_is_not_there(store, ready) || publish(store, file, ready, pending) != 0) return -1;
+    return cfloor_lean_end(store);
 }
 
 int32_t cfloor_lean_get(struct cfloor_store *store, const char *ready) {
-    choose(store, ready);
+    cfloor_lean_choose(store, ready);
     return cfloor_get(store, ready);
 }
 
 int32_t cfloor_lean_remove(struct cfloor_store *store, const char *ready, const char *pending) {
     struct stat status;
-    choose(store, ready);
-    if (begin(store) != 0) return -1;
+    cfloor_lean_choose(store, ready);
+    if (cfloor_lean_begin(store) != 0) return -1;
     if (fstatat(store->shard, ready, &status, AT_SYMLINK_NOFOLLOW) != 0) return -1;
     if (unlinkat(store->shard, pending, 0) == 0 || errno != ENOENT) return -1;
-    return unlinkat(store->shard, ready, 0) == 0 ? end(store) : -1;
+    return unlinkat(store->shard, ready, 0) == 0 ? cfloor_lean_end(store) : -1;
 }
 
 // MARK: Bare files: no recovery after a kill, and no counts

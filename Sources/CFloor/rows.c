@@ -13,8 +13,12 @@ static const char *const texts[] = {
     "UPDATE entries SET state = 1, value = ?3 WHERE key = ?1 AND state = 0 AND holder = ?2",
     "SELECT value FROM entries WHERE key = ?1 AND state = 1",
     "DELETE FROM entries WHERE key = ?1",
+    "INSERT INTO entries VALUES (?1, 1, '', ?2) ON CONFLICT (key) DO UPDATE SET state = 1, value = ?2",
+    "UPDATE entries SET value = value + 1 WHERE key = ?1 AND state = 1",
+    "INSERT INTO records (time, text) VALUES (unixepoch('subsec') * 1000000, ?1)",
+    "UPDATE entries SET value = ?3 WHERE key = ?1 AND holder = ?2",
 };
-enum { inserts, updates, selects, deletes, count };
+enum { inserts, updates, selects, deletes, puts, increments, appends, renews, count };
 
 struct cfloor_rows {
     struct cfloor_sqlite *sqlite;
@@ -72,4 +76,21 @@ int32_t cfloor_rows_get(struct cfloor_rows *rows, const char *key) {
 
 int32_t cfloor_rows_remove(struct cfloor_rows *rows, const char *key) {
     return one(run(rows, deletes, (const char *[]){key}, 1));
+}
+
+int32_t cfloor_rows_put(struct cfloor_rows *rows, const char *key, const char *value) {
+    return one(run(rows, puts, (const char *[]){key, value}, 2));
+}
+
+int32_t cfloor_rows_increment(struct cfloor_rows *rows, const char *key) {
+    return one(run(rows, increments, (const char *[]){key}, 1));
+}
+
+int32_t cfloor_rows_append(struct cfloor_rows *rows, const char *text) {
+    return one(run(rows, appends, (const char *[]){text}, 1));
+}
+
+int32_t cfloor_rows_renew(
+    struct cfloor_rows *rows, const char *key, const char *holder, const char *deadline) {
+    return one(run(rows, renews, (const char *[]){key, holder, deadline}, 3));
 }

@@ -65,19 +65,28 @@ int32_t cfloor_sqlite_make(struct cfloor_sqlite *sqlite, const char *path) {
     return count == 1 && result == 'y' ? 0 : -1;
 }
 
-int32_t cfloor_sqlite_claim(struct cfloor_sqlite *sqlite, const char *path, const char *key) {
-    enum { done = 101 };
+/// Opens a database, runs one statement with a key and closes it again.
+static int32_t run_once(
+    struct cfloor_sqlite *sqlite, const char *path, const char *text, const char *key, int expected) {
     sqlite3 *database;
     sqlite3_stmt *statement;
     if (sqlite->open(path, &database) != 0) return -1;
     sqlite->busy_timeout(database, 30000);
     if (sqlite->exec(database, settings, NULL, NULL, NULL) != 0) return -1;
-    const char *text = "INSERT OR IGNORE INTO entries VALUES (?, 0, 'pid 4711 (bench)', NULL)";
     if (sqlite->prepare(database, text, -1, &statement, NULL) != 0) return -1;
     if (sqlite->bind_text(statement, 1, key, (int)strlen(key), NULL) != 0) return -1;
     int result = sqlite->step(statement);
     sqlite->finalize(statement);
-    return sqlite->close(database) == 0 && result == done ? 0 : -1;
+    return sqlite->close(database) == 0 && result == expected ? 0 : -1;
+}
+
+int32_t cfloor_sqlite_claim(struct cfloor_sqlite *sqlite, const char *path, const char *key) {
+    const char *text = "INSERT OR IGNORE INTO entries VALUES (?, 0, 'pid 4711 (bench)', NULL)";
+    return run_once(sqlite, path, text, key, 101);
+}
+
+int32_t cfloor_sqlite_get(struct cfloor_sqlite *sqlite, const char *path, const char *key) {
+    return run_once(sqlite, path, "SELECT value FROM entries WHERE key = ?", key, 100);
 }
 
 int32_t cfloor_sqlite_append(

@@ -1,5 +1,6 @@
-// A process of ours beside a command, in the command's process group, for two things that no process can
-// do for itself: to tell which signals others got, and to kill a group when we are killed.
+// A process of ours beside a command, in the command's process group, for three things that no process can do for
+// itself: to tell which signals others got, to kill a group when we are killed, and to end a command in time when we
+// are stopped (deadline.c).
 //
 // It reports the signals that it gets from processes. One that it got as well was sent to the group, or to
 // each of our processes (a service manager does that), so the command has it already.
@@ -10,12 +11,14 @@
 //   beside   At a terminal the command stays in our group, which is the terminal's business: ^Z, fg and
 //            pipelines are as without us.
 //
-// It blocks every signal, has no descriptors but the report, and ends when it is dismissed or we end. It
-// has a name of its own: pkill(1) with our name must not send it what it would take for a signal to the group. What could break it: it is killed (the group, or the command's owner, may do so); then a group
-// is not killed with us, and a signal is taken to be ours alone. It is forked past pthread_atfork: nothing
-// of this process is used in it.
+// It blocks every signal, has no descriptors but the report, and ends when it is dismissed or we end. It has a name of
+// its own: pkill(1) with our name must not send it what it would take for a signal to the group. What could break it:
+// it is killed or stopped (the group, or the command's owner, may do so); then a group is not killed with us, a signal
+// is taken to be ours alone, and only we end the command in time. It is forked past pthread_atfork: nothing of this
+// process is used in it.
 
 #include "CSystem.h"
+#include "deadline.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -39,12 +42,6 @@ struct report {
 
 static pid_t attendant;  // 0 for none
 static int reports = -1;
-
-static int64_t boot_time(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_BOOTTIME, &time);
-    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
-}
 
 void csystem_close_from(uint32_t first) {
     if (syscall(SYS_close_range, first, ~0u, 0) == 0) return;
@@ -80,15 +77,24 @@ static void attend(pid_t parent, int apart, int report) {
     csystem_rename_process("attendant");
     sigset_t all;
     sigfillset(&all);
+    struct csystem_guard guard = csystem_begin_guard(apart);
     while (getppid() == parent) {
         siginfo_t info;
-        if (sigwaitinfo(&all, &info) < 0) continue;
-        // What the kernel sends for a terminal it sends to the whole group; what we send we know.
-        if (info.si_code > 0) continue;
-        if (info.si_signo != QUESTION &&
-            (info.si_pid == parent || !csystem_is_passed_on(info.si_signo)))
+        // Where the kernel gives no timer (RLIMIT_SIGPENDING) it looks each second.
+        struct timespec second = {.tv_sec = 1};
+        int got = guard.timer < 0 ? sigtimedwait(&all, &info, &second) : sigwaitinfo(&all, &info);
+        if (got < 0 && errno == EAGAIN) csystem_look_at_deadline(&guard);
+        if (got < 0) continue;
+        if (info.si_signo == CSYSTEM_GUARD_SIGNAL) {
+            csystem_look_at_deadline(&guard);
             continue;
-        struct report told = {boot_time(), info.si_signo, info.si_pid};
+        }
+        // What the kernel sends for a terminal it sends to the whole group; what we and it send we know.
+        if (info.si_code > 0) continue;
+        if (info.si_signo != QUESTION && (info.si_pid == parent || info.si_pid == getpid() ||
+                                          !csystem_is_passed_on(info.si_signo)))
+            continue;
+        struct report told = {csystem_boot_time(), info.si_signo, info.si_pid};
         // The pipe is full when it was not read for long; then only old reports are lost.
         if (write(0, &told, sizeof told) < 0 && errno == EPIPE) break;
     }
@@ -96,8 +102,10 @@ static void attend(pid_t parent, int apart, int report) {
     _exit(0);
 }
 
-int64_t csystem_attend(int32_t apart) {
+int64_t csystem_attend(int32_t apart, int64_t end) {
     int ends[2];
+    int64_t result = csystem_share_deadline(end);
+    if (result < 0) return result;
     if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return -errno;
     pid_t parent = getpid();
     // As fork(2) without what is done at forks: the descriptors that carry locks are closed with the others.
@@ -112,6 +120,7 @@ int64_t csystem_attend(int32_t apart) {
     // Whoever of the two comes first; the command joins the group in a moment.
     if (apart) setpgid(process, process);
     attendant = process;
+    csystem_set_guard(process);
     reports = ends[0];
     return process;
 }
@@ -119,6 +128,7 @@ int64_t csystem_attend(int32_t apart) {
 void csystem_dismiss_attendant(void) {
     pid_t process = attendant;
     attendant = 0;
+    csystem_set_guard(0);
     if (reports >= 0) close(reports);
     reports = -1;
     if (process == 0) return;
@@ -127,7 +137,9 @@ void csystem_dismiss_attendant(void) {
 }
 
 void csystem_forget_attendant(int32_t process) {
-    if (process == attendant) attendant = 0;
+    if (process != attendant) return;
+    attendant = 0;
+    csystem_set_guard(0);
 }
 
 // MARK: What the attendant got
@@ -151,7 +163,7 @@ static int read_reports(void) {
 
 // Whether the attendant got a signal of that sender in the last second.
 static int has_come(int32_t number, int32_t sender) {
-    int64_t oldest = boot_time() - 1000000000;
+    int64_t oldest = csystem_boot_time() - 1000000000;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         if (known[i].number != number || known[i].sender != sender || known[i].time < oldest)
             continue;
@@ -164,9 +176,9 @@ static int has_come(int32_t number, int32_t sender) {
 // Waits until the attendant has reported all that it has got; no longer than a second.
 static void await_reports(void) {
     if (attendant == 0 || reports < 0 || kill(attendant, QUESTION) != 0) return;
-    int64_t end = boot_time() + 1000000000;
+    int64_t end = csystem_boot_time() + 1000000000;
     while (!read_reports()) {
-        int64_t left = end - boot_time();
+        int64_t left = end - csystem_boot_time();
         struct pollfd request = {.fd = reports, .events = POLLIN};
         if (left <= 0 || poll(&request, 1, (int)(left / 1000000) + 1) == 0) return;
         // The attendant has ended.

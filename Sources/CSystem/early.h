@@ -1,4 +1,4 @@
-// Signals that came before a command was there: nobody has sent it those that went to the whole group.
+// Signals that came before a command was there: it has not been sent those that went to the whole group.
 
 #include <signal.h>
 #include <stdint.h>
@@ -6,7 +6,7 @@
 // What the command's process saw when it was about to execute.
 struct csystem_early {
     sigset_t got;     // what it had been sent itself
-    sigset_t before;  // what we had been sent before it looked at `got`; all where nobody knows
+    sigset_t before;  // what we had been sent before it looked at `got`; all where that is not known
 };
 
 // For the command's process, in which everything is blocked: fills `early`.

@@ -84,6 +84,12 @@ int64_t csystem_pread(int32_t file, void *bytes, size_t count, int64_t offset) {
     return RESULT(pread(file, bytes, count, offset));
 }
 
+int64_t csystem_read_through(int32_t file) {
+    char byte;
+    posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED);
+    return csystem_pread(file, &byte, 1, 0);
+}
+
 int64_t csystem_pwrite(int32_t file, const void *bytes, size_t count, int64_t offset) {
     return RESULT(pwrite(file, bytes, count, offset));
 }
@@ -168,6 +174,20 @@ int64_t csystem_inode_flags(int32_t file, uint32_t *flags) {
     int64_t result = RESULT(ioctl(file, FS_IOC_GETFLAGS, &value));
     *flags = (uint32_t)value;
     return result;
+}
+
+int64_t csystem_write_in_place(int32_t file) {
+    int value = 0;
+    int64_t result = RESULT(ioctl(file, FS_IOC_GETFLAGS, &value));
+    if (result < 0 || (value & FS_NOCOW_FL) != 0) return result;
+    value |= FS_NOCOW_FL;
+    return RESULT(ioctl(file, FS_IOC_SETFLAGS, &value));
+}
+
+int64_t csystem_writes_in_place(int32_t file) {
+    uint32_t flags = 0;
+    int64_t result = csystem_inode_flags(file, &flags);
+    return result < 0 ? result : (flags & FS_NOCOW_FL) != 0;
 }
 
 int64_t csystem_share(int32_t file) { return RESULT(flock(file, LOCK_SH | LOCK_NB)); }

@@ -5,12 +5,11 @@
 // process of ours has the descriptors as well, and ends when the program has ended: the locks live as
 // long as the program, or as a descriptor of theirs in what it left behind.
 //
-// The guardian is nobody's child but process 1's, because a program may wait for all its children; it is
-// in a session of its own and goes by a name of its own, blocks every signal, and has no other descriptor
-// and no directory. What could
-// break it: it is killed (then the program's own descriptors count); it is stopped (then the locks are
+// The guardian is a child of process 1 alone, because a program may wait for all its children; it has
+// a session and a name of its own, blocks every signal, and keeps no other descriptor and no directory.
+// What could break it: it is killed (then the program's own descriptors count); it is stopped (then the locks are
 // kept for longer); the program has ended and the guardian has not run since (some ten microseconds in
-// which the lock is held by nobody who lives; `lock -n` waits for that).
+// which the lock is held by no process that lives; `lock -n` waits for that).
 
 #include "CSystem.h"
 

@@ -19,8 +19,8 @@ static struct flock range(int32_t mode, int64_t start, int64_t count) {
 }
 
 int64_t csystem_lock(int32_t file, int32_t mode, int64_t start, int64_t count) {
-    // CIFS says EACCES for busy; a security module says it where locks are forbidden, and then nobody is in
-    // the way. Whoever was in the way may have gone since, so a refusal is one only after several looks.
+    // CIFS says EACCES for busy; a security module says it where locks are forbidden, and then no lock is in
+    // the way. One that was in the way may have gone since, so a refusal is one only after several looks.
     for (int looks = 0; looks < 10; looks++) {
         struct flock lock = range(mode, start, count);
         if (fcntl(file, F_OFD_SETLK, &lock) == 0) return 0;
@@ -39,6 +39,18 @@ int64_t csystem_first_lock_of_others(int32_t file, int64_t start, int64_t count,
     // A lock on more than this range may begin before it.
     *first = lock.l_start > start ? lock.l_start : start;
     return 1;
+}
+
+int64_t csystem_find_lock_of_others(
+    int32_t file, int64_t start, int64_t count, int64_t *first, int64_t *end) {
+    struct flock lock = range(csystem_exclusive, start, count);
+    if (fcntl(file, F_OFD_GETLK, &lock) != 0) return -errno;
+    if (lock.l_type == F_UNLCK) return csystem_unlocked;
+    *first = lock.l_start > start ? lock.l_start : start;
+    // One without a length goes on to the end of all files.
+    int64_t last = start + count;
+    *end = lock.l_len == 0 || lock.l_len > last - lock.l_start ? last : lock.l_start + lock.l_len;
+    return lock.l_type == F_RDLCK ? csystem_shared : csystem_exclusive;
 }
 
 int64_t csystem_lock_of_others(int32_t file, int64_t start, int64_t count) {

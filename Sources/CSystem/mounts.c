@@ -79,6 +79,14 @@ static int ask_table(uint64_t id, struct csystem_mount *mount) {
 // Not an error where the kernel does not know statx(2), or a filter that does not forbids it.
 static int64_t untold(void) { return errno == ENOSYS || errno == EPERM ? 0 : -errno; }
 
+int64_t csystem_mount_id(int32_t file, uint64_t *id) {
+    struct statx status = {0};
+    *id = 0;
+    if (statx(file, "", AT_EMPTY_PATH, MOUNT_ID, &status) != 0) return untold();
+    if ((status.stx_mask & MOUNT_ID) != 0) memcpy(id, (char *)&status + 0x90, sizeof *id);
+    return 0;
+}
+
 int64_t csystem_mount(int32_t file, int32_t with_options, struct csystem_mount *mount) {
     *mount = (struct csystem_mount){0};
     struct statx status = {0};
@@ -92,9 +100,8 @@ int64_t csystem_mount(int32_t file, int32_t with_options, struct csystem_mount *
         memcpy(&id, (char *)&status + 0x90, sizeof id);
         if ((status.stx_mask & MOUNT_ID_UNIQUE) != 0 && ask_kernel(id, mount)) return 0;
     }
-    if (statx(file, "", AT_EMPTY_PATH, MOUNT_ID, &status) != 0) return untold();
     uint64_t id;
-    memcpy(&id, (char *)&status + 0x90, sizeof id);
-    if ((status.stx_mask & MOUNT_ID) != 0) ask_table(id, mount);
-    return 0;
+    int64_t result = csystem_mount_id(file, &id);
+    if (id != 0) ask_table(id, mount);
+    return result;
 }

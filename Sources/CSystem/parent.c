@@ -1,6 +1,6 @@
 // `--die-with-parent`: TERM for this process when the one that started it ends.
 //
-// Not the kernel's PR_SET_PDEATHSIG, which goes by threads: a program that starts us on one of its
+// Not the kernel's PR_SET_PDEATHSIG, which is sent when a thread ends: a program that starts us on one of its
 // threads, and ends that thread, has not ended. It is used where there is no descriptor of the parent.
 
 #include "CSystem.h"

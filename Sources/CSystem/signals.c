@@ -84,7 +84,7 @@ static void put_apart(struct csystem_signal signal) {
 
 int64_t csystem_catch_signals(int32_t apart) {
     sigset_t signals = passed_on();
-    // A group of its own gets these from nobody else.
+    // A COMMAND in a group of its own gets these from this process alone.
     if (apart) {
         sigaddset(&signals, SIGTSTP);
         sigaddset(&signals, SIGCONT);

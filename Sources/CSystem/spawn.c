@@ -1,4 +1,5 @@
 #include "CSystem.h"
+#include "deadline.h"
 #include "early.h"
 
 #include <errno.h>
@@ -69,7 +70,7 @@ void csystem_reap_orphans(void) {
     for (;;) {
         siginfo_t ended = {0};
         if (waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) != 0) return;
-        // The command's own end is for who waits for it; then all the others end too.
+        // The command's own end is left to the thread that waits for it; then all the others end too.
         if (ended.si_pid == 0 || ended.si_pid == command) return;
         waitpid(ended.si_pid, NULL, 0);
         csystem_forget_attendant(ended.si_pid);
@@ -115,7 +116,7 @@ static int64_t start_on(char *stack_end, struct csystem_child *child) {
     sigemptyset(&start.early.got);
     sigfillset(&start.early.before);
     if (child->signals >= 0) {
-        int64_t leader = csystem_attend(child->apart);
+        int64_t leader = csystem_attend(child->apart, child->not_after);
         if (leader < 0) return leader;
         if (child->apart) start.group = child->group = (int32_t)leader;
         start.status = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
@@ -123,8 +124,10 @@ static int64_t start_on(char *stack_end, struct csystem_child *child) {
         csystem_set_early_signals_apart(child->signals, &start.early);
     }
     int pidfd = -1;
-    pid_t process =
-        clone(become, stack_end, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &start, &pidfd);
+    // The kernel tells the attendant its number: we may be stopped before we could.
+    int32_t *told = child->signals >= 0 ? csystem_guarded_command() : NULL;
+    int flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD | (told ? CLONE_CHILD_SETTID : 0);
+    pid_t process = clone(become, stack_end, flags, &start, &pidfd, NULL, told);
     int error = errno;
     if (start.status >= 0) close(start.status);
     if (process < 0) return -error;
@@ -140,6 +143,8 @@ static int64_t start_on(char *stack_end, struct csystem_child *child) {
         start.error = ENOSYS;
         kill(process, SIGKILL);
     }
+    // Before its number may become another process's.
+    csystem_dismiss_attendant();
     waitpid(process, NULL, 0);
     command = 0;
     return -start.error;
@@ -179,11 +184,14 @@ int64_t csystem_execute(char *const *arguments, char *const *environment) {
 }
 
 int64_t csystem_wait_child(int32_t process) {
+    siginfo_t info;
+    if (waitid(P_PID, (id_t)process, &info, WEXITED | WNOWAIT) != 0) return -errno;
+    // Before anything else: from now on our own end is no reason to kill what the command left behind, and its number
+    // may become another process's.
+    csystem_dismiss_attendant();
     int status;
     if (waitpid(process, &status, 0) < 0) return -errno;
     command = 0;
-    // Before anything else: from now on our own end is no reason to kill what the command left behind.
-    csystem_dismiss_attendant();
     return WIFSIGNALED(status) ? 256 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 

@@ -109,6 +109,14 @@ uint32_t csystem_add32(uint32_t *word, uint32_t amount) {
     return atomic_fetch_add((_Atomic uint32_t *)word, amount) + amount;
 }
 
+int32_t csystem_replace32(uint32_t *word, uint32_t expected, uint32_t value) {
+    return atomic_compare_exchange_strong((_Atomic uint32_t *)word, &expected, value);
+}
+
+int32_t csystem_replace64(int64_t *word, int64_t expected, int64_t value) {
+    return atomic_compare_exchange_strong((_Atomic int64_t *)word, &expected, value);
+}
+
 void csystem_load_words(const uint64_t *words, uint64_t *into, size_t count) {
     for (size_t i = 0; i < count; i++)
         into[i] = atomic_load_explicit((const _Atomic uint64_t *)words + i, memory_order_relaxed);

@@ -17,7 +17,7 @@ extension Store {
     ///   - staleAfter: after this time the claim counts as stale although its holder is running; nil: never.
     ///   - wait: how long at most; it never ends early.
     /// - Returns: `.pending` when the call timed out.
-    /// - Throws: as ``claim(_:maxAge:staleAfter:)``, `.wouldDeadlock`, and `CancellationError` when the task is cancelled before it
+    /// - Throws: as `claim(_:maxAge:staleAfter:)`, `.wouldDeadlock`, and `CancellationError` when the task is cancelled before it
     ///   has an answer; nothing is then left behind.
     nonisolated(nonsending)
         public func claim(
@@ -25,15 +25,63 @@ extension Store {
             wait: Wait
         ) async throws -> ClaimResult
     {
-        let key = key.storeKey
-        let span = WaitSpan(limit(of: wait))
+        try await claim(key.storeKey, maxAge, staleAfter, WaitSpan(limit(of: wait)))
+    }
+
+    /// Claims a key, or returns its entry or the holder of its claim; does not wait for that holder.
+    ///
+    /// A stale claim is taken over in this same call. The task is suspended while another change of the same part of
+    /// the store goes on.
+    ///
+    /// - Parameters:
+    ///   - key: 1 to 200 bytes.
+    ///   - maxAge: a value that was published longer ago does not count: the key is claimed, and readers go on seeing
+    ///     the old value until the new one is published.
+    ///   - staleAfter: after this time the claim counts as stale although its holder is running; nil: never.
+    /// - Throws: as the blocking form, and `CancellationError` when the task is cancelled; nothing is then left behind.
+    nonisolated(nonsending)
+        public func claim(
+            _ key: some KeyConvertible, maxAge: Duration? = nil, staleAfter: Duration? = nil
+        ) async throws -> ClaimResult
+    {
+        try await claim(
+            key.storeKey, maxAge, staleAfter, WaitSpan(.zero), patience: Limits.patience)
+    }
+
+    /// Claims a key if it has neither a value nor a holder; does not wait for that holder.
+    ///
+    ///     if let claim = try await store.claimIfAvailable(hash) {
+    ///         try await claim.finalize(try await upload(file).utf8)
+    ///     }
+    ///
+    /// - Returns: nil where the key is ready, or another thread, task or process holds the claim.
+    /// - Throws: as the blocking form, and `CancellationError` when the task is cancelled; nothing is then left behind.
+    nonisolated(nonsending)
+        public func claimIfAvailable(
+            _ key: some KeyConvertible, maxAge: Duration? = nil, staleAfter: Duration? = nil
+        ) async throws -> Claim?
+    {
+        switch try await claim(key, maxAge: maxAge, staleAfter: staleAfter) {
+        case .won(let claim): return claim
+        case .ready: return nil
+        case .pending: return nil
+        }
+    }
+
+    /// - Parameter patience: how long a stopped process is waited for; nil: as long as the span says.
+    nonisolated(nonsending) private func claim(
+        _ key: Key, _ maxAge: Duration?, _ staleAfter: Duration?, _ span: WaitSpan,
+        patience: Duration? = nil
+    ) async throws -> ClaimResult {
         var notice = WaitNotice(session.configuration)
         var ticket: KeyTickets.Ticket?
         var stuck: WaitSpan?
         defer { ticket?.giveBack() }
         while true {
             try Task.checkCancellation()
-            let outcome = try session.politely(key, span: span, stuck: &stuck) {
+            let outcome = try session.politely(
+                key, span: span, patience: patience, stuck: &stuck
+            ) {
                 (patience) throws(StoreError) in
                 try session.claim(
                     key, for: .session, maxAge: maxAge.map { $0 + span.elapsed },
@@ -86,10 +134,11 @@ extension Store {
                 bytes = Array(
                     try session.working(.computation, key, in: try session.forWriting(), compute))
             } catch {
-                await session.giveUp(claim)
+                // What the closure has thrown says more.
+                try? await claim.abandon()
                 throw error
             }
-            return try await session.finalize(claim, bytes)
+            return try await claim.finalize(bytes).value
         }
     }
 
@@ -128,10 +177,11 @@ extension Store {
                     Array(try await compute())
                 }
             } catch {
-                await session.giveUp(claim)
+                // What the closure has thrown says more.
+                try? await claim.abandon()
                 throw error
             }
-            return try await session.finalize(claim, bytes)
+            return try await claim.finalize(bytes).value
         }
     }
 }

@@ -16,6 +16,11 @@ extension Store {
     /// - Throws: `.invalidKey`; what the system refuses; `.timedOut` when another process has been stopped
     ///   in the middle of a change for ten seconds. That the key is taken is no error; nor is a damaged value,
     ///   which counts as absent.
+    @available(
+        *, noasync,
+        message:
+            "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+    )
     public func claim(
         _ key: some KeyConvertible, maxAge: Duration? = nil, staleAfter: Duration? = nil
     ) throws(StoreError) -> ClaimResult {
@@ -39,7 +44,12 @@ extension Store {
     ///     seeing the old value until the new one is published.
     ///   - staleAfter: after this time the claim counts as stale although its holder is running; nil: never.
     /// - Returns: nil where the key is ready, or another thread, task or process holds the claim.
-    /// - Throws: as ``claim(_:maxAge:staleAfter:)``.
+    /// - Throws: as `claim(_:maxAge:staleAfter:)`.
+    @available(
+        *, noasync,
+        message:
+            "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+    )
     public func claimIfAvailable(
         _ key: some KeyConvertible, maxAge: Duration? = nil, staleAfter: Duration? = nil
     ) throws(StoreError) -> Claim? {
@@ -67,7 +77,12 @@ extension Store {
     ///
     /// - Returns: false if there was none, or it is claimed and `includingPending` was not asked for: then
     ///   nothing has changed. A value that is being computed anew counts as claimed.
-    /// - Throws: `.invalidKey`; what the system refuses; `.timedOut` as ``claim(_:maxAge:staleAfter:)``.
+    /// - Throws: `.invalidKey`; what the system refuses; `.timedOut` as `claim(_:maxAge:staleAfter:)`.
+    @available(
+        *, noasync,
+        message:
+            "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+    )
     @discardableResult
     public func remove(
         _ key: some KeyConvertible, includingPending: Bool = false

@@ -16,6 +16,8 @@ package struct Holding: Sendable {
     /// nil where it is not known who.
     package let holder: Holder?
     /// How long until it ends by itself; nil where it does not.
+    ///
+    /// Of another machine's, the longest that it may be.
     package let timeLeft: Duration?
     /// The generation of a claim or lease; nil for locks, and where it is not known.
     package let generation: Store.Generation?
@@ -65,17 +67,7 @@ extension Session {
         guard let store = try existingNow() else { return [] }
         let name = try LockName(key)
         var holdings: [Holding] = []
-        for lock in try store.heldLocks() where lock.hash == name.hash {
-            holdings.append(Holding(lock))
-        }
-        let locks = try store.locksDirectory()
-        var mode: LockFile.Mode?
-        try attempt("ask for the locks of", path) { () throws(Errno) in
-            mode = try OpenStore.lock(at: name.byte, of: name.table, in: locks)
-        }
-        if let mode, !holdings.contains(where: { $0.isOfSlot0 }) {
-            holdings.insert(Holding(of: key, mode == .shared ? .shared : .exclusive), at: 0)
-        }
+        for lock in try store.heldLocks(of: name) { holdings.append(Holding(lock)) }
         if key.bytes.count <= Limits.key,
             let claim = try claimHolding(of: key, in: store)
         {
@@ -89,16 +81,15 @@ extension Session {
         of key: Store.Key, in store: OpenStore
     ) throws(StoreError) -> Holding? {
         let entry = try EntryName(key)
+        store.files.refresh(shard: entry.shard)
         guard let directory = try store.shardDirectory(entry.shard, making: false),
             case .whole(let claim) = try store.files.readPending(entry, in: directory)
         else { return nil }
-        let here = try store.placeIfKnown()
         return Holding(
             kind: .claim, key: key, isKeyWhole: true,
             holder: store.holder(of: claim, standing: try store.standing(of: claim)),
-            timeLeft: claim.deadline.map {
-                .microseconds($0.timeLeft(of: claim.place, from: here))
-            }, generation: claim.generation, waiters: nil)
+            timeLeft: try store.timeLeft(of: claim).map { .microseconds($0) },
+            generation: claim.generation, waiters: nil)
     }
 }
 
@@ -128,9 +119,10 @@ extension OpenStore {
         switch try standing(of: cell) {
         case .free: return nil
         case .held(let time): left = time
-        case .elsewhere(let time):
-            if try Sighting.timeLeft(of: cell, index, name, in: self) == 0 { return nil }
-            left = time.map { max(0, $0) }
+        case .elsewhere:
+            // Its deadline is by another machine's clock; this is how long it may have to be seen unchanged.
+            left = try Sighting.timeLeft(of: cell, index, name, in: self) ?? cell.timeToLive
+            if left == 0 { return nil }
         }
         return Holding(
             kind: .lease(slot: index), key: name.key, isKeyWhole: true, holder: holder(of: cell),
@@ -145,24 +137,10 @@ extension Holding {
             holder: lock.holder, timeLeft: nil, generation: nil, waiters: lock.waiters)
     }
 
-    /// A lock of which the board knows nothing.
-    fileprivate init(of key: Store.Key, _ kind: LockKind) {
-        self.init(
-            kind: .lock(kind), key: key, isKeyWhole: true, holder: nil, timeLeft: nil,
-            generation: nil, waiters: nil)
-    }
-
     /// A slot of a lease whose record does not tell who has it.
     fileprivate init(of name: EntryName, slot index: Int) {
         self.init(
             kind: .lease(slot: index), key: name.key, isKeyWhole: true, holder: nil, timeLeft: nil,
             generation: nil, waiters: nil)
-    }
-
-    fileprivate var isOfSlot0: Bool {
-        switch kind {
-        case .lock(.exclusive), .lock(.shared), .lock(.slot(0)): true
-        default: false
-        }
     }
 }

@@ -33,7 +33,12 @@ extension Store {
     /// - Throws: what the system refuses; `.timedOut` when another process has been stopped in the middle
     ///   of a change for ten seconds. What cannot be read or removed is passed over, told to
     ///   ``Configuration/onPassedOver``, and the first such failure thrown at the end. What was removed stays
-    ///   removed; ``reap(_:dryRun:onReaped:)`` tells it also then.
+    ///   removed; `reap(_:dryRun:onReaped:)` tells it also then.
+    @available(
+        *, noasync,
+        message:
+            "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+    )
     @discardableResult
     public func reap(
         _ limits: ReapLimits = ReapLimits(), dryRun: Bool = false
@@ -51,7 +56,12 @@ extension Store {
     ///   - limits: what may go beyond what is stale; by default nothing.
     ///   - dryRun: only says what would be removed.
     ///   - onReaped: called for each entry after it was removed.
-    /// - Throws: as ``reap(_:dryRun:)``.
+    /// - Throws: as `reap(_:dryRun:)`.
+    @available(
+        *, noasync,
+        message:
+            "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+    )
     public func reap(
         _ limits: ReapLimits = ReapLimits(), dryRun: Bool = false, onReaped: (Reaped) -> Void
     ) throws(StoreError) {

@@ -16,7 +16,7 @@ extension Store {
     ///
     /// The name has 1 to 200 bytes. It is another journal than a key, lock or lease of that name.
     public struct Journal: Sendable {
-        private let session: Session
+        let session: Session
         /// The journal's name.
         public let name: Store.Key
 
@@ -34,6 +34,11 @@ extension Store {
         /// - Throws: `.invalidRecord` for a larger one, `.noSpace`, `.readOnly` and what else the system refuses: nothing
         ///   was appended then. `.timedOut` after 10 s behind a stopped process, which the message names. In a durable
         ///   store `.unknownOutcome` where the device failed after the record was written.
+        @available(
+            *, noasync,
+            message:
+                "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+        )
         @discardableResult
         public func append(_ record: some Collection<UInt8>) throws(StoreError) -> UInt64 {
             let appended: Result<UInt64, StoreError>? = record.withContiguousStorageIfAvailable {
@@ -54,7 +59,12 @@ extension Store {
         /// All of them are appended or none, and no other process's record comes between. They are all in memory before
         /// the first one is appended.
         ///
-        /// - Throws: as ``append(_:)``.
+        /// - Throws: as `append(_:)`.
+        @available(
+            *, noasync,
+            message:
+                "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+        )
         @discardableResult
         public func append<R: Collection<UInt8>>(
             contentsOf records: some Sequence<R>
@@ -139,6 +149,11 @@ extension Store {
         ///   - count: the newest so many records are kept.
         ///   - maxAge: younger records are kept. What is dated in the future, by a clock that was wrong, is not.
         ///   - maxBytes: the newest so many bytes of the journal's files are kept.
+        @available(
+            *, noasync,
+            message:
+                "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+        )
         public func trim(
             keeping count: Int? = nil, maxAge: Duration? = nil, maxBytes: Int? = nil
         ) throws(StoreError) {
@@ -152,6 +167,11 @@ extension Store {
         /// Removes the journal with all its records; false if there was none.
         ///
         /// Who appends after that begins a new one with record 1. Those who follow it come to their end.
+        @available(
+            *, noasync,
+            message:
+                "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+        )
         @discardableResult
         public func remove() throws(StoreError) -> Bool { try session.removeJournal(name) }
 

@@ -22,8 +22,47 @@ extension Store {
         ) async throws -> Lease
     {
         let key = key.storeKey
-        let request = request(timeToLive, slots)
         let span = WaitSpan(limit(of: wait))
+        switch try await acquireLease(key, timeToLive, slots, span) {
+        case .granted(let lease): return lease
+        case .busy(let holder): throw StoreError.leaseWaitEnded(key, holder)
+        }
+    }
+
+    /// Acquires a lease if it is free; does not wait for its holder.
+    ///
+    /// The task is suspended while another change of the same part of the store goes on.
+    ///
+    /// - Parameters:
+    ///   - key: 1 to 200 bytes.
+    ///   - timeToLive: how long the lease lasts without a renewal; at least a microsecond.
+    ///   - slots: how many may hold the lease at once, 1 to 4096.
+    /// - Returns: nil where another thread, task or process holds it.
+    /// - Throws: as the blocking form, and `CancellationError` when the task is cancelled. It then has no lease.
+    nonisolated(nonsending)
+        public func acquireLeaseIfAvailable(
+            _ key: some KeyConvertible, timeToLive: Duration, slots: Int = 1
+        ) async throws -> Lease?
+    {
+        let answer = try await acquireLease(
+            key.storeKey, timeToLive, slots, WaitSpan(.zero), patience: Limits.patience)
+        switch consume answer {
+        case .granted(let lease): return lease
+        case .busy: return nil
+        }
+    }
+
+    private enum LeaseAnswer: ~Copyable {
+        case granted(Lease)
+        case busy(Holder?)
+    }
+
+    /// - Parameter patience: how long a stopped process is waited for; nil: as long as the span says.
+    nonisolated(nonsending) private func acquireLease(
+        _ key: Key, _ timeToLive: Duration, _ slots: Int, _ span: WaitSpan,
+        patience: Duration? = nil
+    ) async throws -> LeaseAnswer {
+        let request = request(timeToLive, slots)
         var notice = WaitNotice(session.configuration)
         var ticket: KeyTickets.Ticket?
         var stuck: WaitSpan?
@@ -31,19 +70,22 @@ extension Store {
         try request.check(key)
         while true {
             try Task.checkCancellation()
-            let outcome = try session.politely(key, span: span, stuck: &stuck) {
+            let outcome = try session.politely(
+                key, span: span, patience: patience, stuck: &stuck
+            ) {
                 (patience) throws(StoreError) in
                 try session.tryLease(try EntryName(key), request, patience: patience)
             }
             switch outcome {
             case .granted(let grant):
-                return Lease(session, key, grant, timeToLive: timeToLive, hasSlots: slots > 1)
+                return .granted(
+                    Lease(session, key, grant, timeToLive: timeToLive, hasSlots: slots > 1))
             case .busy(let holder):
-                if span.isOver { throw StoreError.leaseWaitEnded(key, holder) }
+                if span.isOver { return .busy(holder) }
                 if slots == 1 { try session.checkWait(for: .lease, key, holder) }
                 notice.tell(key, holder)
             case nil:
-                if span.isOver { throw StoreError.leaseWaitEnded(key, nil) }
+                if span.isOver, patience == nil { return .busy(nil) }
             }
             if let drawn = ticket { await drawn.wait() }
             ticket = try session.drawTicket(
@@ -141,6 +183,10 @@ extension Session {
         let isKept = renewals.stop(keeping, in: store) && !isOver
         // Where the store was moved another process may have the lease in the store that others find.
         if !isKept || store.files.isElsewhere {
+            if !isKept, keeping.mayHang(in: store) {
+                renewable.leave()
+                throw StoreError.leaseLost("keep", key, holder: nil)
+            }
             // Not by dropping it, which could block the thread that tasks share.
             try? await release(renewable, key)
             throw StoreError.leaseLost("keep", key, holder: nil)

@@ -44,6 +44,11 @@ extension Store {
     ///   - slots: how many may hold the lease at once, 1 to 4096.
     /// - Returns: nil where another thread, task or process holds it.
     /// - Throws: `.invalidKey`; what the system refuses.
+    @available(
+        *, noasync,
+        message:
+            "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+    )
     public func acquireLeaseIfAvailable(
         _ key: some KeyConvertible, timeToLive: Duration, slots: Int = 1
     ) throws(StoreError) -> Lease? {
@@ -102,6 +107,7 @@ extension Store {
         // What ended after the lease was over, and before anybody saw that, may have been done beside somebody else.
         let isOver = lease.timeLeft == .zero
         guard renewals.stop(keeping, in: store), !isOver, !store.files.isElsewhere else {
+            if keeping.mayHang(in: store) { lease.renewable.leave() }
             throw StoreError.leaseLost("keep", key, holder: nil)
         }
         // Lost in the last moment: what was done may have been done beside somebody else.

@@ -74,6 +74,18 @@ extension Store {
             _ body: () throws -> R
         ) async throws -> R
     {
+        try await withLock(keys, mode: mode, wait: wait, body)
+    }
+
+    /// Runs a closure while holding the locks of a collection of keys; the task is suspended while it waits.
+    ///
+    /// - Throws: as `withLock` with the keys one by one.
+    nonisolated(nonsending)
+        public func withLock<R: ~Copyable>(
+            _ keys: some Collection<some KeyConvertible>, mode: HeldLock.Mode = .exclusive,
+            wait: Wait = .standard, _ body: () throws -> R
+        ) async throws -> R
+    {
         let lock = try await lock(keys, mode: mode, wait: wait)
         defer { lock.release() }
         let result = try body()
@@ -95,6 +107,21 @@ extension Store {
         public func withLock<K: KeyConvertible, R: ~Copyable>(
             _ keys: K..., mode: HeldLock.Mode = .exclusive, wait: Wait = .standard,
             _ body: nonisolated(nonsending) () async throws -> R
+        ) async throws -> R
+    {
+        try await withLock(keys, mode: mode, wait: wait, body)
+    }
+
+    /// Runs an asynchronous closure while holding the locks of a collection of keys; the task is suspended while it
+    /// waits.
+    ///
+    ///     try await store.withLock(hosts.map { "hosts/\($0)" }) { try await deploy(to: hosts) }
+    ///
+    /// - Throws: as `withLock` with the keys one by one.
+    nonisolated(nonsending)
+        public func withLock<R: ~Copyable>(
+            _ keys: some Collection<some KeyConvertible>, mode: HeldLock.Mode = .exclusive,
+            wait: Wait = .standard, _ body: nonisolated(nonsending) () async throws -> R
         ) async throws -> R
     {
         let lock = try await lock(keys, mode: mode, wait: wait)

@@ -104,6 +104,21 @@ extension Store {
         _ keys: K..., mode: HeldLock.Mode = .exclusive, wait: Wait = .standard,
         _ body: () throws -> R
     ) throws -> R {
+        try withLock(keys, mode: mode, wait: wait, body)
+    }
+
+    /// Runs a closure while holding the locks of a collection of keys; blocks the thread while it waits.
+    ///
+    /// - Throws: as `withLock` with the keys one by one.
+    @available(
+        *, noasync,
+        message:
+            "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+    )
+    public func withLock<R: ~Copyable>(
+        _ keys: some Collection<some KeyConvertible>, mode: HeldLock.Mode = .exclusive,
+        wait: Wait = .standard, _ body: () throws -> R
+    ) throws -> R {
         let lock = try lock(keys, mode: mode, wait: wait)
         defer { lock.release() }
         let result = try body()

@@ -19,7 +19,12 @@ extension Store {
     ///   `.unchanged` where the precondition did not hold, with the entry as it is just after, nil where there is
     ///   none; `.pending` with whoever is producing the value.
     /// - Throws: `.invalidKey`; what the system refuses, and then nothing has changed; `.unknownOutcome` where it
-    ///   failed after the decisive step; `.timedOut` as ``claim(_:maxAge:staleAfter:)``.
+    ///   failed after the decisive step; `.timedOut` as `claim(_:maxAge:staleAfter:)`.
+    @available(
+        *, noasync,
+        message:
+            "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+    )
     @discardableResult
     public func put(
         _ bytes: some Collection<UInt8>, for key: some KeyConvertible,
@@ -43,7 +48,7 @@ extension Store {
     ///
     /// No lock is held while the closure runs, so it may take long, and may use the store. If the entry has changed
     /// meanwhile, the closure runs again, with the entry as it is then: what it does besides may happen more than
-    /// once. The value is set as by ``put(_:for:if:)``.
+    /// once. The value is set as by `put(_:for:if:)`.
     ///
     /// - Parameters:
     ///   - key: 1 to 200 bytes.
@@ -51,7 +56,12 @@ extension Store {
     ///     value, up to 1 GiB, or nil to leave it as it is.
     /// - Returns: `.updated` with the new entry; `.unchanged` with the entry that the closure has left;
     ///   `.pending` with whoever is producing the value, and then the closure may not have run at all.
-    /// - Throws: what the closure throws, and then nothing has changed; what ``put(_:for:if:)`` throws.
+    /// - Throws: what the closure throws, and then nothing has changed; what `put(_:for:if:)` throws.
+    @available(
+        *, noasync,
+        message:
+            "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+    )
     @discardableResult
     public func update(
         _ key: some KeyConvertible, _ transform: (Entry?) throws -> [UInt8]?
@@ -89,7 +99,12 @@ extension Store {
     ///   changed; `.pending` with whoever is producing the value.
     /// - Throws: `.notANumber` where the value is no number, or was damaged (it is then set aside, and the key
     ///   is absent); `.invalidKey`; what the system refuses; `.unknownOutcome` where it failed after the
-    ///   decisive step; `.timedOut` as ``claim(_:maxAge:staleAfter:)``.
+    ///   decisive step; `.timedOut` as `claim(_:maxAge:staleAfter:)`.
+    @available(
+        *, noasync,
+        message:
+            "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+    )
     @discardableResult
     public func increment(
         _ key: some KeyConvertible, by amount: Int64 = 1,

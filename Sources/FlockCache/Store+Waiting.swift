@@ -13,7 +13,7 @@ extension Store {
     ///   - maxAge: counts from when this was called: what is published after that is fresh enough.
     ///   - wait: how long at most, by a clock that runs through suspend. It never ends early.
     /// - Returns: `.pending` when the wait ended first.
-    /// - Throws: as ``claim(_:maxAge:staleAfter:)``, and `.wouldDeadlock`.
+    /// - Throws: as `claim(_:maxAge:staleAfter:)`, and `.wouldDeadlock`.
     @available(
         *, noasync,
         message:

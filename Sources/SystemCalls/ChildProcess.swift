@@ -97,6 +97,20 @@ package final class ChildProcess: Sendable {
         _ = try call { csystem_signal_command(id, group, number) }
     }
 
+    /// Has it ended in time also where this process is stopped then: TERM half a second after `deadline`, and KILL
+    /// `killAfter` later.
+    ///
+    /// Call it again to put that off; false where it has been sent TERM by then.
+    package func end(at deadline: BootTime, killAfter: Duration) -> Bool {
+        csystem_put_off_deadline(deadline.nanoseconds, killAfter.clampedNanoseconds) != 0
+    }
+
+    /// Leaves its end to this process, and only KILL, so long after now, also where it is stopped; true where TERM
+    /// has been sent by then.
+    package static func takeEnd(killAfter: Duration) -> Bool {
+        csystem_take_deadline(killAfter.clampedNanoseconds) != 0
+    }
+
     /// Waits for its end.
     ///
     /// Once only.

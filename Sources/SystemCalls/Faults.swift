@@ -51,6 +51,33 @@ package enum Faults {
         return Mount(kind: .of(type: words[0]), options: words.count > 1 ? words[1] : "")
     }()
 
+    /// What `/proc/self/mountinfo` is to say.
+    ///
+    /// `FLOCK_CACHE_MOUNT_TABLE` is a file, whose first line is the store's mount. An option `lease_time=` of it is the server's.
+    static let mountTable: [UInt8]? = {
+        guard let path = unsafe getenv("FLOCK_CACHE_MOUNT_TABLE") else { return nil }
+        let name = unsafe FileName(String(cString: path))
+        return try? File.open(path: name).contents(upTo: 1 << 16)
+    }()
+
+    /// What a file server is to answer: `FLOCK_CACHE_SERVER` is a file that says `lost` where it has taken the locks of
+    /// this machine back, and `silent` where it does not answer.
+    private static let server: FileName? = {
+        guard let path = unsafe getenv("FLOCK_CACHE_SERVER") else { return nil }
+        return unsafe FileName(String(cString: path))
+    }()
+
+    /// Called before a file is read from its server; a negative errno is to be its result.
+    static func askServer() -> Int64? {
+        guard let server else { return nil }
+        while true {
+            let text = (try? File.open(path: server).contents(upTo: 16)) ?? []
+            if text.starts(with: "lost".utf8) { return -Int64(EIO) }
+            guard text.starts(with: "silent".utf8) else { return nil }
+            usleep(1000)
+        }
+    }
+
     /// The flags that all directories are to have, as `chattr(1)` sets them: `FLOCK_CACHE_INODE_FLAGS`.
     static let inodeFlags: UInt32? = {
         guard let text = unsafe getenv("FLOCK_CACHE_INODE_FLAGS") else { return nil }

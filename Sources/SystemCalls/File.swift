@@ -193,10 +193,34 @@ package struct File: ~Copyable, Sendable {
             rawValue: Int32(try call { csystem_lock_of_others(number, Int64(offset), 1) }))
     }
 
+    /// All locks there that others have, by their first bytes; what is locked and released meanwhile may be missed.
+    ///
+    /// The kernel tells one of a range, and not the first: each parts what is left to ask for.
+    package func locksOfOthers(in range: Range<Int>) throws(Errno) -> [Int: LockFile.Mode] {
+        var found: [Int: LockFile.Mode] = [:]
+        var open = [range]
+        while let part = open.popLast() {
+            guard !part.isEmpty else { continue }
+            var (first, end): (Int64, Int64) = (0, 0)
+            let kind = try call {
+                unsafe csystem_find_lock_of_others(
+                    number, Int64(part.lowerBound), Int64(part.count), &first, &end)
+            }
+            guard let mode = LockFile.Mode(rawValue: Int32(kind)) else { continue }
+            found[Int(first)] = mode
+            open.append(part.lowerBound..<Int(first))
+            open.append(Int(end)..<part.upperBound)
+        }
+        return found
+    }
+
     /// Whether somebody else has a lock there; one's own do not count.
     package func isLockedByOthers(at offset: Int, count: Int = 1) throws(Errno) -> Bool {
         try call { csystem_lock_of_others(number, Int64(offset), Int64(count)) } != 0
     }
+
+    /// Has the file, which is empty, written in place on btrfs; see `Directory.writeInPlace`.
+    package func writeInPlace() throws(Errno) { _ = try call { csystem_write_in_place(number) } }
 
     /// Sets the permissions, whatever the umask.
     package func changeMode(to mode: UInt32) throws(Errno) {
@@ -238,5 +262,18 @@ func writeDescriptor(
         }
         if count == 0 { throw .inputOutput }
         done += Int(count)
+    }
+}
+
+extension Directory {
+    /// Opens a file somewhere below this directory.
+    package func open(beneath path: FileName, _ access: Access) throws(Errno) -> File {
+        let number = try call {
+            unsafe path.withPointer {
+                unsafe csystem_open_beneath(
+                    file.number, $0, access.flags | csystem_lookup_flags, access.mode)
+            }
+        }
+        return File(number: Int32(number))
     }
 }

@@ -95,6 +95,18 @@ package struct LockFile: ~Copyable, Sendable {
         }
     }
 
+    /// Reads the file's first byte from where it is kept: on a network file system by the right of the locks of this
+    /// open file.
+    ///
+    /// - Throws: `.inputOutput` where an NFS server has taken the locks back. Blocks as long as it does not answer. Says
+    ///   nothing of an empty file, for which nobody is asked.
+    package func readThrough() throws(Errno) {
+        #if DEBUG
+        if let result = Faults.askServer() { throw Errno(code: Int32(-result)) }
+        #endif
+        _ = try call { csystem_read_through(number) }
+    }
+
     /// Writes every byte at an offset.
     package func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(Errno) {
         try unsafe writeDescriptor(number, bytes, at: offset)
@@ -105,6 +117,12 @@ package struct LockFile: ~Copyable, Sendable {
         try unsafe bytes.span.withUnsafeBytes { (bytes) throws(Errno) in
             try unsafe writeDescriptor(number, bytes, at: offset)
         }
+    }
+
+    /// Returns when the file's bytes are where it is kept, and other machines see them.
+    package func sync() throws(Errno) {
+        let result = csystem_sync(number)
+        if result < 0 { throw Errno(code: Int32(-result)) }
     }
 
     package func changeMode(to mode: UInt32) throws(Errno) {

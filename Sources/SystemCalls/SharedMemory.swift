@@ -48,6 +48,12 @@ internal import CSystem
         unsafe csystem_store64(pointer(offset, as: Int64.self), time.nanoseconds)
     }
 
+    /// Changes a time from one to another; false where another stands there, which it leaves.
+    package func replace(_ expected: BootTime, by time: BootTime, at offset: Int) -> Bool {
+        unsafe csystem_replace64(
+            pointer(offset, as: Int64.self), expected.nanoseconds, time.nanoseconds) != 0
+    }
+
     /// A number that changes when there is something to look at.
     package func word(at offset: Int) -> UInt32 {
         unsafe csystem_load32(pointer(offset, as: UInt32.self))
@@ -76,6 +82,11 @@ internal import CSystem
     @discardableResult
     package func add(_ amount: Int32, at offset: Int) -> UInt32 {
         unsafe csystem_add32(pointer(offset, as: UInt32.self), UInt32(bitPattern: amount))
+    }
+
+    /// Changes a word from one value to another; false where another stands there, which it leaves.
+    package func replace(_ expected: UInt32, by value: UInt32, at offset: Int) -> Bool {
+        unsafe csystem_replace32(pointer(offset, as: UInt32.self), expected, value) != 0
     }
 
     /// 64-bit words, each read as a whole, in no order.

@@ -85,6 +85,15 @@ package var hasOtherProcessors: Bool { csystem_has_processors() != 0 }
 /// Does nothing for a few microseconds, without giving the processor up: for what another processor is about to do.
 package func spin(nanoseconds: Int64) { csystem_spin(nanoseconds) }
 
+/// A number from 0 to `most`, as good as chance where nobody is to guess it.
+///
+/// From the clock: without a system call, and without what `random(in:)` has the runtime build at its first use, under
+/// a lock that a child which is forked meanwhile never gets.
+package func jitter(upTo most: Int64) -> Int64 {
+    let mixed = UInt64(bitPattern: BootTime.now.nanoseconds) &* 0x9e37_79b9_7f4a_7c15
+    return Int64(mixed >> 16) % (most + 1)
+}
+
 /// 64 bits that nobody can foretell.
 package func randomBits() throws(Errno) -> UInt64 {
     var bits: UInt64 = 0

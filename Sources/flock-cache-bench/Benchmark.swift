@@ -3,45 +3,59 @@ import FlockCache
 import Glibc
 import SystemCalls
 
-/// Measurements, each in a directory of its own that goes again.
-///
-///     flock-cache-bench [DIRECTORY [KEYS]]              what a claim's life costs, beside C and SQLite
-///     flock-cache-bench life DIRECTORY [KEYS [SIDE]] [--json]  the same and remove, beside the fewest calls for it
-///     flock-cache-bench rivals DIRECTORY [SECONDS] [--json]  2, 8 and 16 processes at once, beside SQLite
-///     flock-cache-bench waking DIRECTORY [ROUNDS]       from finalize to the waiter having the value
-///     flock-cache-bench timeouts DIRECTORY [short]      how late waits end
-///     flock-cache-bench idle DIRECTORY [SECONDS]        what a waiter costs that nobody wakes
-///     flock-cache-bench million DIRECTORY [ENTRIES]     counting and reaping in a large store
-///     flock-cache-bench locks DIRECTORY [ROUNDS]        what a lock costs, beside C
-///     flock-cache-bench queue DIRECTORY [SECONDS [PART]] how locks are shared out among those who wait
-///     flock-cache-bench leases DIRECTORY [SECONDS]      what renewing a lease costs, beside C
-///     flock-cache-bench journals DIRECTORY [RECORDS]    what an append costs, beside C and SQLite
-///     flock-cache-bench values DIRECTORY [ROUNDS]       what put and increment cost, beside C and SQLite
-///     flock-cache-bench scenarios DIRECTORY [ENTRIES] [--json] [--command PATH]
-///                                                       what five systems publish, beside ours and SQLite's
-///
-/// What is compared is done in turn, so that the machine's moods meet all alike. Quote the ratios; the
-/// absolute times are the machine's.
+/// What it measures is in `usage`.
 @main
 struct Benchmark {
+    static let usage = """
+        Measurements, each in a directory of its own that goes again.
+
+            flock-cache-bench [DIRECTORY [KEYS]]              what a claim's life costs, beside the same calls in C
+            flock-cache-bench table DIRECTORY [KEYS] [--json] [--svg DIRECTORY]
+                                                              what everything costs, beside C and SQLite: the next two
+            flock-cache-bench life DIRECTORY [KEYS [SIDE]] [--json]  each operation, beside the fewest calls for it
+            flock-cache-bench rivals DIRECTORY [SECONDS] [--json]  2, 8 and 16 processes at once, beside SQLite
+            flock-cache-bench waking DIRECTORY [ROUNDS]       from finalize to the waiter having the value
+            flock-cache-bench timeouts DIRECTORY [short]      how late waits end
+            flock-cache-bench idle DIRECTORY [SECONDS]        what a waiter costs that nobody wakes
+            flock-cache-bench million DIRECTORY [ENTRIES]     counting and reaping in a large store
+            flock-cache-bench locks DIRECTORY [ROUNDS]        what a lock costs, beside C
+            flock-cache-bench queue DIRECTORY [SECONDS [PART]] how locks are shared out among those who wait
+            flock-cache-bench leases DIRECTORY [SECONDS]      what renewing a lease costs, beside C
+            flock-cache-bench journals DIRECTORY [RECORDS]    what an append costs, beside C and SQLite
+            flock-cache-bench values DIRECTORY [ROUNDS]       what put and increment cost, beside C and SQLite
+            flock-cache-bench scenarios DIRECTORY [ENTRIES] [--json] [--command PATH]
+                                                              what five systems publish, beside ours and SQLite's
+
+        What is compared is done in turn, so that the machine's moods meet all alike. Quote the ratios; the
+        absolute times are the machine's.
+        """
+
     static func main() throws {
         let arguments = CommandLine.arguments
         let subject = arguments.count > 1 ? arguments[1] : ""
         let base = arguments.count > 2 ? arguments[2] : "/dev/shm"
         let number = arguments.count > 3 ? Int(arguments[3]) : nil
+        let isJSON = arguments.contains("--json")
         switch subject {
+        case "help", "--help", "-h": print(usage)
+        case "table":
+            let pictures = arguments.firstIndex(of: "--svg").map { arguments[$0 + 1] }
+            try inDirectory(base) {
+                try WholeTable(directory: $0, keys: number ?? 20_000, pictures: pictures)
+                    .run(isJSON: isJSON)
+            }
         case "life":
             try inDirectory(base) {
-                try LifeTable(
-                    directory: $0, keys: number ?? 20_000, isJSON: arguments.contains("--json"),
+                let rows = try CostTable(
+                    directory: $0, keys: number ?? 20_000,
                     only: arguments.dropFirst(4).first { $0 != "--json" }
-                ).run()
+                ).measured()
+                isJSON ? printJSON(rows.flatMap(\.json)) : WholeTable.tell(rows)
             }
         case "rivals":
             try inDirectory(base) {
-                try Rivals(
-                    directory: $0, seconds: number ?? 1, isJSON: arguments.contains("--json")
-                ).run()
+                let rows = try Rivals(directory: $0, seconds: number ?? 1).measured()
+                isJSON ? printJSON(rows.flatMap(\.json)) : WholeTable.tell(rows)
             }
         case Rivals.role: try Rivals.beRival(Array(arguments.dropFirst(2)))
         case "waking": try inDirectory(base) { try Waking($0, rounds: number ?? 100).run() }
@@ -73,7 +87,12 @@ struct Benchmark {
         case Million.role: try Million.beHelper(Array(arguments.dropFirst(2)))
         default:
             let keys = arguments.count > 2 ? Int(arguments[2]) ?? 20_000 : 20_000
-            try inDirectory(subject.isEmpty ? "/dev/shm" : subject) { try claims($0, keys) }
+            let directory = subject.isEmpty ? "/dev/shm" : subject
+            guard access(directory, F_OK) == 0 else {
+                print("neither a measurement nor a directory: \(directory)\n\n\(usage)")
+                exit(64)
+            }
+            try inDirectory(directory) { try claims($0, keys) }
         }
     }
 
@@ -82,7 +101,7 @@ struct Benchmark {
         try ClaimLife(directory: directory, keys: keys).run()
         print(
             "opening, claiming a fresh key and closing; ratio to SQLite (WAL, synchronous=NORMAL)")
-        try OpenClaimClose(directory: directory, rounds: min(keys, 3000)).run()
+        WholeTable.tell(try Opening(directory: directory, rounds: min(keys, 3000)).measured())
         print("statistics")
         try Statistics(directory: directory).run()
     }
@@ -233,42 +252,6 @@ struct ClaimLife {
         let memory = UnsafeMutablePointer<CChar>.allocate(capacity: text.count)
         memory.update(from: text, count: text.count)
         return memory
-    }
-}
-
-/// What a short-lived tool does.
-struct OpenClaimClose {
-    let directory: String
-    let rounds: Int
-
-    func run() throws {
-        guard let sqlite = cfloor_sqlite_load() else {
-            print("  SQLite is not installed here (libsqlite3.so.0); nothing to compare with")
-            return
-        }
-        let database = directory + "/database"
-        guard cfloor_sqlite_make(sqlite, database) == 0 else {
-            fatalError("cannot make a database")
-        }
-        guard let owner = try ProcessIdentity(of: getpid()) else { fatalError("who am I?") }
-        let path = directory + "/opened"
-        var times = Times()
-        for round in 0..<rounds {
-            let key = "key-\(round)"
-            var start = cfloor_now()
-            do {
-                let store = try Store(at: path)
-                let outcome = try store.session.claim(
-                    Store.Key(key), for: .process(owner, command: Array("bench".utf8)), maxAge: nil,
-                    staleAfter: nil)
-                guard case .won = outcome else { fatalError("a fresh key is won") }
-            }
-            times.add(ours: cfloor_now() - start)
-            start = cfloor_now()
-            guard cfloor_sqlite_claim(sqlite, database, key) == 0 else { fatalError("SQLite") }
-            times.add(theirs: cfloor_now() - start)
-        }
-        times.report("open, claim, close", beside: "SQLite")
     }
 }
 

@@ -9,7 +9,6 @@ import Glibc
 struct Rivals {
     let directory: String
     let seconds: Int
-    let isJSON: Bool
 
     static let role = "rival"
     private static let turns = 3
@@ -19,62 +18,40 @@ struct Rivals {
         var losses: [Int64] = []
     }
 
-    func run() throws {
+    /// No rows where SQLite is not installed.
+    func measured() throws -> [RivalRow] {
         guard let sqlite = cfloor_sqlite_load(),
-            cfloor_sqlite_make(sqlite, directory + "/database") == 0
-        else {
-            print("SQLite is not installed here (libsqlite3.so.0); nothing to compare with")
-            return
-        }
-        _ = try Store(at: directory + "/ours").counts()
-        var lines: [String] = []
-        for part in ["lives", "one-key"] {
+            cfloor_sqlite_make(sqlite, directory + "/rivals-database") == 0
+        else { return [] }
+        _ = try Store(at: directory + "/rivals").counts()
+        var rows: [RivalRow] = []
+        for part in RivalRow.Part.allCases {
             for processes in [2, 8, 16] {
-                var results: [String: [Result]] = [:]
+                var results: [CostRow.Side: [Result]] = [:]
                 for turn in 0..<Self.turns {
-                    for kind in ["ours", "sqlite"] {
-                        results[kind, default: []].append(
-                            try race(kind, part, processes, "\(part)-\(processes)-\(turn)-\(kind)"))
+                    for side in [CostRow.Side.ours, .sqlite] {
+                        let name = "\(part)-\(processes)-\(turn)-\(side)"
+                        results[side, default: []].append(
+                            try race(side.rawValue, part.rawValue, processes, name))
                     }
                 }
-                lines += tell(part, processes, results)
+                rows.append(Self.row(part, processes, results))
             }
         }
-        if isJSON { print("[" + lines.joined(separator: ",\n ") + "]") }
-        let counts = try Store(at: directory + "/ours").counts()
-        guard counts.isExact, counts.pending == 0 else {
-            fatalError("counted \(counts)")
-        }
+        let counts = try Store(at: directory + "/rivals").counts()
+        guard counts.isExact, counts.pending == 0 else { fatalError("counted \(counts)") }
+        return rows
     }
 
-    // MARK: Telling
-
-    private func tell(
-        _ part: String, _ processes: Int, _ results: [String: [Result]]
-    ) -> [String] {
-        var line = "  \(part.padded(8)) \(String(processes).padded(3)) processes"
-        var rows: [String] = []
-        var values: [String: Double] = [:]
-        for kind in ["ours", "sqlite"] {
-            let of = results[kind] ?? []
-            let rate = of.map(\.lives).sorted()[of.count / 2]
-            let losses = of.flatMap(\.losses)
-            let (half, most) =
-                losses.isEmpty ? (0, 0) : (quantile(losses, 0.5), quantile(losses, 0.99))
-            values[kind] = part == "lives" ? rate : half
-            line +=
-                part == "lives"
-                ? "  \(kind) \(Int(rate))/s"
-                : "  \(kind) lost \(half.microseconds) / \(most.microseconds) µs, \(Int(rate)) lives/s"
-            rows.append(
-                """
-                {"part":"\(part)","processes":\(processes),"of":"\(kind)","lives_per_s":\(Int(rate)),\
-                "lost":\(losses.count),"lost_p50_ns":\(Int(half)),"lost_p99_ns":\(Int(most))}
-                """)
+    private static func row(
+        _ part: RivalRow.Part, _ processes: Int, _ results: [CostRow.Side: [Result]]
+    ) -> RivalRow {
+        var row = RivalRow(part: part, processes: processes)
+        for (side, of) in results {
+            row.lives[side] = of.map(\.lives).sorted()[of.count / 2]
+            row.losses[side] = of.flatMap(\.losses)
         }
-        let ratio = (values["ours"] ?? 0) / (values["sqlite"] ?? 1)
-        if !isJSON { print(line + "  ratio \((ratio * 100).rounded() / 100)") }
-        return rows
+        return row
     }
 
     // MARK: The processes
@@ -117,10 +94,10 @@ struct Rivals {
         var (index, next) = (0, begin)
         while next < end {
             index += 1
-            let isAlone = part == "lives"
+            let isAlone = part == RivalRow.Part.lives.rawValue
             let key =
                 isAlone
-                ? name + LifeTable.name((Int(number) ?? 0) << 32 + index) : "\(name)-\(index)"
+                ? name + CostTable.name((Int(number) ?? 0) << 32 + index) : "\(name)-\(index)"
             if !isAlone { wait(until: next) }
             let start = cfloor_now()
             if try side.live(key) {
@@ -174,9 +151,9 @@ struct Rivals {
         init(_ kind: String, _ directory: String, holder: String) throws {
             self.holder = holder
             if kind == "ours" {
-                store = try Store(at: directory + "/ours")
+                store = try Store(at: directory + "/rivals")
             } else if let sqlite = cfloor_sqlite_load() {
-                rows = cfloor_rows_open(sqlite, directory + "/database")
+                rows = cfloor_rows_open(sqlite, directory + "/rivals-database")
             }
         }
 

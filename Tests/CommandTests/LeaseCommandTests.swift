@@ -68,7 +68,7 @@ import TestSupport
         let first = String(
             try #require(stage.run("lease", "acquire", "deploy", "--ttl", "1m").generation))
         let who = stage.run("who", "deploy")
-        #expect(who.text.hasSuffix("\t\(first)\n"), "\(who)")
+        #expect(who.text.contains("\t\(first)\t"), "\(who)")
         #expect(stage.run("who", "deploy", "--json").text.contains("\"generation\":\(first)"))
         let ended = stage.run("lease", "release", "deploy", "--force")
         #expect(ended.code == 0 && ended.error.contains("held by pid"), "\(ended)")
@@ -165,6 +165,6 @@ import TestSupport
 
     @Test func anOwnerThatDoesNotLiveIsRefused() {
         let outcome = stage.run("lease", "acquire", "k", "--owner", "4194304")
-        #expect(outcome.code == 78 && outcome.error.contains("does not live"), "\(outcome)")
+        #expect(outcome.code == 78 && outcome.error.contains("no such process"), "\(outcome)")
     }
 }

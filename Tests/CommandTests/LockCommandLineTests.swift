@@ -18,7 +18,7 @@ import TestSupport
         WrongLine("lock k", "lock needs -- and a COMMAND", "lock [OPTIONS] KEY"),
         WrongLine("lock k true", "lock needs -- and a COMMAND"),
         WrongLine("lock k --", "lock needs -- and a COMMAND"),
-        WrongLine("lock -- k", "lock needs -- and a COMMAND"),
+        WrongLine("lock -- k", "lock needs KEY… before --, and 'k' is behind it"),
         WrongLine("lock --slots 0 k -- x", "--slots", "1 to 4096"),
         WrongLine("lock --slots 4097 k -- x", "--slots", "1 to 4096"),
         WrongLine("lock --slots 99999999999999999999 k -- x", "--slots"),

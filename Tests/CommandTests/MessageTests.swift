@@ -32,6 +32,17 @@ import TestSupport
         Case("gc", 64, "no command 'gc'", "use flock-cache reap"),
         Case("fsck", 64, "no command 'fsck'", "use flock-cache doctor"),
         Case("claim", 64, "claim needs KEY", "see flock-cache help claim"),
+        Case("put", 64, "put needs KEY", "see flock-cache help put"),
+        Case("reap k", 64, "reap takes no operand", "'k'"),
+        Case("put k -5", 64, "put has no option -5", "put -- before"),
+        Case("journal tail l", 64, "no command 'journal tail'", "journal read NAME --follow"),
+        Case("lease n --ttl 1s", 64, "no command 'lease n'", "one of run, acquire"),
+        Case("lease status n", 64, "no command 'lease status'", "use flock-cache who NAME"),
+        Case("doctor --fix", 64, "no option --fix", "use --repair"),
+        Case("reap --max-size 1G", 64, "no option --max-size", "use --max-bytes SIZE"),
+        Case("reap --older-than 1d", 64, "no option --older-than", "use --max-age D"),
+        Case("lock --ttl 1s k -- true", 125, "no option --ttl", "lease run NAME --ttl D"),
+        Case("lease release n", 64, "--generation is needed", "--force"),
         Case("get a b", 64, "get does not take 'b'", "quote"),
         Case("claim -w 5x k", 64, "--wait takes a duration", "'5x'"),
         Case("claim -w 999999999w k", 64, "'999999999w' is too large", "such as"),
@@ -48,13 +59,16 @@ import TestSupport
         Case("lock -c true k", 125, "lock has no option -c", "sh -c"),
         Case("lock k true", 125, "lock needs -- and a COMMAND", "KEY… -- COMMAND"),
         Case("lease run n -- true", 125, "needs --ttl"),
+        Case(
+            "lease run --ttl 10 -- ./serve A", 125, "lease run needs NAME before --",
+            "'./serve' is behind it"),
         Case("lease acquire n", 64, "needs --ttl", "--owner"),
         Case("lease renew n", 64, "--generation is needed", "lease acquire printed"),
         Case("finalize ready", 64, "needs a VALUE", "--file"),
         Case("get ''", 64, "cannot use the key", "empty", "1 to 200 bytes"),
         Case("get --encoded a%2", 64, "'a%2' is not percent-encoded", "leave --encoded out"),
         Case("claim --owner none k", 64, "--owner none needs --stale-after"),
-        Case("claim --owner 4194304 k", 78, "pid 4194304", "not", "--owner none"),
+        Case("claim --owner 4194304 k", 78, "pid 4194304", "no such process", "--owner none"),
         Case("claim pending", 75, "'pending' is busy", "claimed", "pid"),
         Case("claim pending -w 30ms", 124, "timed out after 30 ms", "'pending'", "claimed", "pid"),
         Case("get pending", 75, "'pending' is busy", "claimed", "pid"),
@@ -62,7 +76,8 @@ import TestSupport
             "get dead", 75, "'dead' is busy", "which has exited",
             "'flock-cache claim' takes it over"),
         Case("remove pending", 75, "'pending' is busy", "not removed", "--pending"),
-        Case("put pending v", 75, "'pending' is busy", "pid"),
+        Case("put pending v", 75, "'pending' is busy", "pid", "nothing was changed"),
+        Case("remove --pending pending", 0, "removed the claim of 'pending'", "goes on", "kill"),
         Case(
             "wait absent -w 30ms --also-absent", 124, "timed out after 30 ms", "'absent'",
             "no process has claimed it"),
@@ -104,6 +119,9 @@ import TestSupport
             #expect(outcome.code == item.code, "\(item.line): \(outcome)")
             check(outcome.error, item)
         }
+        // A claim that its owner has left is shown, and held by no process.
+        let dead = stage.run("who", "dead")
+        #expect(dead.code == 1 && dead.text.hasSuffix("exited\n"), "\(dead)")
         // Nothing of it has changed anything.
         #expect(stage.run("get", "ready").text == "not a number")
         #expect(stage.run("get", "number").text == "5")

@@ -35,7 +35,7 @@ struct WrongLine: CustomStringConvertible, Sendable {
         WrongLine("finalize k v --file f", "not both"),
         WrongLine("get a b", "does not take 'b'"),
         WrongLine("finalize k v w", "does not take 'w'"),
-        WrongLine("stats k", "does not take 'k'"),
+        WrongLine("stats k", "takes no operand, but 'k'"),
         WrongLine("claim k -w", "--wait needs a value"),
         WrongLine("claim k -w ''", "duration", "''"),
         WrongLine("claim k --wait=", "duration"),

@@ -81,3 +81,20 @@ func sleep(until moment: BootTime) {
         SystemCalls.sleep(nanoseconds: max(1, moment.nanoseconds - BootTime.now.nanoseconds))
     }
 }
+
+/// Takes slots up to a number in a lease's file itself, as the first one is taken.
+func fillLease(
+    of key: Store.Key, in store: String, slots: Int,
+    _ change: (Int, inout LeaseCell) -> Void = { _, _ in }
+) throws {
+    let cell = try leaseCell(of: key, in: store)
+    var bytes: [UInt8] = []
+    for index in 0..<slots {
+        var other = cell
+        other.generation = LeaseSlot.generation(notBelow: cell.generation, in: index)
+        change(index, &other)
+        bytes += other.bytes + [UInt8](repeating: 0, count: LeaseCell.byteCount)
+    }
+    let opened = try Store(at: store).session.forWriting()
+    write(bytes, to: opened.leasePath(try EntryName(key)))
+}

@@ -93,7 +93,7 @@ import Testing
             }
             won.add(1)
             while !Task.isCancelled { await Task.yield() }
-            try claim.finalize("value".utf8)
+            try await claim.finalize("value".utf8)
         }
         try await reach(1, won)
         task.cancel()

@@ -25,7 +25,7 @@ import Testing
             return seen
         }
         for key: Store.Key in ["a", "b"] { _ = try other.claimAndFinalize(key, []) }
-        try other.remove("a")
+        try await other.remove("a")
         try other.win("c")?.abandon()
         #expect(
             try await watcher.value == [

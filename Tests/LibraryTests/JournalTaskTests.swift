@@ -19,7 +19,7 @@ import TestSupport
 
     @Test func aFollowerGetsWhatIsThereAndWhatComes() async throws {
         let (reader, writer) = try stores()
-        for number in 1...3 { try writer.append("\(number)".utf8) }
+        for number in 1...3 { try await writer.append("\(number)".utf8) }
         let read = Counter()
         let task = Task.detached {
             var numbers: [UInt64] = []
@@ -33,7 +33,7 @@ import TestSupport
         }
         for number in 4...10 {
             try await reach(number - 1, read)
-            try writer.append("\(number)".utf8)
+            try await writer.append("\(number)".utf8)
         }
         #expect(try await task.value == Array(1...10))
     }
@@ -50,16 +50,16 @@ import TestSupport
             return count
         }
         try await Task.sleep(for: .milliseconds(20))
-        try writer.append("first".utf8)
+        try await writer.append("first".utf8)
         try await reach(1, read)
-        #expect(try writer.remove())
+        #expect(try await writer.remove())
         #expect(try await task.value == 1)
-        #expect(try !writer.remove())
+        #expect(try await !writer.remove())
     }
 
     @Test func aHundredFollowersAreCancelled() async throws {
         let (reader, writer) = try stores()
-        try writer.append("0".utf8)
+        try await writer.append("0".utf8)
         let read = Counter()
         let tasks = (0..<100).map { _ in
             Task.detached {
@@ -68,14 +68,14 @@ import TestSupport
         }
         try await reach(100, read)
         for round in 1...5 {
-            try writer.append("\(round)".utf8)
+            try await writer.append("\(round)".utf8)
             try await reach(100 * (round + 1), read)
         }
         for task in tasks { task.cancel() }
         for task in tasks {
             await #expect(throws: CancellationError.self) { try await task.value }
         }
-        try writer.append("nobody".utf8)
+        try await writer.append("nobody".utf8)
         #expect(read.value == 600)
     }
 

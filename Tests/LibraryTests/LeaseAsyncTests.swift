@@ -41,7 +41,7 @@ import Testing
         do {
             let lease = try await store.acquireLease(
                 "key", timeToLive: .seconds(1), wait: .upTo(.milliseconds(50)))
-            try lease.release()
+            try await lease.release()
             Issue.record("it was held")
         } catch let error as StoreError {
             #expect(error.code == .timedOut)
@@ -124,6 +124,22 @@ import Testing
             #expect(error.code == .leaseLost)
         }
         #expect(ended.value == 1)
+    }
+
+    /// The next renewal would be in twenty minutes.
+    @Test func aLeaseThatIsEndedByForceIsLostSoon() async throws {
+        let (store, rival) = (try makeStore().0, try makeStore().0)
+        do {
+            try await store.withLease("key", timeToLive: .seconds(3600)) { _ in
+                guard case .ended = try rival.session.endLease("key", slot: nil) else {
+                    throw Unexpected("not ended")
+                }
+                try await Task.sleep(for: .seconds(600))
+            }
+            Issue.record("it was lost")
+        } catch let error as StoreError {
+            #expect(error.code == .leaseLost)
+        }
     }
 
     /// A lease that was lost without anybody noticing before the end.

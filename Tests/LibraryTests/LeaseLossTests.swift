@@ -164,7 +164,7 @@ import TestSupport
         let store = try makeStore()
         let one = try #require(try store.tryLease("one"))
         let first = try #require(try store.tryLease("many", slots: 4096))
-        try fill("many", slots: 4095, like: try leaseCell(of: "many", in: path))
+        try fillLease(of: "many", in: path, slots: 4095)
         let last = try #require(try store.tryLease("many", slots: 4096))
         #expect(first.slot == 0 && last.slot == 4095)
         #expect(last.generation % 4096 == 4095)
@@ -188,21 +188,6 @@ import TestSupport
         #expect(try store.tryLease("many", slots: 4096) == nil)
         print("found 4096 slots taken in \(start.milliseconds()) ms")
     }
-
-    /// Takes slots up to a number in the file itself.
-    private func fill(_ key: Store.Key, slots: Int, like cell: LeaseCell) throws {
-        let file = try store.session.forWriting().leasePath(try EntryName(key))
-        var bytes = try #require(contents(of: file))
-        bytes += [UInt8](repeating: 0, count: LeaseCell.byteCount * 2 - bytes.count)
-        for index in 1..<slots {
-            var other = cell
-            other.generation = LeaseSlot.generation(notBelow: cell.generation, in: index)
-            bytes += other.bytes + [UInt8](repeating: 0, count: LeaseCell.byteCount)
-        }
-        write(bytes, to: file)
-    }
-
-    private var store: Store { get throws { try makeStore() } }
 
     @Test func generationsTellTheirSlot() {
         for least in [0, 1, 4095, 4096, 1_795_246_339_797_328] as [UInt64] {

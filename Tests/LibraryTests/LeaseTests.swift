@@ -48,6 +48,35 @@ import TestSupport
         #expect(start.milliseconds() < 5000)
     }
 
+    /// The record that was changed last stays open, and is looked at by its name all the same.
+    @Test func aRecordThatHasLostItsNameIsNotRenewed() throws {
+        let store = try makeStore()
+        let lease = KeptLease(try store.acquireLease("key", timeToLive: .seconds(3600)))
+        try lease.renew()
+        let record = try store.session.forWriting().leasePath(EntryName("key"))
+        #expect(unlink(record) == 0)
+        #expect(throws: StoreError.self) { try lease.renew() }
+        // Another's, under the same name.
+        let next = try #require(try makeStore().tryLease("key"))
+        #expect(throws: StoreError.self) { try lease.renew() }
+        #expect(try store.tryLease("key") == nil)
+        #expect(try store.isCurrent(next.generation, ofLease: "key"))
+        try next.renew()
+    }
+
+    /// What others write to the record is seen by who has it open.
+    @Test func anotherLeaseInTheRecordThatIsOpenIsSeen() throws {
+        let (store, other) = (try makeStore(), try makeStore())
+        let lease = KeptLease(try store.acquireLease("key", timeToLive: .seconds(3600)))
+        try lease.renew()
+        try lease.release()
+        let next = try #require(try other.tryLease("key"))
+        #expect(try store.tryLease("key") == nil)
+        try next.release()
+        let again = try #require(try store.tryLease("key"))
+        #expect(again.generation > next.generation)
+    }
+
     /// Renewed in time it lasts; renewed after its time, too, unless somebody else has it.
     @Test func renewingBeginsItsTimeAnew() throws {
         let (store, other) = (try makeStore(), try makeStore())

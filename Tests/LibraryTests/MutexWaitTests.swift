@@ -1,4 +1,5 @@
 import Glibc
+import SystemCalls
 import Testing
 import TestSupport
 
@@ -29,6 +30,24 @@ import TestSupport
         let used = processorTime() - before
         #expect(used < 100_000_000, "\(used) ns of 500 ms on a processor")
         _ = consume held
+    }
+
+    /// A change is stuck where the same process is in the way at two looks, and not where others pass by.
+    @Test func onlyWhoStaysIsStuck() {
+        func looks(_ holders: [Int32?], patience: Duration = .seconds(10)) -> [Bool] {
+            var patience = Patience(patience, until: TimeLimit(.zero))
+            return holders.map { patience.goesOn(behind: $0) }
+        }
+        #expect(looks([7, 7]) == [true, false])
+        #expect(looks([7, 8, 9, 9]) == [true, true, true, false])
+        // Who cannot be seen may be a stopped process of another user.
+        #expect(looks([nil, nil]) == [true, false])
+        #expect(looks([7, nil, 8]) == [true, true, true])
+        // A try is over when its time is.
+        #expect(looks([7], patience: .milliseconds(999)) == [false])
+        // Not for ever, whoever passes by.
+        let passing = looks((0..<200).map { Int32($0) })
+        #expect(passing.count { $0 } == 120 && !passing[120], "\(passing.count { $0 })")
     }
 
     /// Nanoseconds that this thread has run.

@@ -68,7 +68,7 @@ import Testing
     /// What need not wait is no circle: the old value is there while a new one is computed.
     @Test func anOldValueIsReadInside() async throws {
         let store = try makeStore()
-        try store.put([1], for: "key")
+        try await store.put([1], for: "key")
         let value = try await store.computeIfAbsent("key", maxAge: .zero) {
             [UInt8](try await store.computeIfAbsent("key", wait: .forever) { [9] }) + [2]
         }

@@ -12,29 +12,6 @@ import Testing
 @Suite(.timed) struct StuckTaskTests {
     private let directory = TemporaryDirectory()
 
-    /// Runs a closure while another thread, with a store of its own, has the shard of a key.
-    private func whileStuck<R>(
-        _ key: Store.Key, _ body: nonisolated(nonsending) () async throws -> R
-    ) async throws -> R {
-        let other = try Store(at: directory("store"))
-        let (isHeld, isOver) = (Counter(), Counter())
-        let holder = TestSupport.startThread {
-            guard let opened = try? other.session.forWriting(),
-                let shard = try? EntryName(key).shard,
-                let mutex = try? ShardMutex(opened, shard, patience: .seconds(60))
-            else { return }
-            isHeld.add(1)
-            while isOver.value == 0 { usleep(1000) }
-            withExtendedLifetime(mutex.shard) {}
-        }
-        while isHeld.value == 0 { try await Task.sleep(for: .milliseconds(1)) }
-        defer {
-            isOver.add(1)
-            pthread_join(holder, nil)
-        }
-        return try await body()
-    }
-
     @Test func aCancelledTaskDoesNotWaitToPublish() async throws {
         let store = try Store(at: directory("store"))
         let (begins, goesOn) = (Counter(), Counter())
@@ -46,7 +23,7 @@ import Testing
             }
         }
         while begins.value == 0 { try await Task.sleep(for: .milliseconds(1)) }
-        let time = try await whileStuck("key") {
+        let time = try await whileStuck(.shard(of: "key"), at: directory("store")) {
             goesOn.add(1)
             let start = BootTime.now
             task.cancel()
@@ -64,10 +41,10 @@ import Testing
         let store = try Store(at: directory("store"))
         let key: Store.Key = "key"
         // A lease of the same shard.
-        let claim = KeptClaim(try store.claimIfAvailable(key))
+        let claim = KeptClaim(try await store.claimIfAvailable(key))
         let lease = KeptLease(try await store.acquireLease(key, timeToLive: .seconds(600)))
         #expect(claim.isHeld)
-        let time = try await whileStuck(key) {
+        let time = try await whileStuck(.shard(of: key), at: directory("store")) {
             let start = BootTime.now
             claim.drop()
             lease.drop()

@@ -57,7 +57,7 @@ extension Store {
 }
 
 /// A frozen file system, and a thread that thaws it.
-private final class FrozenDevice: Sendable {
+final class FrozenDevice: Sendable {
     // _IOWR('X', 119, int) and _IOWR('X', 120, int) of linux/fs.h, which are macros.
     static let freezing: UInt = 0xc004_5877
     private static let thawing: UInt = 0xc004_5878
@@ -72,6 +72,14 @@ private final class FrozenDevice: Sendable {
         guard pipe(&ends) == 0 else { fatalError("pipe: errno \(errno)") }
         self.ends = (ends[0], ends[1])
     }
+
+    convenience init(at path: String) { self.init(open(path, O_RDONLY | O_CLOEXEC)) }
+
+    func freeze() {
+        guard ioctl(device, Self.freezing, 0) == 0 else { fatalError("freeze: errno \(errno)") }
+    }
+
+    func thaw() { _ = ioctl(device, Self.thawing, 0) }
 
     deinit {
         close(ends.read)

@@ -113,15 +113,32 @@ extension Peer {
     /// `lost` or what else came of it.
     func keepLease(_ rest: String) -> String {
         let (milliseconds, key) = Self.split(rest)
+        return keepLease(milliseconds, key, freezing: nil)
+    }
+
+    /// The same on a device that is frozen meanwhile, `TTL-MS DEVICE`: between `cancelled` and `lost` it is `thawed`.
+    func keepLeaseFrozen(_ rest: String) -> String {
+        let (milliseconds, path) = Self.split(rest)
+        return keepLease(milliseconds, "key", freezing: path)
+    }
+
+    private func keepLease(_ milliseconds: String, _ key: String, freezing path: String?) -> String
+    {
+        let device = path.map { FrozenDevice(at: $0) }
         return inTasks { store in
             do {
                 try await store.withLease(
                     Store.Key(key), timeToLive: .milliseconds(Int(milliseconds) ?? 0),
                     wait: .upTo(.zero)
                 ) { generation in
+                    device?.freeze()
                     Self.say("begun \(generation) \(Self.bootTime)")
                     while !Task.isCancelled { try? await Task.sleep(for: .milliseconds(2)) }
                     Self.say("cancelled")
+                    if let device {
+                        device.thaw()
+                        Self.say("thawed")
+                    }
                 }
                 return "kept"
             } catch let error as StoreError {

@@ -39,6 +39,7 @@ import Glibc
 ///     lock-subsets …
 ///     lease …             leases, see `Leasing`; lease-renew, lease-release, lease-storm
 ///     tasks …             what tasks do, see `Tasks`
+///     flat …              whether operations leave anything, see `Flatness`; tasks-flat, tasks-many
 ///     fork-lock COUNT     children that lock, forked while a thread does: stuck COUNT
 ///     lock-spawn FIFO     takes the lock k, and begins to start a program that waits for FIFO's reader
 ///     fork-journal N      two threads append to the journal log, and N children that are forked meanwhile append
@@ -158,6 +159,10 @@ struct Peer: ~Copyable {
         case "tasks-follow": return try followInTasks(rest)
         case "tasks-times": return try timeTasks(rest)
         case "lease-kept": return keepLease(rest)
+        case "lease-kept-frozen": return keepLeaseFrozen(rest)
+        case "flat": return try flat(rest)
+        case "tasks-flat": return try flatInTasks(rest)
+        case "tasks-many": return try waitInManyTasks(rest)
         #endif
         case "put", "increment", "count", "update": return try setValue(order, rest)
         case "race-put", "race-increment", "race-count", "race-update":

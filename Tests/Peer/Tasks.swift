@@ -212,7 +212,7 @@ extension Peer {
 }
 
 /// What the orders above have in common.
-private enum Tasks {
+enum Tasks {
     final class Counter: Sendable {
         private let number = Atomic<Int>(0)
         var value: Int { number.load(ordering: .relaxed) }
@@ -234,7 +234,7 @@ private enum Tasks {
         do {
             switch try await store.claim(key, wait: .upTo(limit)) {
             case .won(let claim):
-                try claim.finalize("of-\(getpid())".utf8)
+                try await claim.finalize("of-\(getpid())".utf8)
                 return "won"
             case .ready: return "ready"
             case .pending: return "pending"

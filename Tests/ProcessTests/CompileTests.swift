@@ -25,6 +25,18 @@ struct CompileTests {
         #"store.withLock("a") { 7 }"#,
         #"store.withLock("a", "b", mode: .exclusive, wait: .upTo(.seconds(5))) { () throws -> Int in 7 }"#,
         #"store.claim("key", maxAge: .seconds(60), staleAfter: .seconds(60), wait: .standard)"#,
+        #"store.withLock(["a", "b"], wait: .forever) { 7 }"#,
+    ]
+
+    /// Calls that change the store: they wait for nobody but who is stopped in the middle of a change.
+    private static let changes = [
+        #"store.claim("key")"#, #"store.claimIfAvailable("key")"#,
+        #"store.put([1], for: "key")"#, #"store.update("key") { _ in [1] }"#,
+        #"store.increment("key", by: 2)"#, #"store.remove("key")"#, #"store.reap()"#,
+        #"store.reap(onReaped: { print($0.key) })"#,
+        #"store.acquireLeaseIfAvailable("key", timeToLive: .seconds(1), slots: 2)"#,
+        #"store.journal("log").append([1])"#, #"store.journal("log").append(contentsOf: [[1]])"#,
+        #"store.journal("log").trim(keeping: 1)"#, #"store.journal("log").remove()"#,
     ]
 
     @Test(arguments: calls, settings)
@@ -80,7 +92,7 @@ struct CompileTests {
                 }
                 func work(_ store: Store) async throws {
                     switch try await store.claim("key", wait: .forever) {
-                    case .won(let claim): try claim.finalize("value".utf8)
+                    case .won(let claim): try await claim.finalize("value".utf8)
                     case .ready(let entry): print(entry.value.count)
                     case .pending(let holder): print(holder)
                     }
@@ -94,18 +106,74 @@ struct CompileTests {
         #expect(outcome.code == 0, "\(outcome)")
     }
 
+    @Test(arguments: settings)
+    func changesInAsynchronousCodeMustBeAwaited(_ settings: [String]) {
+        func outcome(_ head: String, _ effects: String) -> Outcome {
+            let lines = Self.changes.map { "_ = \(effects) \($0)" }.joined(separator: "\n")
+            return Compiler.check(
+                "func f(store: Store) \(head) {\n\(lines)\n}", settings)
+        }
+        let without = outcome("async throws", "try")
+        let refused = without.error.split(separator: "\n").count {
+            $0.contains(": error: expression is 'async' but is not marked with 'await'")
+        }
+        #expect(refused == Self.changes.count, "\(without)")
+        let with = outcome("async throws", "try await")
+        #expect(with.code == 0, "\(with)")
+        let synchronous = outcome("throws", "try")
+        #expect(synchronous.code == 0, "\(synchronous)")
+    }
+
+    /// What ends claims and leases is awaited, but in `defer`, which cannot wait.
+    @Test(arguments: settings)
+    func guardsAreAwaitedToo(_ settings: [String]) {
+        let outcome = Compiler.check(
+            """
+            func f(store: Store) async throws {
+                if let claim = try await store.claimIfAvailable("key", staleAfter: .seconds(1)) {
+                    try await claim.renew()
+                    try await claim.finalize([1])
+                }
+                if let claim = try await store.claimIfAvailable("key") {
+                    try await claim.finalize(contentsOfFile: "/etc/hostname")
+                }
+                switch try await store.claim("key") {
+                case .won(let claim): try await claim.abandon()
+                case .ready, .pending: break
+                }
+                let lease = try await store.acquireLease("key", timeToLive: .seconds(1))
+                defer { try? lease.release() }
+                try await lease.renew()
+                try await store.update("key") { entry in
+                    await Task.yield()
+                    return entry.map { [UInt8]($0.value) }
+                }
+            }
+            """, settings)
+        #expect(outcome.code == 0, "\(outcome)")
+        for call in ["claim.finalize([1])", "claim.abandon()"] {
+            let refused = Compiler.check(
+                """
+                func f(store: Store) async throws {
+                    if let claim = try await store.claimIfAvailable("key") { try \(call) }
+                }
+                """, settings)
+            #expect(refused.code != 0 && refused.error.contains("await"), "\(refused)")
+        }
+    }
+
     /// What does not wait is the same in both.
     @Test(arguments: settings)
     func callsThatDoNotWaitNeedNoAwait(_ settings: [String]) {
         let outcome = Compiler.check(
             """
             func f(store: Store) async throws {
-                _ = try store.claim("key")
                 _ = try store.entry(for: "key")
-                _ = try store.remove("key")
+                _ = try store.counts()
+                _ = try store.entries()
+                _ = try store.journal("log").records()
                 _ = try store.lockIfAvailable(["key"], mode: .slots(3))
                 _ = try store.holders(of: "key")
-                _ = try store.acquireLeaseIfAvailable("key", timeToLive: .seconds(1), slots: 2)
                 _ = try store.isCurrent(5, ofLease: "key")
                 _ = try await store.withLease("key", timeToLive: .seconds(1)) { "\\($0)" }
             }

@@ -15,7 +15,7 @@ import TestSupport
     }
 
     @Test func fiftyProcessesMakeOneStoreAndOneWins() {
-        for round in 0..<(wantsLongTests ? 50 : 10) {
+        for round in 0..<(wantsLongTests ? 50 : 5) {
             let stage = Stage()
             let outcomes = atOnce(stage, [String](repeating: "claim k", count: 50))
             let winners = outcomes.filter { $0.code == 0 }
@@ -88,7 +88,7 @@ import TestSupport
 
     /// A marker that a power cut has torn is written by one, and all others find what it wrote.
     @Test func ofRivalsThatFindATornMarkerOneWritesItAnew() {
-        for round in 0..<(wantsLongTests ? 50 : 8) {
+        for round in 0..<(wantsLongTests ? 50 : 5) {
             let stage = Stage()
             // With other directories, and with the marker alone.
             if round % 2 == 0 {

@@ -146,4 +146,64 @@ import TestSupport
             "chmod 755 $WORK; setpriv \(nobody.joined(separator: " ")) flock-cache doctor")
         #expect(outcome.code == 1 && outcome.text.hasPrefix("failed\tstore\t"), "\(outcome)")
     }
+
+    @Test(.enabled(if: isRoot && canBeNobody)) func whoMayOnlyReadIsTold() {
+        let outcome = stage.script(
+            """
+            chmod 755 $WORK; export FLOCK_CACHE_DIR=$WORK/readable
+            flock-cache init --mode 0750; flock-cache put k v > /dev/null
+            chgrp -R 65534 $FLOCK_CACHE_DIR
+            setpriv --reuid 65534 --regid 65534 --clear-groups flock-cache doctor; echo $?
+            """)
+        for name in ["locks", "names"] {
+            #expect(
+                outcome.text.contains("warning\t\(name)\tnot tried: this user may not write here"),
+                "\(outcome)")
+        }
+        #expect(outcome.text.hasSuffix("\n0\n"), "\(outcome)")
+    }
+
+    /// Of one machine both see that they are; what they do is the same.
+    @Test func twoHostsProveExclusion() {
+        let host = stage.start("flock-cache doctor --serve -w 30s; echo $?")
+        let guest = stage.run("doctor", "--meet", "-w", "30s")
+        #expect(guest.code == 0 && guest.text.contains("exclude one another"), "\(guest)")
+        let outcome = host.finish()
+        #expect(outcome.text.hasPrefix("warning\tmeeting\ttwo processes of this machine"))
+        #expect(outcome.text.hasSuffix("\n0\n"), "\(outcome)")
+        #expect(!names(in: stage.store).contains { $0.contains("meeting") })
+    }
+
+    @Test func whoMeetsNobodyTimesOut() {
+        stage.publish("k", "v")
+        for side in ["--serve", "--meet"] {
+            let outcome = stage.run("doctor", side, "-w", "100ms")
+            #expect(
+                outcome.code == 124 && outcome.error.contains("no other host came"), "\(outcome)")
+        }
+        #expect(!names(in: stage.store).contains { $0.contains("meeting") })
+        #expect(stage.run("doctor", "--serve", "--meet").code == 64)
+    }
+
+    /// Locks of each host alone, as NFSv3 with `nolock` has them: the other's lock is granted, or not seen.
+    @Test func twoThatDoNotExcludeAreFound() throws {
+        stage.publish("k", "v")
+        let host = stage.start("flock-cache doctor --serve -w 30s; echo $?")
+        let file = stage.store + "/.flock-cache-meeting-host"
+        #expect(waitUntil { contents(of: file)?.starts(with: "serves ".utf8) == true })
+        // One that comes without a lock, as a host whose locks the other does not see.
+        let text = String(decoding: contents(of: file) ?? [], as: UTF8.self)
+        let number = text.split(separator: " ")[1]
+        stage.script(
+            """
+            cd $FLOCK_CACHE_DIR
+            printf 'meets \(number) elsewhere 0\n' > new; mv new .flock-cache-meeting-guest
+            """
+        )
+        let outcome = host.finish()
+        #expect(
+            outcome.text.hasPrefix(
+                "failed\tmeeting\twith elsewhere: the other host's lock is not seen"))
+        #expect(outcome.text.hasSuffix("\n1\n"), "\(outcome)")
+    }
 }

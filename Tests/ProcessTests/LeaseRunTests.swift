@@ -1,4 +1,5 @@
 import Glibc
+import SystemCalls
 import Testing
 import TestSupport
 
@@ -77,6 +78,18 @@ import TestSupport
         #expect(kill(command, 0) != 0, "COMMAND has ended")
         let generation = rival.generation ?? 0
         #expect(stage.run("lease", "check", "key", "--generation", "\(generation)").code == 0)
+    }
+
+    /// The next renewal would be in twenty minutes.
+    @Test func oneThatIsEndedByForceEndsTheCommand() {
+        let runner = stage.start(
+            "flock-cache lease run key --ttl 1h -- sh -c 'echo begun; exec sleep 600'")
+        #expect(runner.line() == "begun")
+        #expect(stage.run("lease", "release", "key", "--force").code == 0)
+        let start = BootTime.now
+        let outcome = runner.outcome()
+        print("ended by force: COMMAND's end was seen \(start.milliseconds()) ms later")
+        #expect(outcome.code == 76 && outcome.error.contains("was lost"), "\(outcome)")
     }
 
     @Test func aKilledWrapperTakesTheCommandDownAndTheLeaseRunsOut() {

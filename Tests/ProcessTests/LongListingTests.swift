@@ -16,7 +16,8 @@ import TestSupport
             mkfifo $WORK/pipe
             flock-cache \(command) >$WORK/pipe &
             exec 3<$WORK/pipe
-            peak() { sed -n 's/VmHWM:[^0-9]*\\([0-9]*\\) kB/\\1/p' /proc/$!/status; }
+            \(ownMemory)
+            peak() { own_memory $!; }
             head -c 4096 <&3 >$WORK/listing
             peak
             head -c $((size - 4096 - 200000)) <&3 >>$WORK/listing
@@ -51,7 +52,7 @@ import TestSupport
         // A shard's names are in memory at a time, which are the more the larger the store is; all of
         // the lines would be megabytes more.
         #expect(late - early < 1024)
-        #expect(late < 24 << 10)
+        #expect(late < 3 * ownMemoryBound)
         #expect(stage.run("stats").text.hasPrefix("pending 0\nready \(count)\n"))
         let start = ContinuousClock.now
         #expect(try store.counts().ready == count)

@@ -38,6 +38,38 @@ import TestSupport
         #expect(claim(magic: Self.nfs, mount: "nfs rw,\(option)", allowed: "nfs").0.code == 0)
     }
 
+    @Test func softMountsAreRefused() {
+        expectRefusal(Self.nfs, "nfs4 rw,soft,vers=4.2", "nfs is mounted with soft")
+        #expect(claim(magic: Self.nfs, mount: "nfs4 rw,soft", allowed: "nfs").0.code == 0)
+    }
+
+    /// Two mounts of one export that have caches of their own; bind mounts have one.
+    @Test(arguments: [("0:35", 69), ("0:34", 0)] as [(String, Int32)])
+    func anExportThatIsMountedTwiceIsRefused(device: String, code: Int32) {
+        var stage = Stage()
+        write(
+            Array(
+                """
+                36 25 0:34 / /m rw,relatime shared:1 - nfs4 a:/export rw,hard
+                37 25 \(device) / /m\\0402 rw,relatime - nfs4 a:/export rw,hard
+                38 25 0:36 / /m3 rw,relatime - nfs4 a:/export/other rw,hard
+
+                """.utf8), to: stage.directory("table"))
+        stage.variables["FLOCK_CACHE_FILE_SYSTEM"] = Self.nfs
+        stage.variables["FLOCK_CACHE_MOUNT"] = "nfs4 rw,hard"
+        stage.variables["FLOCK_CACHE_MOUNT_TABLE"] = stage.directory("table")
+        let outcome = stage.run("claim", "k")
+        #expect(outcome.code == code, "\(outcome)")
+        #expect(
+            code == 0 || outcome.error.contains("mounted a second time on this host, at /m\\0402"))
+    }
+
+    @Test(arguments: [("12805120", "ceph"), ("198183888", "lustre"), ("18225520", "gfs2")])
+    func whatWasNotMeasuredIsAcceptedByNameOnly(magic: String, name: String) {
+        expectRefusal(magic, "\(name) rw", "\(name) has a lock manager, but has not been measured")
+        #expect(claim(magic: magic, mount: "\(name) rw", allowed: name).0.code == 0)
+    }
+
     @Test(arguments: [
         ("nfs rw,vers=3,local_lock=none", nfs), ("nfs rw,local_lock=flock", nfs),
         ("nfs4 rw,nolock", nfs), ("ext3 rw", ext4), ("overlay rw", "2035054128"),

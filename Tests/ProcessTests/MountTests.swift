@@ -172,7 +172,7 @@ struct MountTests {
         ] {
             #expect(code(line) == "73\n", "\(line): \(answers[line] ?? "")")
             #expect(answers[line]?.contains("Read-only file system") == true, "\(line)")
-            #expect(answers[line]?.contains("only reading works here") == true, "\(line)")
+            #expect(answers[line]?.contains("mounted read-only") == true, "\(line)")
         }
         #expect(code("--store \(stage.directory.path)/m/new get k") == " 1\n")
     }

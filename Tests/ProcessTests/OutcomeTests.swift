@@ -55,7 +55,7 @@ import TestSupport
         #expect(outcome.code == 76 && outcome.error.isEmpty, "\(outcome)")
         #expect(
             outcome.text.hasPrefix(
-                "{\"state\":\"lost\",\"key\":\"k\",\"text\":\"k\",\"message\":\"the lease k was lost"
+                "{\"state\":\"lost\",\"key\":\"k\",\"text\":\"k\",\"message\":\"lease 'k' was lost"
             ),
             "\(outcome)")
     }

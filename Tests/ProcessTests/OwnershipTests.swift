@@ -138,7 +138,8 @@ private let forms: [String] = [
         let stage = Stage()
         let script = stage.start("flock-cache -v claim k 2>&1 >/dev/null; echo $$")
         let store = script.line()
-        #expect(store == "flock-cache: using the store at \(stage.store) (FLOCK_CACHE_DIR)")
+        let from = "flock-cache: using the store at \(stage.store) (FLOCK_CACHE_DIR)"
+        #expect(store == from + ", which does not exist yet")
         let words = script.line()
         #expect(words == "flock-cache: the claim is for pid \(script.id) (bash)")
     }
@@ -233,5 +234,24 @@ private let forms: [String] = [
         winner.tell("go")
         #expect(winner.wait() == .exit(0))
         #expect(stage.run("get", "h").text == "v")
+    }
+
+    /// A signal that a stopped process gets when it is continued would not end it.
+    @Test func howAStoppedOwnerIsEndedIsSaid() throws {
+        let stage = Stage()
+        let owner = stage.start("flock-cache claim k; kill -STOP $$; sleep 600")
+        _ = owner.line()
+        #expect(
+            waitUntil {
+                String(decoding: contents(of: "/proc/\(owner.id)/stat") ?? [], as: UTF8.self)
+                    .contains(") T ")
+            })
+        let removal = stage.run("remove", "--pending", "k")
+        #expect(
+            removal.code == 0 && removal.error.contains("is stopped, and can be continued"),
+            "\(removal)")
+        #expect(removal.error.hasSuffix("to end it: kill -KILL \(owner.id)\n"), "\(removal)")
+        owner.kill(SIGKILL)
+        #expect(owner.wait() == .signal(SIGKILL))
     }
 }

@@ -6,7 +6,7 @@ import TestSupport
 /// How `run` is called, and the codes it ends with.
 @Suite(.ownThreads) struct RunCodeTests {
     @Test(arguments: [
-        "run k -- printf %s x", "run k printf %s x", "run -- k printf %s x",
+        "run k -- printf %s x", "run k printf %s x",
         "run -- k -- printf %s x", "run k -w 5 -- printf %s x", "run -w5 k printf %s x",
         "run -qw5 -E 3 k -- printf %s x", "-q run --max-age=1h k -- printf %s x",
         "--store=$FLOCK_CACHE_DIR run k -- printf %s x",

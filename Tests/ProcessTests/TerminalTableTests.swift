@@ -32,7 +32,8 @@ struct TerminalTableTests {
         #expect(rows.count == 2 && rows[0].contains("STATE"), "\(rows)")
         #expect(rows[1].contains("\(holder.id)+") && rows[1].contains("running"), "\(rows)")
         let fields = stage.run("who").text.split(separator: "\t")
-        #expect(fields.count == 8 && fields[2] == "\(holder.id)", "\(fields)")
+        #expect(fields.count == 10 && fields[2] == "\(holder.id)", "\(fields)")
+        #expect(fields.last == "running\n", "\(fields)")
         let json = stage.run("who", "--json").text
         #expect(json.contains("\"child\":") && json.contains("\"stopped\":false"), "\(json)")
         #expect(!json.contains("\"child\":null"), "\(json)")

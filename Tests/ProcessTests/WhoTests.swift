@@ -24,7 +24,7 @@ import TestSupport
         #expect(claim.line() != nil && claim.line() != nil)
         let rows = stage.who()
         let seconds = now - start
-        #expect(rows.count == 5 && rows.allSatisfy { $0.count == 8 }, "\(rows)")
+        #expect(rows.count == 5 && rows.allSatisfy { $0.count == 10 }, "\(rows)")
         func row(_ kind: String, _ key: String, _ process: Child, _ command: String) -> Bool {
             rows.contains {
                 $0[0] == kind && $0[1] == key && $0[2] == "\(process.id)" && $0[3] == command
@@ -41,6 +41,21 @@ import TestSupport
         for child in [lock, shared, claim] + slots { #expect(child.outcome().code == 0) }
         // The claim is stale now, and still PENDING.
         #expect(stage.who().allSatisfy { $0[0] == "claim" })
+    }
+
+    /// Of a claim that `run` has made, and where the command has another name than its own.
+    @Test(arguments: ["flock-cache", "fc"]) func aCommandThatRunsIsNamed(_ name: String) {
+        let child = stage.start(
+            """
+            ln -s "$(command -v flock-cache)" $WORK/\(name)
+            exec 3>&1 4<&0
+            exec $WORK/\(name) run k -- sh -c 'echo here >&3; cat <&4; :'
+            """)
+        #expect(child.line() == "here")
+        let row = stage.script("$WORK/\(name) who k; id -un").text
+        let fields = row.split(whereSeparator: { "\t\n".contains($0) })
+        #expect(fields.count == 11 && fields[3] == "sh" && fields[8] == fields[10], "\(row)")
+        #expect(child.outcome().code == 0)
     }
 
     @Test func ofOneKeyItAnswersOneWhereNobodyHasIt() {
@@ -206,7 +221,7 @@ import TestSupport
         for outcome in [stage.run("who"), stage.run("who", key)] {
             let lines = outcome.output.split(separator: 10)
             #expect(lines.count == 1, "\(outcome)")
-            #expect(lines[0].count { $0 == 9 } == 7, "\(outcome)")
+            #expect(lines[0].count { $0 == 9 } == 9, "\(outcome)")
             #expect(lines[0].allSatisfy { $0 == 9 || $0 >= 0x20 && $0 < 0x7f }, "\(outcome)")
         }
         #expect(holder.outcome().code == 0)

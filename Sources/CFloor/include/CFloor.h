@@ -40,6 +40,30 @@ int32_t cfloor_bare_finalize(struct cfloor_store *store, const char *ready, cons
 int32_t cfloor_bare_get(struct cfloor_store *store, const char *ready);
 int32_t cfloor_bare_remove(struct cfloor_store *store, const char *ready);
 
+/// Files of a store that stay open: a counter, a journal's segment, a file that is appended to, a lease.
+struct cfloor_values {
+    int32_t counter, segment, log, lease, turn;
+    int64_t end;  // of the segment
+};
+
+/// Makes them, with room for so many records of 128 bytes; -1 on failure.
+int32_t cfloor_values_open(
+    struct cfloor_store *store, struct cfloor_values *values, int64_t records);
+
+/// Setting, counting, appending and renewing by as few calls as the same promises need.
+int32_t cfloor_lean_put(
+    struct cfloor_store *store, const char *ready, const char *pending, const char *temporary);
+int32_t cfloor_lean_increment(struct cfloor_store *store, struct cfloor_values *values);
+int32_t cfloor_lean_append(
+    struct cfloor_store *store, struct cfloor_values *values, const void *record, size_t count);
+int32_t cfloor_lean_renew(struct cfloor_store *store, struct cfloor_values *values);
+
+/// The same with files alone.
+int32_t cfloor_bare_put(struct cfloor_store *store, const char *ready, const char *temporary);
+int32_t cfloor_bare_increment(struct cfloor_values *values);
+int32_t cfloor_bare_append(struct cfloor_values *values, const void *record, size_t count);
+int32_t cfloor_bare_renew(struct cfloor_values *values);
+
 /// What `put` does, over a record or to a new name; the temporary name is free before and after.
 int32_t cfloor_put(
     struct cfloor_store *store, const char *ready, const char *pending, const char *temporary);
@@ -83,6 +107,8 @@ int32_t cfloor_sqlite_append(
     struct cfloor_sqlite *sqlite, const char *path, const char *text, int32_t count);
 /// Opens it, claims a key and closes it.
 int32_t cfloor_sqlite_claim(struct cfloor_sqlite *sqlite, const char *path, const char *key);
+/// Opens it, reads a value that is there and closes it.
+int32_t cfloor_sqlite_get(struct cfloor_sqlite *sqlite, const char *path, const char *key);
 
 /// A connection to such a database, with a counter in it.
 struct cfloor_connection;
@@ -99,5 +125,13 @@ int32_t cfloor_rows_finalize(
     struct cfloor_rows *rows, const char *key, const char *holder, const char *value);
 int32_t cfloor_rows_get(struct cfloor_rows *rows, const char *key);
 int32_t cfloor_rows_remove(struct cfloor_rows *rows, const char *key);
+/// Sets a value, whether there is one or not.
+int32_t cfloor_rows_put(struct cfloor_rows *rows, const char *key, const char *value);
+/// Adds 1 to the value of a key that `cfloor_rows_put` has set to a number.
+int32_t cfloor_rows_increment(struct cfloor_rows *rows, const char *key);
+int32_t cfloor_rows_append(struct cfloor_rows *rows, const char *text);
+/// Moves the deadline of who has claimed a key.
+int32_t cfloor_rows_renew(
+    struct cfloor_rows *rows, const char *key, const char *holder, const char *deadline);
 
 #endif

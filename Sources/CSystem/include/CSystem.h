@@ -57,6 +57,11 @@ int64_t csystem_status_of_path(const char *path, struct csystem_status *result);
 int64_t csystem_birth_time(int32_t file, int64_t *time);
 /// The flags of `chattr(1)`; -ENOTTY and -EOPNOTSUPP where the file system has none.
 int64_t csystem_inode_flags(int32_t file, uint32_t *flags);
+/// Has what is made in a directory from now on, or is written to an empty file, written in place on btrfs
+/// (`chattr +C`).
+int64_t csystem_write_in_place(int32_t file);
+/// 1 where that is set.
+int64_t csystem_writes_in_place(int32_t file);
 extern const uint32_t csystem_folds_case;  // FS_CASEFOLD_FL
 int64_t csystem_file_system(int32_t file, uint64_t *magic, int32_t *is_read_only);
 /// What the kernel's table of mounts says of a file; empty where it is not to be had.
@@ -66,6 +71,10 @@ struct csystem_mount {
     int32_t has_device;  // a disk of this machine: then nothing else is told, unless options are asked for
 };
 int64_t csystem_mount(int32_t file, int32_t with_options, struct csystem_mount *mount);
+/// The number of the mount that an open file is of, as /proc/self/mountinfo has it; 0 where the kernel does not tell.
+int64_t csystem_mount_id(int32_t file, uint64_t *id);
+/// Reads the first byte of a file from where it is kept, and not from this machine's memory.
+int64_t csystem_read_through(int32_t file);
 /// 1 where a child finds the first byte of a file locked, 0 where it could lock it as well.
 int64_t csystem_lock_excludes(int32_t directory, const char *name);
 /// What is free for this user; UINT64_MAX where inodes are not counted.
@@ -105,6 +114,9 @@ int64_t csystem_lock_of_others(int32_t file, int64_t start, int64_t count);
 /// 1 and the first byte of those `count` that a lock of another description covers, in no order of several such
 /// locks; 0 for none.
 int64_t csystem_first_lock_of_others(int32_t file, int64_t start, int64_t count, int64_t *first);
+/// The same with the first byte behind that lock; returns how it is held, 0 where no other has one.
+int64_t csystem_find_lock_of_others(
+    int32_t file, int64_t start, int64_t count, int64_t *first, int64_t *end);
 
 /// Opens a file that will carry locks. In a child that is forked without exec every such descriptor
 /// is closed at once: a shared description would keep a dead parent's locks, and let parent and child
@@ -125,7 +137,7 @@ int64_t csystem_keep_through_execution(int32_t file);
 
 // MARK: A mutex between threads that can time out
 
-/// 0, or -ETIMEDOUT at the monotonic time `deadline` (ns). The word is 0 when nobody holds it.
+/// 0, or -ETIMEDOUT at the monotonic time `deadline` (ns). The word is 0 while the mutex is free.
 int64_t csystem_mutex_lock(uint32_t *word, int64_t deadline);
 void csystem_mutex_unlock(uint32_t *word);
 
@@ -239,8 +251,14 @@ int64_t csystem_signal_command(int32_t process, int32_t group, int32_t number);
 /// Reaps every child that has ended but the command: those that process 1 was given when their parents ended.
 void csystem_reap_orphans(void);
 
-/// Starts the process beside a command; see attendant.c. The result is its number.
-int64_t csystem_attend(int32_t apart);
+/// Starts the process beside a command; see attendant.c. The result is its number. It ends the command after `end`,
+/// by the boot clock (ns); INT64_MAX is no time.
+int64_t csystem_attend(int32_t apart, int64_t end);
+/// Has the attendant end the command later; see deadline.c. KILL follows TERM after `kill_after` ns. 0 where it has
+/// sent TERM by then.
+int32_t csystem_put_off_deadline(int64_t end, int64_t kill_after);
+/// Has the attendant send no TERM any more, and KILL only after what `kill_after` says; 1 where it has sent TERM.
+int32_t csystem_take_deadline(int64_t kill_after);
 /// Ends it, if there is one.
 void csystem_dismiss_attendant(void);
 /// A process of that number was reaped.

@@ -27,6 +27,10 @@ void csystem_increment32(uint32_t *word);
 void csystem_store32(uint32_t *word, uint32_t value);
 /// Adds, and returns the sum.
 uint32_t csystem_add32(uint32_t *word, uint32_t amount);
+/// Stores `value` where `expected` stands; 0 where something else does.
+int32_t csystem_replace32(uint32_t *word, uint32_t expected, uint32_t value);
+/// The same of 64 bits.
+int32_t csystem_replace64(int64_t *word, int64_t expected, int64_t value);
 /// Each word as a whole, in no order.
 void csystem_load_words(const uint64_t *words, uint64_t *into, size_t count);
 void csystem_store_words(uint64_t *words, const uint64_t *from, size_t count);

@@ -46,6 +46,7 @@ struct HeldShard: ~Copyable {
     ) throws(StoreError) {
         var mutex = try ShardMutex(shards, shard, patience: patience)
         guard try mutex.look() else { throw .replaced(shards.files.path) }
+        shards.files.refresh(shard: shard)
         let current: ShardBlock
         let count: ShardCount?
         (current, count, untold) = try Self.currentBlock(
@@ -66,7 +67,7 @@ struct HeldShard: ~Copyable {
         let (files, shard) = (mutex.shards.files, mutex.shard)
         let boot = try files.placeIfKnown()?.boot
         let found = try mutex.read()
-        if let found, found.changer == 0, found.boot == boot,
+        if let found, found.changer == 0, files.isCounted(found, in: boot),
             !verifying
                 || found.mark != .unknown && found.mark == mutex.shards.directoryMark(of: shard)
         {
@@ -173,7 +174,8 @@ struct HeldShard: ~Copyable {
     ) throws(StoreError) {
         guard mutex.file.isWritable else {
             throw StoreError(
-                files.isReadOnly ? .readOnly : .noPermission, "change the store", path: files.path)
+                files.refusesAllWriting ? .readOnly : .noPermission, "change the store",
+                path: files.path)
         }
         if let untold { throw untold }
         // Known already, unless this process cannot know it.

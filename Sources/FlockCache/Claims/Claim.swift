@@ -32,18 +32,15 @@ extension Store {
         /// - Throws: `.claimLost` when the claim was taken over or removed; nothing has then changed.
         ///   `.unknownOutcome` when the system failed after the decisive step. After any other error, such
         ///   as `.noSpace` where the device is full or the value is too large, the claim has been abandoned.
+        @available(
+            *, noasync,
+            message:
+                "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+        )
         @discardableResult
         public consuming func finalize(_ bytes: some Collection<UInt8>) throws(StoreError) -> Entry
         {
-            let copy = Array(bytes)
-            let finalized = try ticket.settle { (session, right) throws(StoreError) in
-                try unsafe copy.span.withUnsafeBytes { (bytes) throws(StoreError) in
-                    try unsafe session.finalize(ticket.key, by: right, .bytes(bytes))
-                }
-            }
-            if finalized.differs { return try ticket.published() }
-            return Entry(
-                key: ticket.key, value: Value(copy), generation: ticket.generation, age: .zero)
+            try ticket.finalize(Array(bytes))
         }
 
         /// Publishes the content of a file without reading it into memory.
@@ -52,12 +49,14 @@ extension Store {
         /// - Returns: the entry that is there now, as for `finalize(_:)`.
         /// - Throws: as `finalize(_:)`, and when the file cannot be opened or read. `.unknownOutcome` also
         ///   when the value was published but cannot be read back.
+        @available(
+            *, noasync,
+            message:
+                "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+        )
         @discardableResult
         public consuming func finalize(contentsOfFile path: String) throws(StoreError) -> Entry {
-            _ = try ticket.settle { (session, right) throws(StoreError) in
-                try session.finalize(ticket.key, by: right, contentsOf: Array(path.utf8))
-            }
-            return try ticket.published()
+            try ticket.finalize(contentsOf: Array(path.utf8))
         }
 
         /// Begins the claim's `staleAfter` again.
@@ -68,11 +67,21 @@ extension Store {
         /// - Throws: `.claimLost` when the claim was taken over, removed or finalized; nothing is then changed.
         ///   `.unknownOutcome` in a durable store when the system failed after the decisive step. After any other error
         ///   the claim lasts as long as it did.
+        @available(
+            *, noasync,
+            message:
+                "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+        )
         public func renew() throws(StoreError) { try ticket.renew() }
 
         /// Gives the claim up: what dropping it does, with the error reported.
         ///
         /// - Throws: `.claimLost` when somebody else has the key claimed by now.
+        @available(
+            *, noasync,
+            message:
+                "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+        )
         public consuming func abandon() throws(StoreError) {
             try ticket.abandon()
         }
@@ -100,15 +109,32 @@ extension Store {
                 }
             }
 
+            func finalize(_ bytes: [UInt8]) throws(StoreError) -> Entry {
+                let finalized = try settle { (right) throws(StoreError) in
+                    try unsafe bytes.span.withUnsafeBytes { (bytes) throws(StoreError) in
+                        try unsafe session.finalize(key, by: right, .bytes(bytes))
+                    }
+                }
+                if finalized.differs { return try published() }
+                return Entry(key: key, value: Value(bytes), generation: generation, age: .zero)
+            }
+
+            func finalize(contentsOf path: [UInt8]) throws(StoreError) -> Entry {
+                _ = try settle { (right) throws(StoreError) in
+                    try session.finalize(key, by: right, contentsOf: path)
+                }
+                return try published()
+            }
+
             /// Runs what ends the claim; where it fails and the outcome is known, the claim is abandoned.
-            func settle(
-                _ body: (Session, ClaimRight) throws(StoreError) -> Finalized
+            private func settle(
+                _ body: (ClaimRight) throws(StoreError) -> Finalized
             ) throws(StoreError) -> Finalized {
                 guard epoch == ForkEpoch.current else {
                     throw .claimLost("finalize", key, holder: nil)
                 }
                 do throws(StoreError) {
-                    let finalized = try body(session, .generation(generation))
+                    let finalized = try body(.generation(generation))
                     isOver.store(true, ordering: .relaxed)
                     return finalized
                 } catch {
@@ -125,7 +151,7 @@ extension Store {
             }
 
             /// The entry after the claim was finalized, read back.
-            func published() throws(StoreError) -> Entry {
+            private func published() throws(StoreError) -> Entry {
                 do throws(StoreError) {
                     if let entry = try session.entry(for: key, maxAge: nil) { return entry }
                 } catch {
@@ -147,6 +173,74 @@ extension Store {
 /// The short name inside this package.
 package typealias Claim = Store.Claim
 
+#if Async
+extension Store.Claim {
+    /// Publishes the value: the key is READY for everybody when this returns; the task blocks no thread meanwhile.
+    ///
+    /// Where another process has published a value with this claim's generation already, that value stays, and is
+    /// returned.
+    ///
+    /// - Parameter bytes: up to 1 GiB; none is a value too.
+    /// - Returns: the entry that is there now, as other processes see it.
+    /// - Throws: `.claimLost`, `.unknownOutcome`, and what else the blocking form throws; `CancellationError` when the
+    ///   task is cancelled while it waits for a stopped process: the value may be published all the same.
+    @discardableResult
+    nonisolated(nonsending)
+        public consuming func finalize(_ bytes: some Collection<UInt8>) async throws -> Store.Entry
+    {
+        let (ticket, copy) = (ticket, Array(bytes))
+        return try await ticket.session.carryOut(ticket.key) { () throws(StoreError) in
+            try ticket.finalize(copy)
+        }
+    }
+
+    /// Publishes the content of a file without reading it into memory; the task blocks no thread for a stopped
+    /// process.
+    ///
+    /// - Parameter path: of a file of up to 1 GiB; it is read to its end.
+    /// - Returns: the entry that is there now.
+    /// - Throws: as with bytes, and when the file cannot be opened or read.
+    @discardableResult
+    nonisolated(nonsending)
+        public consuming func finalize(contentsOfFile path: String) async throws -> Store.Entry
+    {
+        let (ticket, path) = (ticket, Array(path.utf8))
+        return try await ticket.session.carryOut(ticket.key) { () throws(StoreError) in
+            try ticket.finalize(contentsOf: path)
+        }
+    }
+
+    /// Begins the claim's `staleAfter` again; the task blocks no thread for a stopped process.
+    ///
+    /// Also when that time is over, as long as no other process has taken the claim over. Without a `staleAfter`
+    /// there is nothing to do.
+    ///
+    /// - Throws: `.claimLost`, `.unknownOutcome`, and what else the blocking form throws; `CancellationError` when the
+    ///   task is cancelled while it waits for a stopped process: the claim may be renewed all the same.
+    nonisolated(nonsending)
+        public func renew() async throws
+    {
+        let ticket = ticket
+        try await ticket.session.carryOut(ticket.key) { () throws(StoreError) in
+            try ticket.renew()
+        }
+    }
+
+    /// Gives the claim up, with the error reported; the task blocks no thread for a stopped process.
+    ///
+    /// - Throws: `.claimLost` when another process has the key claimed by now; `CancellationError` when the task is
+    ///   cancelled while it waits for a stopped process: the claim is given up as soon as that goes on.
+    nonisolated(nonsending)
+        public consuming func abandon() async throws
+    {
+        let ticket = ticket
+        try await ticket.session.carryOut(ticket.key) { () throws(StoreError) in
+            try ticket.abandon()
+        }
+    }
+}
+#endif
+
 extension Store {
     /// What claiming a key comes to.
     ///
@@ -158,7 +252,7 @@ extension Store {
     ///     case .pending(let holder): print("claimed by \(holder)")
     ///     }
     ///
-    /// ``entry`` and ``holder`` need no `switch`, nor does ``Store/claimIfAvailable(_:maxAge:staleAfter:)``.
+    /// ``entry`` and ``holder`` need no `switch`, nor does `claimIfAvailable(_:maxAge:staleAfter:)`.
     public enum ClaimResult: ~Copyable, Sendable {
         /// Nobody had it: produce the value, then finalize.
         case won(Claim)

@@ -5,6 +5,7 @@ extension OpenStore {
     func snapshot(of name: EntryName) throws(StoreError) -> KeySnapshot {
         var snapshot = KeySnapshot()
         guard let directory = try shardDirectory(name.shard, making: false) else { return snapshot }
+        files.refresh(directory)
         if case .whole(let claim) = try files.readPending(name, in: directory) {
             snapshot.generation = claim.generation
             if case .live = try standing(of: claim) { snapshot.isHeld = true }

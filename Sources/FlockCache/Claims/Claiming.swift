@@ -139,6 +139,7 @@ private struct ClaimChange {
             let standing = try store.standing(of: claim)
             let holder = store.holder(of: claim, standing: standing)
             if case .live = standing { return .pending(holder) }
+            defer { store.forgetSighting(of: claim) }
             return try takeOver(
                 &held, ready: ready, holder, after: claim.generation, wasCounted: true,
                 in: directory)
@@ -226,7 +227,8 @@ private struct ClaimChange {
             command: [],
             place: try store.place(), since: since,
             deadline: staleAfter.map { since.advanced(by: $0) },
-            staleAfter: staleAfter.map { max(0, $0.clampedMicroseconds) })
+            staleAfter: staleAfter.map { max(0, $0.clampedMicroseconds) },
+            host: store.isLocal ? nil : HostName.encoded)
         switch owner {
         case .session:
             section.holder = .session(session)

@@ -32,7 +32,7 @@ final class LargeRecord {
     func append(_ bytes: UnsafeRawBufferPointer) throws(StoreError) {
         guard length + bytes.count <= Limits.value else { throw .valueTooLarge(key) }
         unsafe checksum.update(bytes)
-        try attempt("write the value of \(key)", store.path) { () throws(Errno) in
+        try attempt("write the value of '\(key)'", store.path) { () throws(Errno) in
             try unsafe file.write(bytes, at: payloadStart + length)
         }
         length += bytes.count
@@ -45,7 +45,7 @@ final class LargeRecord {
 
     /// Writes the head, now that length and check are known.
     func finish() throws(StoreError) {
-        try attempt("write the value of \(key)", store.path) { () throws(Errno) in
+        try attempt("write the value of '\(key)'", store.path) { () throws(Errno) in
             try finish(as: claim)
         }
     }
@@ -62,7 +62,7 @@ final class LargeRecord {
     /// Where the store is durable, puts the value on the device: for who is to write the head under a mutex.
     func syncValue() throws(StoreError) {
         guard store.isDurable else { return }
-        try attempt("write the value of \(key)", store.path) { () throws(Errno) in
+        try attempt("write the value of '\(key)'", store.path) { () throws(Errno) in
             try file.sync()
         }
     }

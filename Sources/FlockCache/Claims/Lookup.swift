@@ -27,6 +27,7 @@ extension OpenStore {
         looksForClaim: Bool = true
     ) throws(StoreError) -> Lookup {
         guard let directory = try shardDirectory(name.shard, making: false) else { return .absent }
+        files.refresh(directory)
         if let found = try lookAtReady(name, maxAge: maxAge, in: directory) { return found }
         guard looksForClaim else { return .absent }
         switch try files.readPending(name, in: directory) {

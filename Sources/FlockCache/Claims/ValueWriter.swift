@@ -154,6 +154,9 @@ package final class ValueWriter {
         return other.differs
     }
 
+    /// Leaves the value to the end of this process: discarding it could wait for a server that does not answer.
+    package func leave() { _ = unsafe Unmanaged.passRetained(self) }
+
     /// Forgets the value.
     package func discard() {
         // Also where the claim was lost meanwhile: what cannot be removed now the reaper removes.

@@ -58,6 +58,7 @@ package struct Doctor {
             store: store, session: session, repairs: repairing, sweep: sweep, report: report,
             progress: progress)
         doctor.checkPlace()
+        doctor.checkNetwork()
         doctor.checkTrials()
         doctor.checkMachine()
         doctor.checkPermissions()

@@ -81,7 +81,7 @@ extension Doctor {
                 : "none was removed while in use, as far as this user can see")
     }
 
-    private func processes() -> [Int32] {
+    func processes() -> [Int32] {
         var found: [Int32] = []
         // Where /proc cannot be read, "kernel" has said so.
         try? unsafe Directory.open(path: "/proc").forEachName { name in

@@ -51,9 +51,12 @@ extension Doctor {
         switch kind.trust {
         case .local: return Finding(.ok, "file-system", found)
         case .network:
-            return Finding(
-                .warning, "file-system", "\(found), on a network",
-                "accepted, but not tested; prefer a local disk")
+            return kind.isMeasured
+                ? Finding(.ok, "file-system", "\(found), on a network")
+                : Finding(
+                    .warning, "file-system", "\(found), on a network",
+                    "allowed by name, but not measured; try it out: doctor --serve and doctor --meet"
+                )
         case .none:
             return Finding(
                 .warning, "file-system", "\(found), allowed by FLOCK_CACHE_ALLOW_FILE_SYSTEM",

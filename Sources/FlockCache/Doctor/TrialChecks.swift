@@ -4,16 +4,28 @@ internal import SystemCalls
 
 extension Doctor {
     func checkTrials() {
-        guard !store.isReadOnly else {
+        let reason = store.isReadOnly ? "the file system is read-only" : whyNotToWrite
+        if let reason {
             for name in ["locks", "names"] {
-                report(Finding(.warning, name, "not tried: the file system is read-only"))
+                report(Finding(.warning, name, "not tried: \(reason)"))
             }
-            checkWaking()
-            return
+        } else {
+            check("locks") { () throws(StoreError) in try locks() }
+            check("names") { () throws(StoreError) in try names() }
         }
-        check("locks") { () throws(StoreError) in try locks() }
-        check("names") { () throws(StoreError) in try names() }
         checkWaking()
+    }
+
+    /// That a user may only read, as in a store of mode 0750, is nothing wrong, and that a disk is full is told already.
+    private var whyNotToWrite: String? {
+        do throws(StoreError) {
+            _ = try withTrialFile { _ throws(Errno) in Finding(.ok, "", "") }
+            return nil
+        } catch {
+            if error.code == .noSpace { return "there is no room" }
+            return error.systemError == Errno.noPermission.code
+                ? "this user may not write here; run it as a user who may" : nil
+        }
     }
 
     private func locks() throws(StoreError) -> Finding {

@@ -7,6 +7,8 @@ internal import SystemCalls
 struct FileSystemKind: Equatable {
     let name: String
     let trust: Trust
+    /// Whether a server holds the locks of this machine, and takes them back when it does not hear from it: NFSv4.
+    var isLeased = false
 
     /// Whether a file of it can be mapped for sharing without harm.
     ///
@@ -39,6 +41,9 @@ struct FileSystemKind: Equatable {
         case none
     }
 
+    /// Whether anybody has tried what this program needs of it, of those on a network.
+    var isMeasured: Bool { name == "nfs" }
+
     /// Whether the table of mounts may call it so.
     ///
     /// The kernel's names, of `file_system_type` in the file systems' sources.
@@ -68,6 +73,13 @@ struct FileSystemKind: Equatable {
             ["nolock", "local_lock=all", "local_lock=posix"].contains($0)
         }
     }
+
+    /// Whether calls fail when the server does not answer for a while, perhaps in the middle of a change (nfs(5)).
+    static func isSoft(_ mount: Mount) -> Bool {
+        mount.options.split(separator: ",").contains { softOptions.contains(String($0)) }
+    }
+
+    static let softOptions: Set = ["soft", "softerr"]
 
     /// Numbers from include/uapi/linux/magic.h, and from the file systems' sources for those not in it.
     init(magic: UInt64) {

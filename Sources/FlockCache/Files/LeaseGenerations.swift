@@ -13,7 +13,7 @@ extension StoreFiles {
     func raiseLeaseFloor(
         to generation: Store.Generation, of shard: Int, in directory: Directory
     ) throws(StoreError) {
-        try attempt("note the generation of", leaseFloorPath(shard)) { () throws(Errno) in
+        try attempt("write", leaseFloorPath(shard)) { () throws(Errno) in
             guard try leaseFloor(in: directory) < generation else { return }
             // What a killed process left.
             try directory.unlink(Layout.newLeaseFloor)

@@ -27,7 +27,10 @@ extension Marker {
         let hidden = try Self.privateName()
         do throws(Errno) {
             try makeNew(hidden, in: root)
-            try setMode(of: root.openDirectory(hidden))
+            let directory = try root.openDirectory(hidden)
+            try setMode(of: directory)
+            // It is made elsewhere, and would not inherit it; where it cannot be set, a full disk is an error.
+            if parent.writesInPlace { try? directory.writeInPlace() }
             try root.renameNew(hidden, to: name, in: parent)
             return true
         } catch {
@@ -88,7 +91,8 @@ extension Marker {
                 return
             }
             let hidden = try Self.privateName()
-            _ = try create(hidden, in: root)
+            let file = try create(hidden, in: root)
+            if parent.writesInPlace { try? file.writeInPlace() }
             do throws(Errno) {
                 try root.renameNew(hidden, to: name, in: parent)
             } catch {

@@ -31,7 +31,7 @@ struct Pause {
 
     /// When the next pause ends, with jitter so that those who began together do not go on together.
     mutating func nextEnd(until deadline: BootTime) -> BootTime {
-        let jittered = nanoseconds / 2 + Int64.random(in: 0...nanoseconds)
+        let jittered = nanoseconds / 2 + jitter(upTo: nanoseconds)
         nanoseconds = min(nanoseconds * 2, longest)
         return min(deadline, BootTime.now.advanced(by: .nanoseconds(jittered)))
     }

@@ -21,15 +21,25 @@ extension StoreFiles {
         }
         guard let new else { return nil }
         try checkPlace(of: name, path, allowing: allowed)
-        try makeRoot(name, path, mode: new.directoryMode, isDurable: new.isDurable)
+        var made: [FileName] = []
+        try makeRoot(name, path, mode: new.directoryMode, isDurable: new.isDurable, &made)
+        let root: Directory
+        let user: UInt32
         do throws(Errno) {
-            return try Directory.open(path: name)
+            root = try Directory.open(path: name)
+            user = made.isEmpty ? Process.user : try root.status().user
         } catch {
             if error == .noEntry {
                 throw .notAStore(path, "it is a symbolic link that leads nowhere")
             }
             throw StoreError(error, "open the store", path: path)
         }
+        if made.contains(name), user != Process.user {
+            // Empty, unless another process uses it already, for whom it stays.
+            for directory in made.reversed() { try? Directory.remove(path: directory) }
+            throw .madeForAnother(path, user)
+        }
+        return root
     }
 
     /// Makes the directory and what is missing on the way to it, those private to their maker.
@@ -37,17 +47,19 @@ extension StoreFiles {
     /// Where the store is durable each name is on the device before anything is acknowledged, also
     /// a name that somebody else has just made.
     private static func makeRoot(
-        _ name: FileName, _ path: String, mode: UInt32, isDurable: Bool
+        _ name: FileName, _ path: String, mode: UInt32, isDurable: Bool, _ made: inout [FileName]
     ) throws(StoreError) {
         let parent = parentPath(of: name)
         do throws(Errno) {
             try Directory.make(path: name, mode: mode)
+            made.append(name)
         } catch {
             if error == .noEntry, let parent {
-                try makeRoot(parent, path, mode: 0o700, isDurable: isDurable)
+                try makeRoot(parent, path, mode: 0o700, isDurable: isDurable, &made)
                 try attempt("make the store", path) { () throws(Errno) in
                     do throws(Errno) {
                         try Directory.make(path: name, mode: mode)
+                        made.append(name)
                     } catch {
                         if error != .exists { throw error }
                     }

@@ -32,7 +32,11 @@ final class StoreFiles: Sendable {
     ///
     /// Elsewhere a foreign boot id proves nothing: it may be another machine's.
     let isLocal: Bool
+    /// Whether a server may take back the locks of this machine.
+    let isLeased: Bool
     let isReadOnly: Bool
+    /// The name of its file system.
+    let fileSystem: String
     /// Whether its file system can carry a board.
     let mapsBoard: Bool
     /// Whether it has no device that can refuse what is written to a map of a whole file.
@@ -68,6 +72,8 @@ final class StoreFiles: Sendable {
         self.marker = marker
         self.isDurable = isDurable
         isLocal = kind.trust == .local
+        isLeased = kind.isLeased
+        fileSystem = kind.name
         self.isReadOnly = isReadOnly
         mapsBoard = kind.mapsBoard
         writesByMemory = kind.mapsBoard && kind.name == "tmpfs"
@@ -141,7 +147,7 @@ final class StoreFiles: Sendable {
         if let known = withState({ $0.shards[shard] }) {
             return known
         }
-        var directory = try openIfThere(Layout.shardPath(shard), in: root)
+        var directory = try openShard(shard)
         if directory == nil {
             guard making, let entries = try entriesDirectory() else { return nil }
             try makeDirectory(Layout.shard(shard), in: entries, at: Layout.shardPath(shard))
@@ -208,7 +214,7 @@ final class StoreFiles: Sendable {
         return entries
     }
 
-    private func openIfThere(
+    func openIfThere(
         _ path: FileName, in parent: Directory
     ) throws(StoreError) -> Directory? {
         do throws(Errno) {
@@ -234,6 +240,7 @@ final class StoreFiles: Sendable {
     ) throws(StoreError) {
         try attempt("make the directory", file(path ?? name, in: nil)) { () throws(Errno) in
             guard try marker.makeDirectory(name, in: parent, of: root) else { return }
+            prepareForFullDisk(name, in: parent)
             if isDurable { try parent.sync() }
         }
     }

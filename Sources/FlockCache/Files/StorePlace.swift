@@ -17,6 +17,9 @@ extension StoreFiles {
         if kind.trust == .none && !allowed.contains(kind.name) {
             throw .unsupportedFileSystem(path, kind.name)
         }
+        if kind.trust == .network && !kind.isMeasured && !allowed.contains(kind.name) {
+            throw .unmeasuredFileSystem(path, kind.name)
+        }
         if kind.mayFoldCase { try checkCase(of: directory, path) }
         return (kind, isReadOnly)
     }
@@ -35,10 +38,17 @@ extension StoreFiles {
         if case .of(let type) = mount.kind, !kind.isMounted(as: type) {
             return FileSystemKind(mountedAs: type)
         }
-        if let option = FileSystemKind.lockingOption(mount), !allowed.contains(kind.name) {
+        var judged = kind
+        judged.isLeased = mount.kind == .of(type: "nfs4")
+        guard isNetwork, !allowed.contains(kind.name) else { return judged }
+        if let option = FileSystemKind.lockingOption(mount) {
             throw .unsupportedMount(path, kind.name, option)
         }
-        return kind
+        if FileSystemKind.isSoft(mount) { throw .softMount(path, kind.name) }
+        if let twin = try? MountTable().twin(of: directory) {
+            throw .mountedTwice(path, kind.name, String(decoding: twin.point, as: UTF8.self))
+        }
+        return judged
     }
 
     private static func checkCase(of directory: Directory, _ path: String) throws(StoreError) {

@@ -18,6 +18,12 @@ extension OpenStore {
     /// to its deadline, and to a reaper that was told what to assume.
     func standing(of claim: ClaimSection) throws(StoreError) -> Standing {
         let here = try placeIfKnown()
+        if isElsewhere(claim, from: here) {
+            // What is proven of its holder needs no time.
+            let standing = try standingOfHolder(of: claim, from: here)
+            guard case .live = standing, isOverElsewhere(claim) else { return standing }
+            return .stale(.expired)
+        }
         if let deadline = claim.deadline,
             deadline.hasCome(of: claim.place, from: here) || isOver(claim, at: deadline, from: here)
         {
@@ -117,7 +123,8 @@ extension OpenStore {
     /// Who a claim's record names, for messages.
     func holder(of claim: ClaimSection, standing: Standing) -> Holder {
         let here = (try? placeIfKnown()) ?? nil
-        let age = age(of: claim, from: here)
+        // Another machine's clock tells it, and may say anything.
+        let age = isElsewhere(claim, from: here) ? nil : age(of: claim, from: here)
         // A claim whose time is over may well be somebody's who lives.
         let holderStanding =
             standing == .stale(.expired)
@@ -131,7 +138,9 @@ extension OpenStore {
         let session: UInt64? = if case .session(let id) = claim.holder { id } else { nil }
         return Holder(
             processID: claim.processID == 0 ? nil : claim.processID,
-            command: text(ofCommand: claim.command), age: .microseconds(age),
+            command: text(ofCommand: claim.command),
+            host: claim.host.flatMap { text(ofCommand: $0) },
+            age: age.map { .microseconds($0) },
             liveness: liveness, session: session)
     }
 }

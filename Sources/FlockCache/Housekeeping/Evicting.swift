@@ -11,7 +11,7 @@ extension Session {
             try evictOlder(than: maxAge, from: store, request, pass)
         }
         guard request.limits.maxEntries != nil || request.limits.maxBytes != nil,
-            let plan = try EvictionPlan(store, request.limits, pass)
+            let plan = try EvictionPlan(store, request, pass)
         else { return }
         try evict(plan, from: store, request, pass)
     }
@@ -21,12 +21,7 @@ extension Session {
     ) throws(StoreError) {
         try store.forEachReady(pass) { (name, directory) throws(StoreError) in
             let isOld = { () throws(StoreError) -> Bool in
-                try store.files.withRecord(name.ready, of: name, in: directory) {
-                    (file) throws(Errno) in
-                    try ReadyFile.readHeads(file, of: name).map {
-                        ValueSection.isOld($0.finalized, than: maxAge)
-                    } ?? false
-                } ?? false
+                try store.isOlder(name, than: maxAge, in: directory)
             }
             guard try isOld() else { return }
             try remove(name, .tooOld, from: store, request, in: directory, if: isOld)
@@ -38,7 +33,10 @@ extension Session {
     ) throws(StoreError) {
         try store.forEachReady(pass) { (name, directory) throws(StoreError) in
             let hasToGo = { () throws(StoreError) -> Bool in
-                try store.readyStatus(of: name, in: directory).map { plan.includes($0) } ?? false
+                guard let status = try store.readyStatus(of: name, in: directory),
+                    plan.includes(status)
+                else { return false }
+                return try !store.isGone(name, by: request, in: directory)
             }
             guard try hasToGo() else { return }
             try remove(name, .evicted, from: store, request, in: directory, if: hasToGo)
@@ -66,6 +64,25 @@ extension Session {
 }
 
 extension OpenStore {
+    /// Whether a value was published longer ago.
+    fileprivate func isOlder(
+        _ name: EntryName, than maxAge: Duration, in directory: Directory
+    ) throws(StoreError) -> Bool {
+        try files.withRecord(name.ready, of: name, in: directory) { (file) throws(Errno) in
+            try ReadyFile.readHeads(file, of: name).map {
+                ValueSection.isOld($0.finalized, than: maxAge)
+            } ?? false
+        } ?? false
+    }
+
+    /// Whether a pass that removes nothing has told already that a value is too old.
+    fileprivate func isGone(
+        _ name: EntryName, by request: ReapRequest, in directory: Directory
+    ) throws(StoreError) -> Bool {
+        guard request.dryRun, let maxAge = request.limits.maxAge else { return false }
+        return try isOlder(name, than: maxAge, in: directory)
+    }
+
     /// Calls a closure with every value; what fails for one of them, or for a shard, is passed over.
     fileprivate func forEachReady(
         _ pass: Pass, _ body: (EntryName, Directory) throws(StoreError) -> Void
@@ -125,13 +142,16 @@ private struct EvictionPlan {
     ///
     /// Three numbers are kept in memory for each value. Sums are of twice the width: sparse files may have any
     /// size.
-    init?(_ store: OpenStore, _ limits: Store.ReapLimits, _ pass: Pass) throws(StoreError) {
+    init?(_ store: OpenStore, _ request: ReapRequest, _ pass: Pass) throws(StoreError) {
+        let limits = request.limits
         now = WallClock.nanoseconds
         mostBytes = max(0, limits.maxBytes ?? .max)
         var found: [(use: Use, size: Int)] = []
         var hasTooLarge = false
         try store.forEachReady(pass) { [mostBytes, now] (name, directory) throws(StoreError) in
-            guard let status = try store.readyStatus(of: name, in: directory) else { return }
+            guard let status = try store.readyStatus(of: name, in: directory),
+                try !store.isGone(name, by: request, in: directory)
+            else { return }
             if status.size > mostBytes {
                 hasTooLarge = true
             } else {

@@ -29,7 +29,8 @@ extension Store {
 
         /// The next entry; nil at the end.
         ///
-        /// - Throws: what the system refuses. Damaged records are passed over and reported through
+        /// - Throws: what the system refuses; `.timedOut` when another process has been stopped in the middle of a change
+        ///   for ten seconds. Damaged records are passed over and reported through
         ///   ``Store/Configuration/onDamage``. Records and directories that cannot be read are passed over as
         ///   well, and reported through ``Store/Configuration/onPassedOver``; in place of the end, the first
         ///   such failure is then thrown, once.

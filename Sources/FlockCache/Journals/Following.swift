@@ -23,5 +23,5 @@ extension Session {
 
 enum JournalPause {
     /// After how many nanoseconds to look again where nothing wakes a follower.
-    static func withoutBoard() -> Int64 { Int64.random(in: 5_000_000...15_000_000) }
+    static func withoutBoard() -> Int64 { 5_000_000 + jitter(upTo: 10_000_000) }
 }

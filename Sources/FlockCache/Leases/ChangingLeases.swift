@@ -135,6 +135,7 @@ extension OpenStore {
         _ file: LeaseFile, _ name: EntryName, _ held: inout HeldShard
     ) throws(StoreError) -> Int64? {
         let ends = try ends(of: file, name, noting: true)
+        file.saveTaken()
         for (index, former) in ends.over {
             var cell = former
             cell.isExpired = true
@@ -156,10 +157,15 @@ extension OpenStore {
     ) throws(StoreError) -> LeaseEnds {
         var ends = LeaseEnds()
         for index in 0..<file.count {
+            if let left = file.timeTaken(index) {
+                ends.add(left)
+                continue
+            }
             guard let cell = try file.slot(index).cell, !cell.hasEnded else { continue }
             switch try standing(of: cell) {
             case .free: ends.over.append((index, cell))
             case .held(let left):
+                if noting { file.learn(index, cell) }
                 let asking = cell.owner == nil ? Int64.max : Self.betweenAsking
                 ends.add(min(left ?? .max, asking))
             case .elsewhere:

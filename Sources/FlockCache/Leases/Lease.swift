@@ -28,7 +28,8 @@ extension Store {
         /// when on a renewal has found it lost.
         ///
         /// It may end earlier only by `release`, and where somebody ends it by force (`flock-cache lease release
-        /// --force`), which a renewal finds. Nobody else has the lease before it is over.
+        /// --force`), which a renewal finds, and `withLease` within a second on a local file system. Nobody else has
+        /// the lease before it is over.
         public var timeLeft: Duration { ticket.timeLeft }
 
         /// Begins the time to live anew.
@@ -37,6 +38,11 @@ extension Store {
         ///
         /// - Throws: `.leaseLost` when somebody else has it, or it was ended by force; nothing is then changed, and it
         ///   stays lost. What the system refuses; the lease then lasts as long as it did.
+        @available(
+            *, noasync,
+            message:
+                "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+        )
         public func renew() throws(StoreError) {
             try ticket.renew(onlyHeld: false, patience: Limits.patience)
         }
@@ -53,8 +59,8 @@ extension Store {
 
         /// What ends exactly once.
         private final class Ticket: RenewableLease {
-            private let session: Session
-            private let key: Store.Key
+            let session: Session
+            let key: Store.Key
             let generation: Store.Generation
             let timeToLive: Duration
             private let epoch = ForkEpoch.current
@@ -105,6 +111,12 @@ extension Store {
                 deadline.store(start.advanced(by: timeToLive).nanoseconds, ordering: .relaxed)
             }
 
+            func isStillHeld() throws(StoreError) -> Bool {
+                try session.isLeaseHeld(key, generation)
+            }
+
+            func leave() { isOver.store(true, ordering: .relaxed) }
+
             func release() throws(StoreError) {
                 guard epoch == ForkEpoch.current, !isOver.exchange(true, ordering: .relaxed) else {
                     return
@@ -118,6 +130,42 @@ extension Store {
 /// The short name inside this package.
 package typealias Lease = Store.Lease
 
+#if Async
+extension Store.Lease {
+    /// Begins the time to live anew; the task blocks no thread for a stopped process.
+    ///
+    /// Also after its time is over, as long as no other process has acquired the lease.
+    ///
+    /// - Throws: `.leaseLost` when another process has it, or it was ended by force; what the system refuses; and
+    ///   `CancellationError` when the task is cancelled while it waits for a stopped process: the lease may be renewed
+    ///   all the same.
+    nonisolated(nonsending)
+        public func renew() async throws
+    {
+        let ticket = ticket
+        try await ticket.session.carryOut(ticket.key) { () throws(StoreError) in
+            try ticket.renew(onlyHeld: false, patience: Limits.patience)
+        }
+    }
+
+    /// Releases the lease, and reports the error; the task blocks no thread for a stopped process.
+    ///
+    /// Safe to call more than once: only the first call releases. In a `defer` block, which cannot await anything, the
+    /// compiler takes the blocking form; write `try?` there.
+    ///
+    /// - Throws: `.leaseLost` when another process has the lease by now; `CancellationError` when the task is cancelled
+    ///   while it waits for a stopped process: the lease is released as soon as that goes on.
+    nonisolated(nonsending)
+        public func release() async throws
+    {
+        let ticket = ticket
+        try await ticket.session.carryOut(ticket.key) { () throws(StoreError) in
+            try ticket.release()
+        }
+    }
+}
+#endif
+
 /// A lease as those see it who keep it renewed.
 protocol RenewableLease: AnyObject, Sendable {
     var timeToLive: Duration { get }
@@ -126,6 +174,10 @@ protocol RenewableLease: AnyObject, Sendable {
     ///
     /// - Parameter onlyHeld: whether one that is over is lost, and not renewed.
     func renew(onlyHeld: Bool, patience: Duration) throws(StoreError)
+    /// Whether nobody has ended it by force; reads only.
+    func isStillHeld() throws(StoreError) -> Bool
+    /// Lets it expire: releasing it could wait for a server that does not answer.
+    func leave()
     /// Once; from then on it is over.
     func release() throws(StoreError)
 }

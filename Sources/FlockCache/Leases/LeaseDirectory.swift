@@ -3,27 +3,6 @@ internal import SystemCalls
 // Where the files of leases are: opened, made, listed.
 
 extension OpenStore {
-    /// The directory of a shard's leases; nil when it is not there and is not to be made.
-    func leaseDirectory(_ shard: Int, making: Bool) throws(StoreError) -> Directory? {
-        do throws(Errno) {
-            return try root.openDirectory(beneath: Layout.leasePath(shard))
-        } catch {
-            guard error == .noEntry else {
-                throw StoreError(error, "open", path: leaseDirectoryPath(shard))
-            }
-        }
-        guard making else { return nil }
-        _ = try locksDirectory()
-        try files.makeDirectory(Layout.leases, in: root)
-        let leases = try attempt("open", path) { () throws(Errno) in
-            try root.openDirectory(Layout.leases)
-        }
-        try files.makeDirectory(Layout.shard(shard), in: leases, at: Layout.leasePath(shard))
-        return try attempt("open", path) { () throws(Errno) in
-            try leases.openDirectory(Layout.shard(shard))
-        }
-    }
-
     /// A lease's file; nil when there is none and none is to be made.
     ///
     /// What is made is empty, which says that nobody ever had the lease: whoever is killed behind that has
@@ -33,24 +12,64 @@ extension OpenStore {
     func leaseFile(
         _ name: EntryName, making: Bool, writing: Bool = true
     ) throws(StoreError) -> LeaseFile? {
-        guard let directory = try leaseDirectory(name.shard, making: making) else { return nil }
-        let path = leasePath(name)
-        let boot = try place().boot
+        // Who only looks may be without a /proc, and finds nothing taken.
+        let boot = writing ? try place().boot : try placeIfKnown()?.boot ?? .none
+        let isChanging = writing && !isReadOnly
+        // A network file system looks a name up anew only below a directory that was opened since: `StoreFiles.refresh`.
+        if !isLocal, try leaseDirectory(name.shard, making: making) == nil { return nil }
+        if isChanging, let kept = try keptLease(name, boot) { return kept }
+        let below = Layout.leasePath(name.shard, name.ready)
         while true {
             do throws(Errno) {
-                let access: Directory.Access = writing && !isReadOnly ? .readWrite : .read
-                let file = try directory.open(name.ready, access)
-                guard try file.status().isRegular else { throw Errno.notADirectory }
-                return try LeaseFile(file, path: path, boot: boot)
+                // By one call: who renews many leases each second does little else.
+                let file = try root.open(beneath: below, isChanging ? .readWrite : .read)
+                let status = try file.status()
+                guard status.isRegular else { throw Errno.notADirectory }
+                let record = LeaseRecord(file, of: name, knowing: below, status)
+                // Other machines' changes are seen by who opens a file; and where synchronising fails the kernel tells
+                // it once for each.
+                if isChanging, isLocal, !isDurable { lease.keep(record) }
+                return leaseFile(record, status, boot)
             } catch {
-                guard error == .noEntry else { throw StoreError(error, "open", path: path) }
+                guard error == .noEntry else {
+                    throw StoreError(error, "open", path: files.file(below, in: nil))
+                }
             }
-            guard making else { return nil }
-            try attempt("make", path) { () throws(Errno) in
+            guard making, let directory = try leaseDirectory(name.shard, making: true) else {
+                return nil
+            }
+            try attempt("make", files.file(below, in: nil)) { () throws(Errno) in
+                // Of one that somebody has removed.
+                try directory.unlink(Layout.takenTimes(of: name))
                 try marker.makeFile(name.ready, in: directory, of: root)
                 if isDurable { try directory.sync() }
             }
         }
+    }
+
+    /// The file of the lease that was changed last, if it is that of a key and still has its name.
+    private func keptLease(_ name: EntryName, _ boot: BootID) throws(StoreError) -> LeaseFile? {
+        guard let kept = lease.file(of: name) else { return nil }
+        let status = try attempt("read", files.file(kept.known, in: nil)) { () throws(Errno) in
+            try root.status(of: kept.known)
+        }
+        guard let status, kept.isFile(status) else { return nil }
+        return leaseFile(kept, status, boot)
+    }
+
+    private func leaseFile(
+        _ record: LeaseRecord, _ status: FileStatus, _ boot: BootID
+    ) -> LeaseFile {
+        LeaseFile(
+            record, status, in: files, boot: boot, taken: taken(record.name, status, boot))
+    }
+
+    /// What is known of a lease's slots; nil where there are few, and on a network file system, where the clocks are
+    /// several.
+    private func taken(_ name: EntryName, _ status: FileStatus, _ boot: BootID) -> TakenSlots? {
+        guard isLocal, LeaseFile.count(status) > TakenSlots.fewest else { return nil }
+        return TakenSlots(
+            Layout.takenTimes(of: name), of: name.shard, in: files, inode: status.inode, boot)
     }
 
     /// All that has ever been leased; what is in the way is passed over.
@@ -102,9 +121,5 @@ extension OpenStore {
 
     func leasePath(_ name: EntryName) -> String {
         leaseDirectoryPath(name.shard) + "/" + String(decoding: name.encoded, as: UTF8.self)
-    }
-
-    func leaseDirectoryPath(_ shard: Int) -> String {
-        "\(path)/" + String(decoding: Layout.leasePath(shard).bytes, as: UTF8.self)
     }
 }

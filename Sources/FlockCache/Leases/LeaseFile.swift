@@ -4,10 +4,12 @@ internal import SystemCalls
 ///
 /// A class, because what has been read is kept; used by one thread.
 final class LeaseFile {
-    private let file: File
-    private let path: String
+    private let record: LeaseRecord
+    private let store: StoreFiles
     /// The boot that the reader is of.
     private let boot: BootID
+    /// What is known of slots without looking at them; nil where there are few, or nothing can be known.
+    private let taken: TakenSlots?
     /// How many slots the file has room for.
     let count: Int
     private let size: Int
@@ -16,12 +18,23 @@ final class LeaseFile {
     /// Whether one of the slots that were read was damaged: without the mutex, perhaps only being written.
     private(set) var hasSeenDamage = false
 
-    init(_ file: consuming File, path: String, boot: BootID) throws(Errno) {
-        size = min(try file.status().size, LeaseCell.bytesPerSlot * Limits.slots)
-        count = (size + LeaseCell.bytesPerSlot - 1) / LeaseCell.bytesPerSlot
-        self.file = file
-        self.path = path
+    init(
+        _ record: LeaseRecord, _ status: FileStatus, in store: StoreFiles, boot: BootID,
+        taken: TakenSlots?
+    ) {
+        size = min(status.size, LeaseCell.bytesPerSlot * Limits.slots)
+        count = Self.count(status)
+        self.record = record
+        self.store = store
         self.boot = boot
+        self.taken = taken
+    }
+
+    private var path: String { store.file(record.known, in: nil) }
+
+    /// How many slots a file of that size has room for.
+    static func count(_ status: FileStatus) -> Int {
+        min(Limits.slots, (status.size + LeaseCell.bytesPerSlot - 1) / LeaseCell.bytesPerSlot)
     }
 
     /// How many slots are read at once by who goes through them.
@@ -29,15 +42,17 @@ final class LeaseFile {
 
     /// What a slot says.
     ///
-    /// The first that is asked for is read alone: most leases have one, and who knows its slot needs no other.
+    /// Alone: most leases have one, and who knows its slot needs no other. Those who go through them get the next
+    /// ones with it.
     func slot(_ index: Int) throws(StoreError) -> LeaseSlot {
         let place = index - window.first
         if window.slots.indices.contains(place) { return window.slots[place] }
         guard index < count else { return .never }
-        let number = window.slots.isEmpty ? 1 : Self.windowCount
+        let isNext = !window.slots.isEmpty && place == window.slots.count
+        let number = isNext ? Self.windowCount : 1
         let bytes = try attempt("read", path) { () throws(Errno) in
             let start = index * LeaseCell.bytesPerSlot
-            return try file.contents(
+            return try record.file.contents(
                 upTo: min(size - start, number * LeaseCell.bytesPerSlot), at: start)
         }
         window = (index, LeaseSlot.slots(in: bytes, boot))
@@ -48,7 +63,8 @@ final class LeaseFile {
 
     /// The slot that a generation was granted, and what it says.
     ///
-    /// A generation says where to look first, see `LeaseSlot.generation`; what is there decides.
+    /// A generation says where to look, see `LeaseSlot.generation`: there, or in the first slot where it is of a
+    /// request without slots. Of few slots all are looked at; what is there decides.
     func slot(
         of generation: Store.Generation
     ) throws(StoreError) -> (index: Int, cell: LeaseCell)? {
@@ -56,13 +72,24 @@ final class LeaseFile {
         if likely < count, let cell = try slot(likely).cell, cell.generation == generation {
             return (likely, cell)
         }
-        for index in 0..<count {
+        for index in 0..<(count > TakenSlots.fewest ? 1 : count) {
             if let cell = try slot(index).cell, cell.generation == generation {
                 return (index, cell)
             }
         }
         return nil
     }
+
+    /// For how many microseconds more a slot is taken at least; nil where it has to be looked at.
+    func timeTaken(_ index: Int) -> Int64? { index < count ? taken?.timeLeft(of: index) : nil }
+
+    /// Notes that a slot is taken, for who looks next; under the shard's mutex.
+    func learn(_ index: Int, _ cell: LeaseCell) {
+        if let end = cell.takenUntil(in: boot) { taken?.learn(index, until: end) }
+    }
+
+    /// Writes what was learned; under the shard's mutex.
+    func saveTaken() { taken?.save() }
 
     /// The sequence of the cell that is written to a slot next.
     func nextSequence(of index: Int) throws(StoreError) -> UInt64 {
@@ -84,13 +111,19 @@ final class LeaseFile {
         case .cell(_, let wasSecond), .damaged(_?, let wasSecond): isSecond = !wasSecond
         case .damaged(nil, _): try blank(index)
         }
+        // Before: killed behind it the slot is looked at.
+        if let taken, cell.endsSooner(than: try self.slot(index).cell, in: boot) {
+            try taken.forget(index)
+        }
         let place = index * LeaseCell.bytesPerSlot + (isSecond ? LeaseCell.byteCount : 0)
         let bytes = cell.bytes
-        try attempt("write", path) { () throws(Errno) in try file.writeWhole(bytes, at: place) }
+        try attempt("write", path) { () throws(Errno) in
+            try record.file.writeWhole(bytes, at: place)
+        }
         window = (index, [.cell(cell, isSecond: isSecond)])
         guard durably else { return }
         do throws(Errno) {
-            try file.sync()
+            try record.file.sync()
         } catch {
             throw .unwrittenLease(path, error)
         }
@@ -99,7 +132,7 @@ final class LeaseFile {
     /// The bytes of a slot, for who keeps them for inspection.
     func bytes(of index: Int) throws(StoreError) -> [UInt8] {
         try attempt("read", path) { () throws(Errno) in
-            try file.contents(
+            try record.file.contents(
                 upTo: LeaseCell.bytesPerSlot, at: index * LeaseCell.bytesPerSlot)
         }
     }
@@ -108,7 +141,9 @@ final class LeaseFile {
     private func blank(_ index: Int) throws(StoreError) {
         let start = index * LeaseCell.bytesPerSlot
         let zeros = [UInt8](repeating: 0, count: min(size - start, LeaseCell.bytesPerSlot))
-        try attempt("write", path) { () throws(Errno) in try file.writeWhole(zeros, at: start) }
+        try attempt("write", path) { () throws(Errno) in
+            try record.file.writeWhole(zeros, at: start)
+        }
     }
 }
 

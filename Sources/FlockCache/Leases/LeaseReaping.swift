@@ -112,11 +112,19 @@ extension OpenStore {
         _ name: EntryName, highest: Store.Generation, _ held: inout HeldShard
     ) throws(StoreError) {
         guard let directory = try leaseDirectory(name.shard, making: false) else { return }
-        // The block's covers all others of the shard as well: most often nothing has to be noted for them any more.
-        try files.raiseLeaseFloor(
-            to: max(highest, held.block.highest), of: name.shard, in: directory)
+        do throws(StoreError) {
+            // The block's covers all others of the shard as well: most often nothing has to be noted for them any more.
+            try files.raiseLeaseFloor(
+                to: max(highest, held.block.highest), of: name.shard, in: directory)
+        } catch {
+            // On a full disk the record stays: it is in nobody's way.
+            if error.code == .noSpace { return }
+            throw error
+        }
         try attempt("reap", leasePath(name)) { () throws(Errno) in
             unsafe Store.beforeChange?()
+            // First: it says nothing of a record that is not there.
+            try directory.unlink(Layout.takenTimes(of: name))
             try directory.unlink(name.ready)
         }
     }
@@ -179,7 +187,7 @@ extension Session {
             guard let file = try store.leaseFile(name, making: false) else { return .ended(nil) }
             var taken: [Int] = []
             for index in slot.map({ $0..<($0 + 1) }) ?? 0..<file.count
-            where try store.isTaken(file.slot(index)) { taken.append(index) }
+            where try store.isTaken(index, of: file) { taken.append(index) }
             guard taken.count <= 1 else { return .several(taken) }
             guard let index = taken.first else { return .ended(nil) }
             let cell = try file.slot(index).cell
@@ -194,8 +202,9 @@ extension Session {
 }
 
 extension OpenStore {
-    fileprivate func isTaken(_ slot: LeaseSlot) throws(StoreError) -> Bool {
-        switch slot {
+    fileprivate func isTaken(_ index: Int, of file: LeaseFile) throws(StoreError) -> Bool {
+        if file.timeTaken(index) != nil { return true }
+        switch try file.slot(index) {
         case .never: return false
         case .damaged: return true
         case .cell(let cell, _):

@@ -5,9 +5,9 @@ enum LeaseStanding {
     case free
     /// For so many microseconds more; nil where only its owner's end ends it.
     case held(left: Int64?)
-    /// Of another machine, as far as can be told; how long it lasts by the wall clocks, which may differ, so that only
-    /// a sighting tells when it is over (`Sighting`).
-    case elsewhere(left: Int64?)
+    /// Of another machine, as far as can be told, whose clocks may differ: only a sighting tells when it is over
+    /// (`Sighting`).
+    case elsewhere
 }
 
 extension OpenStore {
@@ -18,8 +18,7 @@ extension OpenStore {
         if cell.hasEnded { return .free }
         guard cell.place.boot == (try place()).boot else {
             // On a network it may be another machine's.
-            return isLocal
-                ? .free : .elsewhere(left: cell.deadline.map { $0.timeLeft(ofThisBoot: false) })
+            return isLocal ? .free : .elsewhere
         }
         let left = cell.deadline.map { $0.timeLeft(ofThisBoot: true) }
         if let left, left <= 0 { return .free }
@@ -52,11 +51,13 @@ extension OpenStore {
     /// Who has a slot, for messages.
     func holder(of cell: LeaseCell) -> Holder {
         let isOfThisBoot = (try? place())?.boot == cell.place.boot
+        let age = max(0, clampedDifference(0, cell.since.timeLeft(ofThisBoot: isOfThisBoot)))
         return Holder(
             processID: cell.processID == 0 ? nil : cell.processID,
             command: text(ofCommand: cell.command),
-            age: .microseconds(
-                max(0, clampedDifference(0, cell.since.timeLeft(ofThisBoot: isOfThisBoot)))),
+            host: cell.host.flatMap { text(ofCommand: $0) },
+            // Another machine's clock tells it, and may say anything.
+            age: isLocal || isOfThisBoot ? .microseconds(age) : nil,
             liveness: liveness(ofHolderOf: cell), session: nil)
     }
 
@@ -102,14 +103,14 @@ extension OpenStore {
 
     /// The slot of a lease that a generation has, as it is while nobody writes it; nil where none has it.
     func wholeSlot(
-        of generation: Store.Generation, _ name: EntryName
-    ) throws(StoreError) -> LeaseCell? {
+        of generation: Store.Generation, _ name: EntryName, patience: Duration = Limits.patience
+    ) throws(StoreError) -> (index: Int, cell: LeaseCell)? {
         guard let file = try leaseFile(name, making: false, writing: false) else { return nil }
         let found = try file.slot(of: generation)
-        guard found == nil, file.hasSeenDamage else { return found?.cell }
-        let mutex = try ShardMutex(self, name.shard, patience: Limits.patience)
+        guard found == nil, file.hasSeenDamage else { return found }
+        let mutex = try ShardMutex(self, name.shard, patience: patience)
         defer { withExtendedLifetime(mutex.shard) {} }
-        return try leaseFile(name, making: false, writing: false)?.slot(of: generation)?.cell
+        return try leaseFile(name, making: false, writing: false)?.slot(of: generation)
     }
 
     /// In how many microseconds a lease may be free, and whether it may be now; nil where only a change
@@ -122,6 +123,10 @@ extension OpenStore {
         }
         var least: Int64?
         for index in 0..<slots {
+            if let left = file.timeTaken(index) {
+                least = min(least ?? left, left)
+                continue
+            }
             // What is damaged is looked at under the mutex.
             guard let cell = try file.slot(index).cell else { return (true, nil) }
             var left: Int64?

@@ -21,7 +21,8 @@ extension Session {
     /// there or not), a clock that is set (the boot clock counts), a full disk (a new file is an error, an old
     /// one needs no room), a record that is damaged (its slot counts as taken for a time to live).
     ///
-    /// Slots are looked at from the lowest to the first that is free, and no further.
+    /// Slots are looked at from the lowest to the first that is free, and no further; of many only those of which it
+    /// is not known that they are taken (`TakenSlots`).
     ///
     /// - Throws: `.inputOutput` with the path where the record is kept, when there is no free slot and one was
     ///   damaged: once, because the next to ask finds it taken.
@@ -40,6 +41,7 @@ extension Session {
             let found = try store.freeSlot(for: request, of: file, name, &held, &search)
             guard let index = found else {
                 if let damage = search.damage { throw damage.error }
+                if search.first == nil { search.first = try file.slot(0).cell }
                 return .busy(search.first.map { store.holder(of: $0) })
             }
             let generation = try held.leaseGeneration(
@@ -98,15 +100,32 @@ extension Session {
     package func checkLease(
         _ key: Store.Key, _ generation: Store.Generation
     ) throws(StoreError) -> Bool {
+        let name = try EntryName(key)
         guard let store = try existingNow(),
-            let cell = try store.wholeSlot(of: generation, try EntryName(key))
+            let (index, cell) = try store.wholeSlot(of: generation, name)
         else { return false }
         switch try store.standing(of: cell) {
         case .free: return false
         case .held: return true
-        // By the wall clocks: a holder is told too early rather than too late.
-        case .elsewhere(let left): return left.map { $0 > 0 } ?? true
+        // No other process is granted it before it has been seen unchanged for as long as it lasts.
+        case .elsewhere: return Sighting.noteIfPossible(of: cell, index, name, in: store) != 0
         }
+    }
+}
+
+extension Session {
+    /// Whether nobody has ended a lease of this session by force.
+    ///
+    /// For who keeps it, which waits for nobody: where the store is not there now, or somebody is in the middle of a
+    /// change, a renewal says what has become of it.
+    package func isLeaseHeld(
+        _ key: Store.Key, _ generation: Store.Generation
+    ) throws(StoreError) -> Bool {
+        let name = try EntryName(key)
+        guard let store = try existing(), !store.isRemoved, !store.files.isElsewhere else {
+            return true
+        }
+        return try store.wholeSlot(of: generation, name, patience: .zero) != nil
     }
 }
 
@@ -121,11 +140,14 @@ fileprivate struct SlotSearch {
 
 extension OpenStore {
     /// The lowest slot that may be granted; nil where all are taken.
+    ///
+    /// Notes of those that are taken until when they are, so that the next to ask need not look at them.
     fileprivate func freeSlot(
         for request: LeaseRequest, of file: LeaseFile, _ name: EntryName, _ held: inout HeldShard,
         _ search: inout SlotSearch
     ) throws(StoreError) -> Int? {
-        for index in 0..<request.slots {
+        defer { file.saveTaken() }
+        for index in 0..<request.slots where file.timeTaken(index) == nil {
             if try file.slot(index).isDamaged {
                 search.damage = try setAside(index, of: file, name, request, &held)
             }
@@ -133,6 +155,7 @@ extension OpenStore {
             search.highest = max(search.highest, cell.generation)
             if try isFree(cell, index, name) { return index }
             search.first = search.first ?? cell
+            file.learn(index, cell)
         }
         return nil
     }
@@ -147,6 +170,7 @@ extension OpenStore {
         // Read before the time that others go by: the holder never takes it to last longer.
         let deadline = request.timeToLive.map { BootTime.now.advanced(by: $0) }
         var cell = LeaseCell(generation: generation, request, at: try place(), since: LeaseTime.now)
+        cell.host = isLocal ? nil : HostName.encoded
         let events = cell.events(after: try file.slot(index).cell)
         let sequence = try file.nextSequence(of: index)
         try held.begin(
@@ -161,6 +185,8 @@ extension OpenStore {
             held.commit(telling: events.filter { $0.event != .leased })
             throw .undoneLease(error)
         }
+        file.learn(index, cell)
+        file.saveTaken()
         held.commit()
         return LeaseGrant(
             generation: generation, slot: index,
@@ -180,6 +206,7 @@ extension OpenStore {
         }
         if cell.owner == nil {
             cell.move(to: here)
+            if !isOfThisBoot { cell.host = isLocal ? nil : HostName.encoded }
         } else {
             // One that ended with its owner nobody has, and no time can prolong. Of another machine's owner it cannot
             // be known, and its number means nothing here.
@@ -198,7 +225,8 @@ extension OpenStore {
     func lostLease(
         _ operation: String, _ name: EntryName, _ generation: Store.Generation, _ file: LeaseFile
     ) throws(StoreError) -> StoreError {
-        for index in 0..<file.count {
+        let likely = LeaseSlot.index(of: generation)
+        for index in [likely] + Array(0..<min(file.count, TakenSlots.fewest)) {
             guard let cell = try file.slot(index).cell else { continue }
             if case .free = try standing(of: cell) { continue }
             return .leaseLost(

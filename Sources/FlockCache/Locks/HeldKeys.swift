@@ -45,22 +45,37 @@ final class HeldKeys: Sendable {
         }
     }
 
-    /// The first of the locks that were lost while they were held; nil for none, and where none is held.
-    private var lost: KeyLock? {
+    /// The first of the locks of which something is true; nil for none, and where none is held.
+    private func first(where isSo: (KeyLock) -> Bool) -> KeyLock? {
         // In a forked child the mutex may be held for ever by a thread that is not there.
         guard isHeld else { return nil }
         return use.withLock { _ in
             guard isHeld else { return nil }
-            if let first, first.isLost { return first }
-            return others.first { $0.isLost }
+            if let first, isSo(first) { return first }
+            return others.first { isSo($0) }
         }
     }
 
-    var isLost: Bool { lost != nil }
+    var isLost: Bool { first { $0.isTakenBack || $0.isLost } != nil }
 
-    /// Throws where the files of the locks, or their store, are no longer those that other processes find.
+    /// Throws where a server has taken one of the locks back; blocks as long as it does not answer.
+    func ask() throws(StoreError) {
+        guard let lost = first(where: { $0.isTakenBack }) else { return }
+        throw .lockTakenBack(lost.name.key, lost.path)
+    }
+
+    /// Leaves the locks to the end of this process: releasing them could wait for a server that does not answer.
+    func leave() {
+        guard !isOver.exchange(true, ordering: .relaxed) else { return }
+        HeldRegister.remove(self, of: owner)
+        _ = unsafe Unmanaged.passRetained(self)
+    }
+
+    /// Throws where the files of the locks, or their store, are no longer those that other processes find, or a server
+    /// has taken the locks back.
     func checkKept() throws(StoreError) {
-        guard let lost else { return }
+        try ask()
+        guard let lost = first(where: { $0.isLost }) else { return }
         throw lost.store.files.isElsewhere
             ? .lockLostWithStore(lost.name.key, lost.store.path)
             : .lockLost(lost.name.key, lost.path)

@@ -36,7 +36,9 @@ extension Store {
         /// and another process may have taken the lock since.
         ///
         /// Ask before `release()` where that matters: two system calls for each key. The locks of
-        /// a store that was removed, or moved to another path, are lost too. False after the release, and in a forked child.
+        /// a store that was removed, or moved to another path, are lost too. On NFS the server is asked as well, which
+        /// takes the locks of a host back that was out of contact for longer than its lease; this waits for its answer.
+        /// False after the release, and in a forked child.
         public var isLost: Bool { held.isLost }
 
         /// Throws `.lockLost` where `isLost`.
@@ -49,6 +51,12 @@ extension Store {
 
         deinit { held.release() }
 
+        /// For another thread to ask whether the locks are still held.
+        package var asking: Asking { Asking(held: held) }
+
+        /// Leaves the locks to the end of this process.
+        package func leave() { held.leave() }
+
         /// Keeps the locks in the program that this process is about to execute.
         package func keepThroughExecution() throws(StoreError) { try held.keepThroughExecution() }
 
@@ -60,6 +68,19 @@ extension Store {
 
         /// The keys, in the order in which they were taken.
         package var keys: [Store.Key] { held.keys }
+    }
+}
+
+extension Store.HeldLock {
+    /// What a thread asks a server with, which may take the locks of this machine back.
+    package struct Asking: Sendable {
+        let held: HeldKeys
+
+        /// How long the server keeps the locks of a machine that it does not hear from; nil where none takes them back.
+        package var serverLease: Duration? { held.locks.first?.store.files.serverLease }
+
+        /// - Throws: `.lockLost` where the server has taken one back. Blocks as long as it does not answer.
+        package func ask() throws(StoreError) { try held.ask() }
     }
 }
 

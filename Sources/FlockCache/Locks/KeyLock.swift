@@ -233,15 +233,10 @@ final class KeyLock: @unchecked Sendable {
 
     // MARK: Its end
 
-    /// Whether the lock's file lost its name, or its path leads elsewhere, since the lock was taken: another process
-    /// may have taken the lock too.
-    var isLost: Bool {
-        guard case .held = state, store.epoch == ForkEpoch.current,
-            // Where that cannot be told nothing says that it was.
-            let status = try? file?.status()
-        else { return false }
-        return status.links == 0
-            || store.files.isElsewhere(Layout.lockTablePath(name.table), status)
+    /// Runs a closure with the file of a lock that is held; nil where it is not.
+    func withHeldFile<R>(_ body: (borrowing LockFile) throws(Errno) -> R) throws(Errno) -> R? {
+        guard case .held = state, store.epoch == ForkEpoch.current else { return nil }
+        return try file?.with(body)
     }
 
     /// The path of the lock's file, for messages.

@@ -12,8 +12,8 @@ struct LockListing {
     let kind: LockKind
     /// nil where it is not known who.
     let holder: Holder?
-    /// How many wait for it, or for another that shares its place on the board.
-    let waiters: Int
+    /// How many wait for it, or for another that shares its place on the board; nil where nobody counts.
+    let waiters: Int?
 }
 
 extension OpenStore {
@@ -47,28 +47,81 @@ extension OpenStore {
         }
     }
 
-    /// All locks that are held and noted on the board.
-    func heldLocks() throws(StoreError) -> [LockListing] {
-        guard let board = board.forWaking() else { return [] }
-        let locks = try locksDirectory()
+    /// All locks that are held, or those of one key.
+    ///
+    /// The kernel says which; who has one, and of which key it is, the board. Two locks whose notes have one place there
+    /// leave one note, and where there is no board there are none.
+    func heldLocks(of name: LockName? = nil) throws(StoreError) -> [LockListing] {
+        var held = try lockedBytes(of: name)
+        guard !held.isEmpty else { return [] }
+        let board = board.forWaking()
+        let bytes = board == nil ? BoardFile.bytes(of: files) : nil
         var listings: [LockListing] = []
         for slot in 0..<BoardLayout.slotCount {
-            guard let note = board.note(in: slot) else { continue }
-            let byte = LockName.byte(of: note.hash)
-            let index = if case .slot(let index) = note.kind { index } else { 0 }
-            guard index < Limits.slots else { continue }
-            let isHeld = try attempt("ask for the locks of", path) { () throws(Errno) in
-                try Self.lock(at: byte + index, of: Int(note.hash & 63), in: locks) != nil
-            }
-            guard isHeld else { continue }
+            guard let note = board?.note(in: slot) ?? bytes.flatMap({ LockNote($0, slot: slot) }),
+                let place = LockPlace(note), held.removeValue(forKey: place) != nil
+            else { continue }
             listings.append(
                 LockListing(
                     hash: note.hash, key: note.key, keyStart: note.keyStart, kind: note.kind,
                     holder: holder(of: note),
-                    waiters: board.waiters(
-                        inQueueOfSlot: byte & (BoardLayout.slotCount - 1))))
+                    waiters: waiters(at: LockName.byte(of: note.hash), board)))
+        }
+        let places = held.keys.sorted { ($0.table, $0.byte) < ($1.table, $1.byte) }
+        let isOfSlots =
+            listings.contains { $0.kind.isSlot } || places.contains { $0.byte != name?.byte }
+        for place in places {
+            listings.append(
+                unnoted(place, held[place] ?? .exclusive, name, isOfSlots: isOfSlots, board))
         }
         return listings
+    }
+
+    /// One of which there is no note.
+    private func unnoted(
+        _ place: LockPlace, _ mode: LockFile.Mode, _ name: LockName?, isOfSlots: Bool,
+        _ board: Board?
+    ) -> LockListing {
+        let kind: LockKind = mode == .shared ? .shared : .exclusive
+        guard let name else {
+            // Which slot of a lock it is, if it is one of several, cannot be told.
+            return LockListing(
+                hash: place.hash, key: nil, keyStart: Store.Key([]), kind: kind, holder: nil,
+                waiters: waiters(at: place.byte, board))
+        }
+        return LockListing(
+            hash: name.hash, key: name.key, keyStart: name.key,
+            kind: isOfSlots ? .slot(place.byte - name.byte) : kind, holder: nil,
+            waiters: waiters(at: name.byte, board))
+    }
+
+    private func waiters(at byte: Int, _ board: Board?) -> Int? {
+        board?.waiters(inQueueOfSlot: byte & (BoardLayout.slotCount - 1))
+    }
+
+    /// The bytes of locks that somebody has locked.
+    private func lockedBytes(
+        of name: LockName?
+    ) throws(StoreError) -> [LockPlace: LockFile.Mode] {
+        let locks = try locksDirectory()
+        var found: [LockPlace: LockFile.Mode] = [:]
+        let tables = name.map { $0.table..<$0.table + 1 } ?? 0..<LockName.tableCount
+        // The slots of the last key go beyond the highest hash.
+        let first = name?.byte ?? 0
+        let bytes = first..<(name == nil ? LockName.byteCount : first) + Limits.slots
+        for table in tables {
+            try attempt("ask for the locks of", path) { () throws(Errno) in
+                do throws(Errno) {
+                    let file = try locks.open(Layout.lockTable(table), .read)
+                    for (byte, mode) in try file.locksOfOthers(in: bytes) {
+                        found[LockPlace(table: table, byte: byte)] = mode
+                    }
+                } catch {
+                    if error != .noEntry { throw error }
+                }
+            }
+        }
+        return found
     }
 
     /// nil when the noted process is dead: then the lock is held by a process that wrote no note.
@@ -92,4 +145,29 @@ extension OpenStore {
         // In ticks of a hundredth of a second on every system that we know.
         return Int64(clamping: status.startTime) * 10_000_000 <= note.since.nanoseconds + 20_000_000
     }
+}
+
+/// Where a lock's byte is.
+private struct LockPlace: Hashable {
+    let table: Int
+    let byte: Int
+
+    init(table: Int, byte: Int) {
+        self.table = table
+        self.byte = byte
+    }
+
+    /// nil for a note of nonsense.
+    init?(_ note: LockNote) {
+        let index = if case .slot(let index) = note.kind { index } else { 0 }
+        guard index < Limits.slots else { return nil }
+        self.init(table: Int(note.hash & 63), byte: LockName.byte(of: note.hash) + index)
+    }
+
+    /// The hash of the key, if it is the first byte of its lock.
+    var hash: UInt64 { UInt64(byte) << 6 | UInt64(table) }
+}
+
+extension LockKind {
+    fileprivate var isSlot: Bool { if case .slot = self { true } else { false } }
 }

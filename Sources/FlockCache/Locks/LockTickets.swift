@@ -104,7 +104,8 @@ final class LockTickets: Watch {
             let now = BootTime.now
             let deadline = ticket.attempt.span.deadline
             let (isCalled, isLate) = (ticket.rest.isCalled, now >= ticket.rest.end)
-            if isCalled || isLate || now >= deadline || ticket.isCancelled,
+            // Not by `deadline`: that is counted from now on, so that it is never over.
+            if isCalled || isLate || ticket.attempt.span.isOver || ticket.isCancelled,
                 let end = step(ticket, isLate: isLate && !isCalled)
             {
                 tickets.withLock { $0.removeAll { $0 === ticket } }

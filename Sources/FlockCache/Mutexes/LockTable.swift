@@ -6,8 +6,8 @@ internal import SystemCalls
     /// What this process writes on the board when it gets a lock.
     let program: LockNote.Program
     private let locks: Directory
-    private let marker: Marker
-    private let path: String
+    private let store: StoreFiles
+    private var path: String { store.path }
     /// Of each file of the table one that is open and that nobody uses now: opening it anew for each lock
     /// takes two thirds of a lock's time.
     ///
@@ -19,8 +19,7 @@ internal import SystemCalls
 
     init(of store: StoreFiles) throws(StoreError) {
         locks = try store.locksDirectory()
-        marker = store.marker
-        path = store.path
+        self.store = store
         unsafe idle = UnsafeMutablePointer.allocate(capacity: Self.count)
         for index in 0..<Self.count { unsafe (idle + index).initialize(to: nil) }
         program = LockNote.Program(
@@ -42,7 +41,10 @@ internal import SystemCalls
     }
 
     /// Takes back what was taken, after what was locked was unlocked.
+    ///
+    /// Not where a server may have taken a lock of it back: what is asked of it then says so for ever.
     func giveBack(_ file: consuming LockFile, for name: LockName) {
+        if store.isLeased { return }
         var returned: LockFile? = consume file
         withIdle(name) { idle in
             if idle == nil { idle = returned.take() }
@@ -60,7 +62,7 @@ internal import SystemCalls
     /// The same, opened anew.
     func open(for name: LockName) throws(StoreError) -> LockFile {
         try attempt("lock", file(of: name)) { () throws(Errno) in
-            try openOrMake(Layout.lockTable(name.table), in: locks, marker)
+            try openToHold(Layout.lockTable(name.table), in: locks, of: store)
         }
     }
 

@@ -23,7 +23,7 @@ final class SessionByte: Sendable {
     /// The number by which this session shows that it lives; its byte is locked from now on.
     func id() throws(StoreError) -> UInt64 {
         if let known = withState({ $0.session }) {
-            if known.isLinked { return known.id }
+            if known.isLinked, try !isTakenBack(known) { return known.id }
             // What it holds proves nothing to others any more: new claims name another.
             withState { state in
                 guard state.session === known else { return }
@@ -33,7 +33,7 @@ final class SessionByte: Sendable {
         }
         let locks = try files.locksDirectory()
         let session = try attempt("lock", files.lockFile(Layout.sessions(0))) { () throws(Errno) in
-            try SessionLock(in: locks, files.marker)
+            try SessionLock(in: locks, of: files)
         }
         return withState { state in
             if let known = state.session { return known.id }
@@ -47,6 +47,26 @@ final class SessionByte: Sendable {
         withState { state in
             state.session?.id == id || state.former.contains { $0.id == id }
         }
+    }
+
+    /// Whether the server has taken the session's lock back, so that others take it for ended.
+    private func isTakenBack(_ session: SessionLock) throws(StoreError) -> Bool {
+        guard files.isLeased else { return false }
+        do throws(Errno) {
+            try session.ask()
+            return false
+        } catch {
+            if error == .inputOutput { return true }
+            throw StoreError(error, "ask for the session", path: files.path)
+        }
+    }
+
+    /// Asks the server whether it still holds the session's lock for this machine.
+    ///
+    /// - Throws: `.lockLost` where it has taken it back. Blocks as long as it does not answer.
+    func ask() throws(StoreError) {
+        guard let session = withState({ $0.session }), try isTakenBack(session) else { return }
+        throw .sessionTakenBack(files.path)
     }
 
     /// A name for a record being written, of this session and never used before by it.

@@ -13,10 +13,10 @@ final class SessionLock: Sendable {
     private let seenLinked: Atomic<Int64>
 
     /// Takes a byte that nobody has.
-    init(in locks: Directory, _ marker: Marker) throws(Errno) {
+    init(in locks: Directory, of store: StoreFiles) throws(Errno) {
         while true {
             let id = try randomBits() >> 2
-            let file = try openOrMake(Layout.sessions(Self.index(id)), in: locks, marker)
+            let file = try openToHold(Layout.sessions(Self.index(id)), in: locks, of: store)
             // The file may have been removed since it was opened.
             if try file.tryLock(.exclusive, at: Self.offset(id)), try file.isLinked() {
                 self.id = id
@@ -37,6 +37,11 @@ final class SessionLock: Sendable {
         seenLinked.store(now, ordering: .relaxed)
         return true
     }
+
+    /// Whether the server still holds its lock for this machine, where it may take locks back.
+    ///
+    /// Blocks as long as the server does not answer.
+    func ask() throws(Errno) { try file.readThrough() }
 
     /// What can be found out about a session.
     enum Finding { case alive, dead, unproven }
@@ -94,6 +99,19 @@ final class SessionLock: Sendable {
 
     private static func index(_ id: UInt64) -> Int { Int(id & 63) }
     private static func offset(_ id: UInt64) -> Int { Int(id >> 6) }
+}
+
+/// Opens a file whose locks a server may take back, so that it can be asked about them: that needs a file in which
+/// something is, and its first line is for people.
+func openToHold(
+    _ name: FileName, in locks: Directory, of store: StoreFiles
+) throws(Errno) -> LockFile {
+    let file = try openOrMake(name, in: locks, store.marker)
+    if store.isLeased, try file.status().size == 0 {
+        // Several may do so at once, and write the same.
+        try file.write(Layout.lockFileLine, at: 0)
+    }
+    return file
 }
 
 /// Opens a file that carries locks, making it if need be with the permissions that the marker names.

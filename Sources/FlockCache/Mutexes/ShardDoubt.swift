@@ -27,7 +27,7 @@ extension Shards {
         let boot = try files.placeIfKnown()?.boot
         let entries = try entriesIfThere()
         return blocks.enumerated().map { shard, block in
-            guard let block, !block.isDoubtful(boot) else { return true }
+            guard let block, !files.isDoubtful(block, boot) else { return true }
             guard let entries else { return block.mark != .absent }
             do throws(Errno) {
                 let status = try entries.status(of: Layout.shard(shard))
@@ -53,7 +53,7 @@ extension Shards {
             return doubtful
         }
         let boot = try files.placeIfKnown()?.boot
-        return blocks.map { $0?.isDoubtful(boot) ?? true }
+        return blocks.map { $0.map { files.isDoubtful($0, boot) } ?? true }
     }
 
     private func entriesIfThere() throws(StoreError) -> Directory? {
@@ -66,9 +66,17 @@ extension Shards {
     }
 }
 
-extension ShardBlock {
+extension StoreFiles {
+    /// Whether what a block counts was counted in this boot: a power cut may have taken files since an earlier one.
+    ///
+    /// On a network file system another boot is another machine's, and files are lost with the server alone, of which
+    /// nobody learns: there any boot will do.
+    func isCounted(_ block: ShardBlock, in boot: BootID?) -> Bool {
+        block.boot == boot || !isLocal && block.boot != .none
+    }
+
     /// Whether the counts are not known to be right, whatever the directory is like.
-    fileprivate func isDoubtful(_ boot: BootID?) -> Bool {
-        changer != 0 || self.boot != boot || mark == .unknown
+    fileprivate func isDoubtful(_ block: ShardBlock, _ boot: BootID?) -> Bool {
+        block.changer != 0 || !isCounted(block, in: boot) || block.mark == .unknown
     }
 }

@@ -13,6 +13,7 @@ final class ShardFile: Sendable {
     let isWritable: Bool
     /// Whether the blocks are of this file; false for a copy that can only be read.
     private let isOurs: Bool
+    private let isLocal: Bool
 
     /// Behind the blocks, in a file of a program that knows of it: a word that is not 0 once there was a board.
     ///
@@ -23,6 +24,7 @@ final class ShardFile: Sendable {
     /// Opens the file, making it if need be, and sees to it that its blocks are of this very file.
     init(of store: StoreFiles) throws(StoreError) {
         storePath = store.path
+        isLocal = store.isLocal
         let opened = try Self.open(of: store)
         isWritable = opened.isWritable
         file = opened.file
@@ -80,7 +82,7 @@ final class ShardFile: Sendable {
     }
 
     func tryLock(_ shard: Int) throws(StoreError) -> Bool {
-        try attempt("lock", path) { () throws(Errno) in
+        try using("lock") { () throws(Errno) in
             try file.tryLock(isWritable ? .exclusive : .shared, at: Self.offset(shard))
         }
     }
@@ -100,7 +102,7 @@ final class ShardFile: Sendable {
                 unsafe mapped.read(bytes, at: Self.offset(shard))
                 return unsafe ShardBlock(UnsafeRawBufferPointer(bytes))
             }
-            let count = try attempt("read", path) { () throws(Errno) in
+            let count = try using("read") { () throws(Errno) in
                 try unsafe file.read(into: bytes, at: Self.offset(shard))
             }
             guard isOurs, count == bytes.count else { return nil }
@@ -131,11 +133,31 @@ final class ShardFile: Sendable {
 
     /// All blocks as they are now, by one read; nil where a block cannot be relied on.
     func readAll() throws(StoreError) -> [ShardBlock?] {
-        let found = try attempt("read", path) { () throws(Errno) in
-            try file.contents(upTo: Self.byteCount)
+        let found = try using("read") { () throws(Errno) in
+            // A network file system reads again what it remembers of a file when a lock of it is taken.
+            let isLocked = isLocal ? false : try file.tryLock(.shared, at: Self.readingByte)
+            defer { if isLocked { file.unlock(at: Self.readingByte) } }
+            return try file.contents(upTo: Self.byteCount)
         }
         return (0..<Layout.shardCount).map { isOurs ? Self.block($0, in: found) : nil }
     }
+
+    /// Says of a call that fails because a server has taken this host's locks back that this is why.
+    private func using<R>(
+        _ operation: String, _ body: () throws(Errno) -> R
+    ) throws(StoreError) -> R {
+        do throws(Errno) {
+            return try body()
+        } catch {
+            guard !isLocal, error == .inputOutput else {
+                throw StoreError(error, operation, path: path)
+            }
+            throw .refusedWithoutLocks(operation, path)
+        }
+    }
+
+    /// A byte that is never locked exclusively.
+    private static let readingByte = 1
 
     private static func offset(_ shard: Int) -> Int { 64 + shard * ShardBlock.byteCount }
 

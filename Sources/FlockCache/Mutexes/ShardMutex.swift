@@ -74,14 +74,17 @@ struct ShardMutex: ~Copyable {
         }
         var pause = Pause()
         var board: Board?
+        var patience = Patience(patience, until: limit)
         while true {
             let wait = BoardWait(.mutex(shard), bits: .max, on: board)
             if try file.tryLock(shard) { return }
-            guard !limit.isOver else { throw stuck(shards, shard, file, patience) }
+            if patience.limit.isOver, !patience.goesOn(behind: file.holder(of: shard)) {
+                throw stuck(shards, shard, file, patience.waited)
+            }
             if wait.hasBoard {
-                wait.sleep(until: pause.nextEnd(until: limit.deadline))
+                wait.sleep(until: pause.nextEnd(until: patience.limit.deadline))
             } else {
-                pause.next(until: limit.deadline)
+                pause.next(until: patience.limit.deadline)
                 if !pause.yields { board = shards.board.forWaking() }
             }
         }
@@ -93,18 +96,13 @@ struct ShardMutex: ~Copyable {
         }
     }
 
-    /// From what time on a wait that has ended is looked into, which takes milliseconds.
-    ///
-    /// Shorter ones are tries: of tasks, of those who keep leases, and of counting. They come again.
-    private static let worthASearch = Duration.seconds(1)
-
     /// The error of a change that had to wait for somebody else's that long.
     static func stuck(
         _ shards: Shards, _ shard: Int, _ file: ShardFile, _ patience: Duration
     ) -> StoreError {
         // The kernel knows the holder. The pid in the block may be stale: left by a killed process while
         // another holds the mutex and has not written its own yet. It counts only where the kernel cannot tell.
-        if patience >= worthASearch, let holder = file.holder(of: shard) {
+        if patience >= Patience.worthASearch, let holder = file.holder(of: shard) {
             return .stuck(shards.files.path, behind: holder, after: patience)
         }
         let changer = (try? file.read(shard))?.changer ?? 0

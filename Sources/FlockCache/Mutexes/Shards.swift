@@ -115,6 +115,7 @@ final class Shards: Sendable {
     /// store does not write to it.
     func fileForReading() throws(StoreError) -> ShardFile? {
         if let known = withState({ $0.file }) { return known }
+        files.refresh(Layout.locks)
         let isEmpty = try attempt("read", files.path) { () throws(Errno) in
             if try files.root.status(of: Layout.shardsPath) != nil { return false }
             var isEmpty = true

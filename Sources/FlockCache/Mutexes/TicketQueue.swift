@@ -81,9 +81,9 @@ struct TicketQueue {
     /// - Parameter start: since when its owner asks: so that who was interrupted on its way here is not behind those
     ///   who came meanwhile.
     mutating func join(_ file: borrowing LockFile, since start: BootTime) throws(Errno) {
-        board?.join(name)
         standstill = BootTime.now
         ticket = try place(in: file, Ticket(at: TicketClock.units(at: start, isLocal: isLocal)))
+        board?.join(name)
     }
 
     /// Moves from the place in one file to that in another, which is had before the former is given back: so that
@@ -117,10 +117,10 @@ struct TicketQueue {
     /// By unlocking: where the process has forked in a way that the handlers of forks do not see, closing the file
     /// unlocks nothing.
     mutating func leave(_ file: borrowing LockFile) -> Bool {
-        board?.leave(name)
         // Who was passed may be first again when what is waited for is released.
         (passed, suspect) = (nil, nil)
         guard let ticket else { return true }
+        board?.leave(name)
         self.ticket = nil
         return file.unlock(at: name.byte(of: ticket))
     }
@@ -206,18 +206,17 @@ struct TicketQueue {
     /// 0.2 % of a core, most of it for waking up. Of many each sleeps longer, but not all: it is enough that one of
     /// them notices a death.
     private func nap() -> Int64 {
-        let now = BootTime.now.nanoseconds
-        // As good as chance, and without a system call.
-        let chance = Int64((UInt64(bitPattern: now) &* 0x9e37_79b9_7f4a_7c15) >> 34)
-        if suspect != nil { return board == nil ? 25_000_000 + chance % 5_000_000 : 10_000_000 }
+        if suspect != nil {
+            return board == nil ? 25_000_000 + jitter(upTo: 5_000_000) : 10_000_000
+        }
         guard let board else {
             // Nobody can be woken. Half of what it took so far, so that short waits are short and long ones rare:
             // in the long run 16 looks a second.
-            let longest = 50_000_000 + chance % 25_000_000
-            return max(400_000, min((now - standstill.nanoseconds) / 2, longest))
+            let waited = BootTime.now.nanoseconds - standstill.nanoseconds
+            return max(400_000, min(waited / 2, 50_000_000 + jitter(upTo: 25_000_000)))
         }
         let times = min(8, max(1, Int64(board.waiters(inQueueOfSlot: name.slot) / 16)))
-        return 40_000_000 + chance % (15_000_000 + (times - 1) * 95_000_000)
+        return 40_000_000 + jitter(upTo: 15_000_000 + (times - 1) * 95_000_000)
     }
 
     // MARK: Tickets

@@ -19,7 +19,8 @@ final class OpenStore: Sendable {
     /// Of a store that tells of its changes.
     let changes: ChangeJournal?
     let journals: OpenJournals
-    let counter = KeptCounter()
+    let counter = KeptFile<Checksum>()
+    let lease = KeptFile<FileName>()
     let keptClaims = KeptClaims()
     /// Looks out for what tasks wait for.
     let lookOut = LookOut()

@@ -80,6 +80,19 @@ package final class Session: Sendable {
         }
     }
 
+    /// How long the server keeps the locks of a machine that it does not hear from; nil where none takes them back.
+    package var serverLease: Duration? { opened?.files.serverLease }
+    /// Whether the store is on a file system of this machine alone, so that no server has to be asked.
+    package var isLocal: Bool { opened?.isLocal ?? false }
+
+    /// Asks the server whether it still holds the lock by which this session shows that it lives.
+    ///
+    /// - Throws: `.lockLost` where it has taken it back. Blocks as long as the server does not answer.
+    package func ask() throws(StoreError) { try opened?.session.ask() }
+
+    /// Leaves all that is open to the end of this process: closing it could wait for a server that does not answer.
+    package func leave() { _ = unsafe Unmanaged.passRetained(self) }
+
     /// A pass over the whole store.
     package func newPass() -> Pass {
         Pass(telling: configuration.onPassedOver, ofPlanted: configuration.onPlanted)

@@ -9,16 +9,20 @@ extension Session {
     /// How long a task waits for somebody else's change on the thread that it shares with others: as
     /// long as a change takes on a busy machine.
     static let politePatience = Duration.milliseconds(2)
+    /// How long it waits so once, before it says that somebody is stopped: where many tasks and threads change one
+    /// shard on a busy machine, each look may have come too soon.
+    static let lastPatience = Duration.milliseconds(200)
 
     /// Runs a closure that changes a key, for a task; nil where another change of the shard takes longer
     /// than a task may wait.
     ///
     /// - Parameters:
     ///   - span: of the task's wait.
+    ///   - patience: how long a stopped process is waited for; nil: as long as the span says.
     ///   - stuck: set while another process keeps the shard: from when, and until when that is waited for.
     ///     That is as long as the form for threads waits.
     func politely<R>(
-        _ key: Store.Key, span: WaitSpan, stuck: inout WaitSpan?,
+        _ key: Store.Key, span: WaitSpan, patience: Duration? = nil, stuck: inout WaitSpan?,
         _ body: (Duration) throws(StoreError) -> R
     ) throws(StoreError) -> R? {
         do throws(StoreError) {
@@ -27,14 +31,23 @@ extension Session {
             return result
         } catch {
             guard error.code == .timedOut else { throw error }
-            let began = stuck ?? WaitSpan(span.patience)
+            let began = stuck ?? WaitSpan(patience ?? span.patience)
             stuck = began
-            if began.isOver {
-                let store = try forWriting()
-                throw ShardMutex.stuck(
-                    store.shards, try EntryName(key).shard, try store.shards.file(), began.elapsed)
-            }
-            return nil
+            guard began.isOver else { return nil }
+            return try lastly(key, began, body)
+        }
+    }
+
+    private func lastly<R>(
+        _ key: Store.Key, _ began: WaitSpan, _ body: (Duration) throws(StoreError) -> R
+    ) throws(StoreError) -> R {
+        do throws(StoreError) {
+            return try body(Self.lastPatience)
+        } catch {
+            guard error.code == .timedOut else { throw error }
+            let store = try forWriting()
+            throw ShardMutex.stuck(
+                store.shards, try EntryName(key).shard, try store.shards.file(), began.elapsed)
         }
     }
 
@@ -66,6 +79,46 @@ extension Session {
         _ key: Store.Key, _ body: @escaping @Sendable () -> R
     ) async -> R? {
         guard isStuck(key) else { return body() }
+        return await onOwnThread(body)
+    }
+
+    /// The same for a change that may fail.
+    ///
+    /// - Throws: what the change throws, and `CancellationError`.
+    nonisolated(nonsending) func carryOut<R: Sendable>(
+        _ key: Store.Key, _ body: @escaping @Sendable () throws(StoreError) -> R
+    ) async throws -> R {
+        try Self.result(await change(key) { Self.outcome(body) })
+    }
+
+    /// The same for a change of a journal.
+    nonisolated(nonsending) func carryOut<R: Sendable>(
+        onJournal name: Store.Key, _ body: @escaping @Sendable () throws(StoreError) -> R
+    ) async throws -> R {
+        guard isStuck(journal: name) else { return try body() }
+        return try await carryOutOnOwnThread(body)
+    }
+
+    /// Makes a change for a task on a thread of its own; the task may be cancelled, and the thread then goes on.
+    nonisolated(nonsending) func carryOutOnOwnThread<R: Sendable>(
+        _ body: @escaping @Sendable () throws(StoreError) -> R
+    ) async throws -> R {
+        try Self.result(await onOwnThread { Self.outcome(body) })
+    }
+
+    private static func outcome<R>(_ body: () throws(StoreError) -> R) -> Result<R, StoreError> {
+        do throws(StoreError) { return .success(try body()) } catch { return .failure(error) }
+    }
+
+    private static func result<R>(_ outcome: Result<R, StoreError>?) throws -> R {
+        guard let outcome else { throw CancellationError() }
+        return try outcome.get()
+    }
+
+    /// Runs a closure on a thread of its own; nil where the task was cancelled first.
+    nonisolated(nonsending) private func onOwnThread<R: Sendable>(
+        _ body: @escaping @Sendable () -> R
+    ) async -> R? {
         let handover = Handover<R>()
         do throws(Errno) {
             try startThread { handover.finish(body()) }
@@ -95,10 +148,26 @@ extension Session {
     private func isStuck(_ key: Store.Key) -> Bool {
         do throws(StoreError) {
             guard let store = try existing() else { return false }
-            _ = try ShardMutex(store, try EntryName(key).shard, patience: Self.politePatience)
+            let mutex = try ShardMutex(
+                store, try EntryName(key).shard, patience: Self.politePatience)
+            // A store that tells of its changes also appends to their journal, under the mutex.
+            try store.changes?.journal.checkLock(patience: Self.politePatience)
+            _ = consume mutex
             return false
         } catch {
             // Anything else the change itself will say.
+            return error.code == .timedOut
+        }
+    }
+
+    /// Whether another change of a journal takes longer than a task may wait.
+    private func isStuck(journal name: Store.Key) -> Bool {
+        do throws(StoreError) {
+            guard let store = try existing() else { return false }
+            try store.journals.journal(try JournalName(name))
+                .checkLock(patience: Self.politePatience)
+            return false
+        } catch {
             return error.code == .timedOut
         }
     }

@@ -18,6 +18,8 @@ struct ClaimSection: Equatable, Sendable {
     /// How long that was from when the claim was made or renewed, in microseconds; nil also in records of programs
     /// that could not renew one.
     var staleAfter: Int64?
+    /// For messages, on a network file system: the name of the holder's machine, percent-encoded as keys are.
+    var host: [UInt8]?
 
     /// A program's name as it stands in a record.
     ///
@@ -25,7 +27,7 @@ struct ClaimSection: Equatable, Sendable {
     static func encode(command: [UInt8]) -> [UInt8] {
         PercentCode.encode(Array(command.prefix(64)))
     }
-    /// Longer than any claim section: 240 bytes of name, 192 of command, 14 lines.
+    /// Longer than any claim section: 240 bytes of name, 192 of command, 96 of host, 15 lines.
     static let mostBytes = 1024
 
     /// The text, its own check last.
@@ -47,6 +49,7 @@ struct ClaimSection: Equatable, Sendable {
         case .nobody: break
         }
         text.writer(processID, command, at: place, since: since)
+        if let host { text.line("host", host) }
         if let staleAfter { text.line("stale-after", decimal: UInt64(clamping: staleAfter)) }
         if let deadline { text.line("deadline", deadline) }
         text.check()
@@ -66,6 +69,7 @@ struct ClaimSection: Equatable, Sendable {
         guard let holder = unsafe holder(in: &lines), let writer = unsafe lines.writer() else {
             return nil
         }
+        let host = unsafe lines.next(named: "host").map { unsafe Array($0) }
         let staleAfter = unsafe lines.next(named: "stale-after").flatMap(decimal)
         var deadline: Stamp?
         if let text = unsafe lines.next(named: "deadline") {
@@ -77,7 +81,7 @@ struct ClaimSection: Equatable, Sendable {
             name: Array(name), generation: generation, holder: holder,
             processID: writer.processID, command: writer.command, place: writer.place,
             since: writer.since, deadline: deadline,
-            staleAfter: staleAfter.map { Int64(clamping: $0) })
+            staleAfter: staleAfter.map { Int64(clamping: $0) }, host: host)
         return unsafe (section, lines.offset)
     }
 

@@ -67,6 +67,9 @@ enum Layout {
         FileName(twoDigits: UInt8(index))
     }
 
+    /// What such a file and that of a session begin with where a server is asked about their locks.
+    static let lockFileLine = Array("flock-cache locks 1\n".utf8)
+
     static func lockTablePath(_ index: Int) -> FileName {
         FileName(Array("locks/".utf8) + Array(lockTable(index).bytes))
     }
@@ -86,9 +89,21 @@ enum Layout {
         FileName(Array("leases/".utf8) + hexadecimal(UInt64(index), digits: 2))
     }
 
+    /// Below the store: a file of a shard of leases.
+    static func leasePath(_ index: Int, _ name: FileName) -> FileName {
+        FileName(Array(leasePath(index).bytes) + [UInt8(ascii: "/")] + Array(name.bytes))
+    }
+
     /// In a shard of leases: the highest generation of those whose records were removed, and the same being made.
     static let leaseFloor: FileName = ".highest"
     static let newLeaseFloor: FileName = ".highest-new"
+
+    /// In a shard of leases: until when the slots of a lease are taken, see `TakenTimes`.
+    ///
+    /// Not by the lease's name, to which nothing can be added that no other key's name has.
+    static func takenTimes(of name: EntryName) -> FileName {
+        FileName(Array(".taken-".utf8) + hexadecimal(name.hash, digits: 16))
+    }
 
     /// In a shard: a record being written, swept when its session is dead.
     static func temporary(session: UInt64, number: Int) -> FileName {

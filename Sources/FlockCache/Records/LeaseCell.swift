@@ -23,6 +23,8 @@ struct LeaseCell: Equatable, Sendable {
     /// Microseconds; nil for a lease that ends with its owner alone.
     var timeToLive: Int64?
     var deadline: LeaseTime?
+    /// For messages, on a network file system: the name of the holder's machine, percent-encoded as keys are.
+    var host: [UInt8]?
 
     private var state: String.UTF8View {
         isReleased ? "released".utf8 : isExpired ? "expired".utf8 : "held".utf8
@@ -46,6 +48,8 @@ struct LeaseCell: Equatable, Sendable {
         text.line("state", state)
         if let owner { text.process(owner) }
         text.writer(processID, command, at: place, since: since.stamp)
+        // What else there is has up to 127 bytes; where the numbers are long there is no room for it.
+        if let host, text.bytes.count + host.count < 376 { text.line("host", host) }
         if let timeToLive { text.line("ttl", decimal: UInt64(clamping: timeToLive)) }
         if let deadline { text.line("deadline", deadline.stamp) }
         text.check()
@@ -87,6 +91,7 @@ struct LeaseCell: Equatable, Sendable {
             let writer = unsafe lines.writer()
         else { return nil }
         self.owner = owner
+        host = unsafe lines.next(named: "host").map { unsafe Array($0) }
         timeToLive = unsafe lines.next(named: "ttl").flatMap(decimal).map { Int64(clamping: $0) }
         deadline = unsafe lines.next(named: "deadline").flatMap(Stamp.init).map { LeaseTime($0) }
         guard unsafe lines.check() else { return nil }

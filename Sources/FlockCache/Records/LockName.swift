@@ -17,6 +17,10 @@ package struct LockName: Sendable {
         hash = PercentCode.hash(of: key.bytes)
     }
 
+    /// How many files the lock table has, and how many bytes of locks each.
+    static let tableCount = 64
+    static let byteCount = 1 << 58
+
     /// The file of the lock table: the low 6 bits.
     var table: Int { Int(hash & 63) }
     /// The byte in that file; a lock with slots has as many bytes from there on.

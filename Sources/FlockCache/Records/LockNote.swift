@@ -65,6 +65,20 @@ struct LockNote: Sendable {
         self.words = words
     }
 
+    /// The same in a file of the board, of which these are the bytes.
+    init?(_ bytes: [UInt8], slot: Int) {
+        let start = BoardLayout.slot(slot) + Self.offset
+        guard start + 128 <= bytes.count else { return nil }
+        var words = InlineArray<16, UInt64>(repeating: 0)
+        unsafe bytes.withUnsafeBytes { bytes in
+            for index in 0..<16 {
+                words[index] = unsafe bytes.loadUnaligned(
+                    fromByteOffset: start + 8 * index, as: UInt64.self)
+            }
+        }
+        self.init(words)
+    }
+
     /// Differs from that of every other note, but by chance.
     var check: UInt64 { words[0] }
     var hash: UInt64 { words[1] }

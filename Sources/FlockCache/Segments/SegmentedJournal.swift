@@ -90,10 +90,19 @@ final class SegmentedJournal: Sendable {
         mutex.unlock(0)
     }
 
+    /// Takes the lock and releases it.
+    ///
+    /// - Throws: `.timedOut` where another has it for that long.
+    func checkLock(patience: Duration) throws(StoreError) {
+        try lock(patience)
+        unlock()
+    }
+
     private func lockByte(until limit: TimeLimit, _ patience: Duration) throws(StoreError) {
         // Longer than an append takes: of many that contend one goes on undisturbed for a while, which is what makes
         // the most of the processors.
         var pause = Pause(shortest: 200_000, longest: 1_000_000, yields: 1)
+        var patience = Patience(patience, until: limit)
         while true {
             if unsafe state.lock == nil { unsafe state.lock = try locks.openFile(for: name.lock) }
             let isLocked = try attempt("lock", locks.path(of: name.lock)) { () throws(Errno) in
@@ -108,10 +117,10 @@ final class SegmentedJournal: Sendable {
                 unsafe state.lock = nil
                 continue
             }
-            guard !limit.isOver else {
-                throw .stuck(path(), behind: lockHolder(), after: patience)
+            if patience.limit.isOver, !patience.goesOn(behind: lockHolder()) {
+                throw .stuck(path(), behind: lockHolder(), after: patience.waited)
             }
-            pause.next(until: limit.deadline)
+            pause.next(until: patience.limit.deadline)
         }
     }
 

@@ -140,7 +140,7 @@ extension ValueChange {
             guard let status = try directory.status(of: name.ready), kept.isFile(status),
                 status.size == CounterRecord.byteCount
             else { return nil }
-            return try CounterRecord.read(kept.file, behind: kept.claimSection)
+            return try CounterRecord.read(kept.file, behind: kept.known)
                 .map { Counter(kept, $0, status) }
         }
     }
@@ -153,7 +153,7 @@ extension ValueChange {
             if status.size == CounterRecord.byteCount,
                 let record = try CounterRecord.read(file, of: name)
             {
-                let opened = CounterFile(file, of: name, record.claimSection, status)
+                let opened = CounterFile(file, of: name, knowing: record.claimSection, status)
                 return .counter(Counter(opened, record, status))
             }
             guard case .ready(let ready, _) = try ReadyFile.read(file, name) else {

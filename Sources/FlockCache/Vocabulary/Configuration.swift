@@ -16,7 +16,7 @@ extension Store {
         ///
         /// The key counts as absent; of a lease with slots, the damaged slot as taken for one time to live.
         public var onDamage: (@Sendable (Key, String?) -> Void)?
-        /// Called for each thing that went wrong in what goes through the whole store (``Store/reap(_:dryRun:)``,
+        /// Called for each thing that went wrong in what goes through the whole store (`reap(_:dryRun:)`,
         /// ``Store/entries(_:prefix:)``, ``Store/counts()``) and that it goes on past: a record or directory that
         /// cannot be read or removed, and something else in the place of a record, which is no failure.
         public var onPassedOver: (@Sendable (StoreError) -> Void)?

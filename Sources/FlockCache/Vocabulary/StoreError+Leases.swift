@@ -20,11 +20,14 @@ extension StoreError {
         found: Store.Generation? = nil
     ) -> StoreError {
         let generations =
-            if let asked, let found { "it has generation \(found), not \(asked): " } else { "" }
+            if let asked, let found { "it has generation \(found), not \(asked): " } else {
+                "it was lost: "
+            }
         return StoreError(
             .leaseLost, "\(operation) the lease", key: key, holder: holder,
-            reason: holder.map { generations + "it was lost: it is held by \($0)" }
-                ?? "it expired, was released or was replaced; nothing was changed")
+            reason: holder.map { generations + "it is held by \($0); nothing was changed" }
+                ?? "it was never granted, or expired, was released or was replaced; nothing was changed"
+        )
     }
 
     static func leaseLost(_ operation: String, _ key: Store.Key, released: Bool) -> StoreError {

@@ -1,3 +1,5 @@
+internal import SystemCalls
+
 // What is said of claims and leases that are another process's, or gone.
 
 extension StoreError {
@@ -18,9 +20,12 @@ extension StoreError {
             asked.map { Self.lost($0, now) }
             ?? {
                 switch now {
-                case .absent: "the claim was lost: the key has neither a claim nor a value"
+                case .absent:
+                    "the key has neither a claim nor a value; claim it first"
                 case .claimed(let generation, let holder):
-                    "the claim was lost: \(holder) has it, with generation \(generation)"
+                    "it is claimed by \(holder), with generation \(generation), and not by the program that calls; "
+                        + "if its own claim was taken over, discard the result; if another program claimed the key for it, "
+                        + "name the generation that 'claim' printed there"
                 case .ready(let generation):
                     "the claim was lost: the key is ready from another claim, with generation "
                         + "\(generation)"
@@ -35,7 +40,7 @@ extension StoreError {
         switch now {
         case .absent:
             "the key has neither a claim nor a value: the claim of generation \(asked) was abandoned, "
-                + "removed or reaped"
+                + "removed or reaped; claim the key again"
         case .claimed(let found, let holder):
             "it has generation \(found), not \(asked): "
                 + (found > asked ? "claimed since by \(holder)" : "claimed by \(holder)")
@@ -93,6 +98,31 @@ extension StoreError {
             reason:
                 "the store was moved or removed while the value was read, so no other process would find it; "
                 + "nothing was set; try again, and leave a store where it is while it is used")
+    }
+
+    private static let takenBack =
+        "the server has taken this host's locks back: it was out of contact, or another host has the same name "
+        + "(nfs4_unique_id)"
+
+    static func lockTakenBack(_ key: Store.Key, _ path: String) -> StoreError {
+        StoreError(
+            .lockLost, "keep the lock", path: path, key: key, systemError: Errno.inputOutput.code,
+            reason: takenBack
+                + "; another process may have held the lock at the same time: look at what was done under it"
+        )
+    }
+
+    static func sessionTakenBack(_ path: String) -> StoreError {
+        StoreError(
+            .lockLost, "keep the session", path: path, systemError: Errno.inputOutput.code,
+            reason: takenBack + "; its claims are taken over")
+    }
+
+    /// A call that the server refuses to a host whose locks it has taken back.
+    static func refusedWithoutLocks(_ operation: String, _ path: String) -> StoreError {
+        StoreError(
+            .inputOutput, operation, path: path, systemError: Errno.inputOutput.code,
+            reason: "\(Errno.inputOutput.message); on NFS: \(takenBack); try again")
     }
 
     static func lockLostWithStore(_ key: Store.Key, _ path: String) -> StoreError {

@@ -16,8 +16,8 @@ extension StoreError {
         case .noPermission:
             (
                 .permissionDenied,
-                "compare its owner, group and mode (ls -ld) with those of this process (id); where they "
-                    + "allow it, a sandbox or a security module forbids it"
+                "compare its owner, group and mode, or those of the directory it is to be made in (ls -ld), with "
+                    + "this process (id); where they allow it, a sandbox or a security module forbids it"
             )
         case .notPermitted:
             (
@@ -25,9 +25,13 @@ extension StoreError {
                 "it is immutable (lsattr tells), another user's, or a sandbox or a security module "
                     + "forbids it"
             )
-        case .readOnly: (.readOnly, "only reading works here")
+        case .readOnly: (.readOnly, "it is mounted read-only; remount it, or name another store")
         case .noSpace, .overQuota:
-            (.noSpace, "make room, or evict: flock-cache reap --max-bytes SIZE")
+
+            (
+                .noSpace,
+                "make room: flock-cache reap --max-bytes SIZE removes values, journal trim records"
+            )
         case .fileTooBig: (.noSpace, "raise the limit on file sizes (ulimit -f)")
         case .tooManyFiles: (.inputOutput, descriptorAdvice)
         case .noLocks:
@@ -49,8 +53,10 @@ extension StoreError {
     static func keyTooLong(_ key: Store.Key) -> StoreError {
         StoreError(
             .invalidKey, "use a key of \(key.bytes.count) bytes",
-            reason: "a key has at most \(Limits.key) bytes, and its name on disk "
-                + "\(Limits.nameOnDisk); hash it first")
+            reason: key.bytes.count > Limits.key
+                ? "a key has at most \(Limits.key) bytes; hash it first"
+                : "its name on disk has more than \(Limits.nameOnDisk) bytes: '/', '%' and bytes that are no letter, "
+                    + "digit or plain sign take three there; hash it first")
     }
 
     static func lockKeyTooLong(_ key: Store.Key) -> StoreError {
@@ -129,23 +135,6 @@ extension StoreError {
         )
     }
 
-    static func unsupportedFileSystem(_ path: String, _ name: String) -> StoreError {
-        StoreError(
-            .unsupportedFileSystem, "use the store", path: path,
-            reason:
-                "the file system \(name) is not known to keep locks apart; use a directory on a "
-                + "local disk, or allow it by name at your own risk "
-                + "(FLOCK_CACHE_ALLOW_FILE_SYSTEM=\(name))")
-    }
-
-    static func unsupportedMount(_ path: String, _ name: String, _ option: String) -> StoreError {
-        StoreError(
-            .unsupportedFileSystem, "use the store", path: path,
-            reason:
-                "\(name) is mounted with \(option), so other hosts do not see its locks; mount it without, or "
-                + "allow it by name at your own risk (FLOCK_CACHE_ALLOW_FILE_SYSTEM=\(name))")
-    }
-
     static func replaced(_ path: String) -> StoreError {
         StoreError(
             .notAStore, "use the store", path: path,
@@ -195,7 +184,9 @@ extension StoreError {
         let who = holder.map { " (\($0))" } ?? ""
         return StoreError(
             .wouldDeadlock, "wait for the \(kind)", key: key, holder: holder,
-            reason: "this command is a part of what holds it\(who), so it would wait for itself")
+            reason:
+                "this command is run by its holder\(who), so it would wait for itself; ask for the "
+                + "\(kind) outside, or use another key")
     }
 
     static func waitsAgainstOrder(
@@ -219,9 +210,10 @@ extension StoreError {
         return StoreError(
             .wouldDeadlock, "wait for", key: key, holder: holder,
             reason: key == held
-                ? "it \(what); it would wait for itself"
-                : "lock-order violation: '\(held)' \(what), and locks are acquired in ascending key order, so that "
-                    + "they cannot deadlock; take both in one command, or '\(key)' first, or do not wait"
+                ? "it \(what); it would wait for itself: use --reentrant, or leave the inner lock out"
+                : "lock-order violation: '\(held)' \(what), and '\(key)' sorts before it; locks are acquired in "
+                    + "ascending key order, so that they cannot deadlock: take both at once, or '\(key)' first, or do "
+                    + "not wait (-n)"
         )
     }
 

@@ -23,6 +23,16 @@ extension StoreError {
         )
     }
 
+    /// A directory that was made just now, by this process.
+    static func madeForAnother(_ path: String, _ user: UInt32) -> StoreError {
+        StoreError(
+            .permissionDenied, "make the store", path: path,
+            reason:
+                "what user \(Process.user) makes there belongs to user \(user): the server maps "
+                + "\(Process.user == 0 ? "root" : "this user") to another one (root_squash); nothing was left "
+                + "behind; use it as another user, or export it with no_root_squash")
+    }
+
     static func noAccess(_ path: String, _ status: FileStatus?) -> StoreError {
         let why =
             status.map { "it \($0.ownership), and this process is \(Self.process($0.group))" }
@@ -61,17 +71,65 @@ extension StoreError {
                 + "(--store, FLOCK_CACHE_DIR)")
     }
 
-    static func foldsCase(_ path: String) -> StoreError {
-        StoreError(
-            .unsupportedFileSystem, "use the store", path: path,
-            reason: "the directory ignores the case of letters in names (chattr +F), so two keys "
-                + "that differ only by case would be one; use a directory without that attribute")
-    }
-
     static func openToTheWorld(_ path: String, _ what: String) -> StoreError {
         StoreError(
             .permissionDenied, "use the store", path: path,
             reason: "\(what) can be written by everybody; take that permission away (chmod o-w)")
+    }
+}
+
+// File systems, and how they are mounted.
+
+extension StoreError {
+    private static func unsupported(_ path: String, _ reason: String) -> StoreError {
+        StoreError(.unsupportedFileSystem, "use the store", path: path, reason: reason)
+    }
+
+    private static func allowing(_ name: String) -> String {
+        "or allow it by name at your own risk (FLOCK_CACHE_ALLOW_FILE_SYSTEM=\(name))"
+    }
+
+    static func unsupportedFileSystem(_ path: String, _ name: String) -> StoreError {
+        unsupported(
+            path,
+            "the file system \(name) is not known to keep locks apart; use a directory on a local disk, "
+                + allowing(name))
+    }
+
+    static func unsupportedMount(_ path: String, _ name: String, _ option: String) -> StoreError {
+        unsupported(
+            path,
+            "\(name) is mounted with \(option), so other hosts do not see its locks; mount it without, "
+                + allowing(name))
+    }
+
+    static func softMount(_ path: String, _ name: String) -> StoreError {
+        unsupported(
+            path,
+            "\(name) is mounted with soft, so a change may fail half-way when the server is slow; mount it with hard, "
+                + allowing(name))
+    }
+
+    static func mountedTwice(_ path: String, _ name: String, _ other: String) -> StoreError {
+        unsupported(
+            path,
+            "the same export is mounted a second time on this host, at \(printable(other)), with a cache of its own, so "
+                + "processes of the two would not see one another's changes; mount it once and bind-mount it "
+                + "elsewhere, " + allowing(name))
+    }
+
+    static func unmeasuredFileSystem(_ path: String, _ name: String) -> StoreError {
+        unsupported(
+            path,
+            "\(name) has a lock manager, but has not been measured; use a local disk or NFSv4, \(allowing(name)) and try "
+                + "it out on two hosts (flock-cache doctor --serve, doctor --meet)")
+    }
+
+    static func foldsCase(_ path: String) -> StoreError {
+        unsupported(
+            path,
+            "the directory ignores the case of letters in names (chattr +F), so two keys that differ only by case would "
+                + "be one; use a directory without that attribute")
     }
 }
 

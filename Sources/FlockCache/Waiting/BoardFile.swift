@@ -32,6 +32,16 @@ enum BoardFile {
         return nil
     }
 
+    /// What a board says, for who may not map it and only looks; nil where there is none.
+    static func bytes(of store: StoreFiles) -> [UInt8]? {
+        guard let file = try? store.root.open(Layout.board, .read), let status = try? file.status(),
+            status.isRegular, status.size == BoardLayout.byteCount,
+            let bytes = try? file.contents(upTo: BoardLayout.byteCount),
+            bytes.starts(with: header(of: status))
+        else { return nil }
+        return bytes
+    }
+
     private enum Found {
         case none
         case usable(Board)

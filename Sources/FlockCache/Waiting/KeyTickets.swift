@@ -187,7 +187,7 @@ final class KeyTickets: Watch {
     /// Where nothing wakes the look-out, a person's blink is too long, and a look at 100 keys takes a
     /// millisecond.
     private static func pause(hasBoard: Bool) -> Int64 {
-        hasBoard ? WaitSpan.untilNextLook() : Int64.random(in: 5_000_000...15_000_000)
+        hasBoard ? WaitSpan.untilNextLook() : 5_000_000 + jitter(upTo: 10_000_000)
     }
 
     func fail(_ error: StoreError) {

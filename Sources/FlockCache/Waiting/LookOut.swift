@@ -142,7 +142,7 @@ private final class Bell: Sendable {
     let board: Board?
     private let memory: SharedMemory?
     /// One bit is for whoever changes something, the others are for calling one process.
-    private let ownBit: UInt32 = 1 << UInt32.random(in: 1...31)
+    private let ownBit: UInt32 = 1 << UInt32(1 + jitter(upTo: 30))
 
     init(_ board: Board?) {
         self.board = board

@@ -14,8 +14,7 @@ extension Board {
     ///
     /// Look at what is waited for after this, and then sleep.
     func announce(_ queue: QueueName, _ ticket: Ticket) -> UInt32 {
-        memory.setTime(
-            TicketClock.now.advanced(by: Self.queueAnnouncement), at: offset(queue) + 8)
+        memory.setTime(announcement, at: offset(queue) + 8)
         return look(.slot(ticket.slot))
     }
 
@@ -43,20 +42,33 @@ extension Board {
         wake(.anything, bits: .max)
     }
 
-    /// Counts one more who waits in a queue; call it before `announce`.
+    private var announcement: BootTime { TicketClock.now.advanced(by: Self.queueAnnouncement) }
+
+    /// Counts one more who waits in a queue, and says that somebody does.
     ///
     /// For people, and for how long naps are. Where nobody seems to wait, those counted were killed, and the count
-    /// begins anew; of several who come then at the same moment some may be missing from it.
+    /// begins anew: by the one who is the first to say again that somebody does. One that is stopped for longer than
+    /// what it says lasts is taken for killed.
     func join(_ queue: QueueName) {
-        if memory.word(at: offset(queue) + 4) == 0 || isWaitedFor(queue) {
-            memory.add(1, at: offset(queue) + 4)
+        let (time, count) = (offset(queue) + 8, offset(queue) + 4)
+        let said = memory.time(at: time)
+        let counted = memory.word(at: count)
+        if isWaitedFor(queue) {
+            memory.setTime(announcement, at: time)
+            memory.add(1, at: count)
+        } else if memory.replace(said, by: announcement, at: time) {
+            memory.add(1 &- Int32(bitPattern: counted), at: count)
         } else {
-            memory.setWord(1, at: offset(queue) + 4)
+            memory.add(1, at: count)
         }
     }
 
     func leave(_ queue: QueueName) {
-        if memory.word(at: offset(queue) + 4) > 0 { memory.add(-1, at: offset(queue) + 4) }
+        let place = offset(queue) + 4
+        while true {
+            let counted = memory.word(at: place)
+            if counted == 0 || memory.replace(counted, by: counted - 1, at: place) { return }
+        }
     }
 
     /// How many seem to wait in the queues of a slot.

@@ -29,5 +29,5 @@ extension WaitSpan {
     /// From an idle processor a look at a key costs 0.14 to 0.19 ms, most of it for waking up with cold
     /// caches. With a look every 45 ms that was 0.33 % of a core, every 85 ms 0.16 to 0.22 %. With jitter,
     /// so that waiters that were woken together do not go on together.
-    static func untilNextLook() -> Int64 { 75_000_000 + BootTime.now.nanoseconds % 20_000_000 }
+    static func untilNextLook() -> Int64 { 75_000_000 + jitter(upTo: 20_000_000) }
 }

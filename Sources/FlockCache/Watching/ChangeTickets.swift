@@ -71,7 +71,7 @@ final class ChangeTickets: Watch {
         _ = board?.announce(.anything)
         // Where nothing wakes the look-out the task looks for itself, and from time to time in any case.
         let pause =
-            board == nil ? Int64.random(in: 5_000_000...15_000_000) : WaitSpan.untilNextLook()
+            board == nil ? 5_000_000 + jitter(upTo: 10_000_000) : WaitSpan.untilNextLook()
         let soon = BootTime.now.advanced(by: .nanoseconds(pause))
         let ticket = Ticket(word, min(deadline, soon), self)
         tickets.withLock { $0.append(ticket) }

@@ -26,6 +26,8 @@ final class ArgumentParser {
     private var group: [UInt8] = []
     /// Behind `--`.
     private var onlyOperands = false
+    /// `--` came before the operands of a verb that runs a COMMAND, and none has come behind them.
+    private var endsBeforeOperands = false
 
     private static let hyphen = UInt8(ascii: "-")
 
@@ -62,12 +64,14 @@ final class ArgumentParser {
                     behind: invocation.operands.count, isEnd: isEnd, isOption: isOption)
             {
                 invocation.command = Array(arguments[(isEnd ? index : index - 1)...])
+                if isEnd { endsBeforeOperands = false }
                 return
             }
             if !isOption {
                 try readWord(argument)
             } else if isEnd {
                 onlyOperands = true
+                endsBeforeOperands = verb?.takesCommand == true && invocation.operands.isEmpty
             } else if argument[1] == Self.hyphen {
                 try readLong(argument)
             } else {
@@ -96,6 +100,13 @@ final class ArgumentParser {
             }
             throw .usage("which command? flock-cache help lists them")
         }
+        // A variable that was empty, mostly: the first word of COMMAND would be taken for the key. But no program has a
+        // name that begins with a hyphen.
+        if endsBeforeOperands, let word = invocation.operands.first, word.first != Self.hyphen {
+            throw .usage(
+                "\(verb.name) needs \(verb.operands[0]) before --, and '\(shown(word))' is behind it; quote a variable "
+                    + "that may be empty. \(verb.usage)")
+        }
         try checkOperands(invocation.operands, of: verb)
         if verb.takesCommand && invocation.command.isEmpty {
             let end = verb.takesMany ? "-- and " : ""
@@ -114,8 +125,14 @@ final class ArgumentParser {
             throw .usage("\(verb.name) needs \(missing); see flock-cache help \(verb.name)")
         }
         if operands.count > most {
+            let extra = shown(operands[most])
+            if most == 0 {
+                throw .usage(
+                    "\(verb.name) takes no operand, but '\(extra)' was given; see flock-cache help "
+                        + verb.name)
+            }
             throw .usage(
-                "\(verb.name) does not take '\(shown(operands[most]))' as well; quote what belongs "
+                "\(verb.name) does not take '\(extra)' as well; quote what belongs "
                     + "together, and see flock-cache help \(verb.name)")
         }
     }
@@ -133,16 +150,21 @@ final class ArgumentParser {
         invocation.verbName = verb?.name ?? ""
         guard verb == nil else { return }
         let beginning = word + [UInt8(ascii: " ")]
-        guard group.isEmpty, !part(of: beginning).isEmpty else {
-            if group.isEmpty, let advice = ForeignWord.command(word) {
-                throw .usage("there is no command '\(shown(name))'; \(advice)")
-            }
-            throw .usage(
-                "there is no command '\(shown(name))'"
-                    + suggestion(for: name, among: verbs.map(\.name), prefix: "")
-                    + "; flock-cache help lists them")
-        }
+        guard group.isEmpty, !part(of: beginning).isEmpty else { throw noCommand(word, name) }
         group = beginning
+    }
+
+    private func noCommand(_ word: [UInt8], _ name: [UInt8]) -> Failure {
+        let what = "there is no command '\(shown(name))'"
+        let advice =
+            group.isEmpty ? ForeignWord.command(word) : ForeignWord.command(word, in: group)
+        if let advice { return .usage("\(what); \(advice)") }
+        let names = part(of: group).map { String($0.name.dropFirst(group.count)) }
+        let near = suggestion(for: word, among: names, prefix: shown(group))
+        guard near.isEmpty else { return .usage(what + near) }
+        guard !group.isEmpty else { return .usage("\(what); flock-cache help lists all commands") }
+        return .usage(
+            "\(what); \(shown(group))needs one of \(names.joined(separator: ", ")) before the name")
     }
 
     /// The commands whose names begin so; all for nothing.
@@ -219,6 +241,10 @@ final class ArgumentParser {
         }
         if let advice = ForeignWord.option(name, of: verb) {
             return .usage("\(verb.name) has no option \(spelled): \(advice)")
+        }
+        if near.isEmpty, !verb.takesCommand, !verb.operands.isEmpty {
+            return .usage(
+                "\(verb.name) has no option \(spelled); put -- before a word that begins with '-'")
         }
         return .usage("\(verb.name) has no option \(spelled)\(near)")
     }

@@ -6,11 +6,32 @@ enum ForeignWord {
     static func option(_ name: [UInt8], of verb: Verb) -> String? {
         let name = String(decoding: name, as: UTF8.self)
         func has(_ option: String) -> Bool { verb.options.contains { $0.name == option } }
-        return (verb.group == .locks ? ofLocks(name) : nil)
-            ?? (verb.takesCommand ? ofRunners(name) : nil)
-            ?? (has("wait") ? ofWaiters(name) : nil)
-            ?? (has("ttl") ? ofLeases(name) : nil)
-            ?? (has("max-age") && name == "ttl" ? "use --max-age D" : nil)
+        let answers: [String?] = [
+            verb.group == .locks ? ofLocks(name) : nil,
+            verb.takesCommand ? ofRunners(name) : nil,
+            has("wait") ? ofWaiters(name) : nil,
+            has("ttl") ? ofLeases(name) : nil,
+            has("stale-after") && name == "stale" ? "use --stale-after D" : nil,
+            has("max-age") ? ofAges(name) : nil,
+            has("max-bytes") ? ofSizes(name) : nil,
+            has("repair") && ["fix", "recover", "force"].contains(name) ? "use --repair" : nil,
+        ]
+        return answers.compactMap { $0 }.first
+    }
+
+    private static func ofAges(_ name: String) -> String? {
+        switch name {
+        case "ttl", "older-than", "age", "mtime", "max-ttl", "expire": "use --max-age D"
+        default: nil
+        }
+    }
+
+    private static func ofSizes(_ name: String) -> String? {
+        switch name {
+        case "max-size", "size", "limit", "max-space": "use --max-bytes SIZE"
+        case "count", "max-count", "keep": "use --max-entries N"
+        default: nil
+        }
     }
 
     private static func ofLocks(_ name: String) -> String? {
@@ -20,6 +41,8 @@ enum ForeignWord {
         case "o", "close": "COMMAND never inherits the lock (except with -F); leave it out"
         case "fcntl": "locks are held by fcntl(2) in any case; leave it out"
         case "read", "readers": "use -s"
+        case "ttl":
+            "a lock lasts as long as COMMAND; for a time to live: flock-cache lease run NAME --ttl D"
         default: nil
         }
     }
@@ -27,6 +50,7 @@ enum ForeignWord {
     private static func ofRunners(_ name: String) -> String? {
         switch name {
         case "c", "command": "use: -- sh -c 'COMMAND'"
+        case "conflict-code", "conflict-exit": "use -E CODE"
         case "child-exit-code": "the exit code of COMMAND is passed on in any case; leave it out"
         case "background", "bg", "fg":
             "flock-cache runs in the foreground; end the line with & for the background"
@@ -53,9 +77,10 @@ enum ForeignWord {
     /// Of a command that does not exist.
     static func command(_ name: [UInt8]) -> String? {
         switch String(decoding: name, as: UTF8.self) {
-        case "unlock", "release":
+        case "unlock", "release", "force-unlock", "forceunlock":
             "a lock is released when its COMMAND exits; for a lease: flock-cache lease release NAME"
-        case "acquire", "trylock", "flock", "mutex", "sem", "semaphore":
+        case "sem", "semaphore": "use flock-cache lock --slots N KEY -- COMMAND"
+        case "acquire", "trylock", "flock", "mutex":
             "use flock-cache lock KEY -- COMMAND, or flock-cache lease acquire NAME --ttl D"
         case "ls", "dir", "keys": "use flock-cache list"
         case "gc", "clean", "cleanup", "prune", "purge", "expire", "vacuum": "use flock-cache reap"
@@ -80,6 +105,41 @@ enum ForeignWord {
         case "info", "metrics", "df", "du": "use flock-cache stats"
         case "manual", "manpage": "use flock-cache man"
         case "completion": "use flock-cache completions bash, zsh or fish"
+        default: nil
+        }
+    }
+
+    /// Of a command that a group does not have; the advice for every other word where the group has one.
+    static func command(_ name: [UInt8], in group: [UInt8]) -> String? {
+        let word = String(decoding: name, as: UTF8.self)
+        return switch String(decoding: group, as: UTF8.self) {
+        case "journal ": ofJournals(word)
+        case "lease ": ofLeaseCommands(word)
+        default: nil
+        }
+    }
+
+    private static func ofJournals(_ name: String) -> String? {
+        switch name {
+        case "tail", "follow", "watch": "use flock-cache journal read NAME --follow"
+        case "cat", "show", "get", "print": "use flock-cache journal read NAME"
+        case "add", "write", "log", "put": "use flock-cache journal append NAME"
+        case "ls": "use flock-cache journal list"
+        case "rotate", "prune", "truncate", "clean", "gc": "use flock-cache journal trim NAME"
+        case "rm", "delete", "del": "use flock-cache journal remove NAME"
+        default: nil
+        }
+    }
+
+    private static func ofLeaseCommands(_ name: String) -> String? {
+        switch name {
+        case "status", "show", "list", "ls", "holder", "who", "info": "use flock-cache who NAME"
+        case "get", "take", "grant", "create", "grab":
+            "use flock-cache lease acquire NAME --ttl D"
+        case "free", "drop", "end", "revoke", "unlock", "steal", "break", "remove", "rm":
+            "use flock-cache lease release NAME"
+        case "extend", "refresh", "keepalive", "keep-alive", "heartbeat":
+            "use flock-cache lease renew NAME"
         default: nil
         }
     }

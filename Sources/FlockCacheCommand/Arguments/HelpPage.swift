@@ -23,6 +23,8 @@ struct HelpPage {
     let sections: [Section]
 
     static let width = 80
+    /// The heading of the options that all commands have.
+    static let generalOptions = "General options"
 
     /// The page as plain text, at most 80 columns wide.
     var text: String {
@@ -95,7 +97,7 @@ extension Verb {
             sections.append(.init(title: "Options", body: .rows(options.map(\.row))))
         }
         sections += [
-            .init(title: "General options", body: .rows(Option.everywhere.map(\.row))),
+            .init(title: HelpPage.generalOptions, body: .rows(Option.everywhere.map(\.row))),
             .init(title: "Exit status", body: .rows(exitRows)),
             .init(title: "Examples", body: .lines(examples)),
         ]

@@ -35,7 +35,7 @@ extension Verb {
         }
         sections += [
             .init(
-                title: "General options",
+                title: HelpPage.generalOptions,
                 body: .rows((Option.everywhere + [Option.version]).map(\.row))),
             .init(
                 title: "",
@@ -87,7 +87,7 @@ extension Variable {
         (
             "\(store)",
             "the store, unless --store is given; else $XDG_CACHE_HOME/flock-cache, else "
-                + "$HOME/.cache/flock-cache, which belong to one user"
+                + "$HOME/.cache/flock-cache; other users, sudo and cron may have another"
         ),
         (
             "\(wait)",

@@ -126,7 +126,7 @@ final class Invocation {
         guard let wait = Wait(argument: text) else {
             throw Failure(
                 .configuration,
-                "\(Variable.wait) is neither a duration nor 'forever': \(shown(text))")
+                "\(Variable.wait) is neither a duration such as 30s nor 'forever': \(shown(text))")
         }
         return wait
     }

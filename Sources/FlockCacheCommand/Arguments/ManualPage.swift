@@ -6,28 +6,40 @@ enum ManualPage {
             "flock-cache-" + $0.name.split(separator: " ").joined(separator: "-")
         }
         let page = verb?.page ?? Verb.overview(of: all)
-        var lines = [
-            ".TH \(quoted((name ?? "flock-cache").uppercased())) 1 \"\" "
-                + "\(quoted("flock-cache " + version)) \"User Commands\"",
-            ".SH NAME",
-            escaped(name ?? "flock-cache") + " \\- " + escaped(title(page.summary)),
-            ".SH SYNOPSIS", ".nf", "\\fB" + escaped(page.usage) + "\\fR", ".fi",
-        ]
-        lines += sections(of: page, heading: ".SH")
+        var lines = beginning(of: page, named: name ?? "flock-cache", version)
         if verb == nil {
             for verb in all {
                 lines += [".SH " + quoted("flock-cache \(verb.name)")]
                 lines += paragraph(verb.summary)
                 lines += [".PP", ".nf", "\\fB" + escaped(verb.usage) + "\\fR", ".fi"]
-                lines += sections(of: verb.page, heading: ".SS")
+                lines += sections(of: verb.page, heading: ".SS", withGeneral: false)
             }
             for page in [Verb.exitCodes, Verb.environment] {
                 lines += sections(of: page, heading: ".SH")
             }
         }
-        lines += [".SH SEE ALSO", "\\fBflock\\fR(1), \\fBflock\\fR(2)"]
-        return lines.joined(separator: "\n")
+        return (lines + end).joined(separator: "\n")
     }
+
+    /// Of a topic.
+    static func roff(of page: HelpPage, named topic: String, version: String) -> String {
+        (beginning(of: page, named: "flock-cache-" + topic, version) + end)
+            .joined(separator: "\n")
+    }
+
+    private static func beginning(
+        of page: HelpPage, named name: String, _ version: String
+    ) -> [String] {
+        [
+            ".TH \(quoted(name.uppercased())) 1 \"\" "
+                + "\(quoted("flock-cache " + version)) \"User Commands\"",
+            ".SH NAME",
+            escaped(name) + " \\- " + escaped(title(page.summary)),
+            ".SH SYNOPSIS", ".nf", "\\fB" + escaped(page.usage) + "\\fR", ".fi",
+        ] + sections(of: page, heading: ".SH")
+    }
+
+    private static let end = [".SH SEE ALSO", "\\fBflock\\fR(1), \\fBflock\\fR(2)"]
 
     /// The summary without its full stop, as a page's name has it.
     private static func title(_ summary: String) -> String {
@@ -35,8 +47,12 @@ enum ManualPage {
         return text.prefix(1).lowercased() + text.dropFirst()
     }
 
-    private static func sections(of page: HelpPage, heading: String) -> [String] {
-        page.sections.flatMap { section in
+    /// - Parameter withGeneral: whether the options of all commands are listed; the page of all commands has them once.
+    private static func sections(
+        of page: HelpPage, heading: String, withGeneral: Bool = true
+    ) -> [String] {
+        page.sections.filter { withGeneral || $0.title != HelpPage.generalOptions }.flatMap {
+            section in
             // A page of one command describes; in the page of all, that follows the summary.
             let title = section.title.isEmpty && heading == ".SH" ? "Description" : section.title
             return

@@ -25,7 +25,7 @@ enum OptionKind: Sendable {
         switch self {
         case .duration: "a duration such as 250ms, 30s, 1m30s, 2h, 7d, 2w or 1.5"
         case .wait: "a duration such as 30s or 5m, or 'forever'"
-        case .size: "a size such as 4096, 64K, 10M, 1.5G or 2T"
+        case .size: "a size such as 4096, 64K (of 1,024 bytes each), 10M, 1.5G or 2T"
         case .count: "a number"
         case .integer: "a whole number of 64 bits such as 5 or -5"
         case .generation: "a generation, a number"

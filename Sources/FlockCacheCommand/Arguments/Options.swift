@@ -54,13 +54,16 @@ extension Option {
     static let wait = Option(
         name: "wait", short: "w", kind: .wait,
         help: "wait at most D for a pending claim (default: 0s)")
+    static let runWait = wait.explained(
+        "wait at most D for another process's COMMAND (default: 300s)")
+    static let valueWait = wait.explained("wait at most D for the value (default: 300s)")
     static let lockWait = wait.explained("wait at most D for the locks (default: 300s)")
-    static let leaseWait = wait.explained(
-        "wait at most D for the lease (default: 300s for run, else 0s)")
+    static let leaseWait = wait.explained("wait at most D for the lease (default: 0s)")
+    static let leaseRunWait = wait.explained("wait at most D for the lease (default: 300s)")
     static let watchWait = wait.explained("exit after D without a change (default: forever)")
     static let noWait = Option(name: "no-wait", short: "n", help: "do not wait; the same as -w 0")
     static let alsoAbsent = Option(
-        name: "also-absent", help: "if the key is absent, wait for a claim")
+        name: "also-absent", help: "wait also for a key that no process has claimed yet")
 }
 
 // MARK: Claims and values
@@ -73,7 +76,7 @@ extension Option {
         name: "stale-after", kind: .duration,
         help: "allow a takeover after D although the owner is running")
     static let runStaleAfter = staleAfter.explained(
-        "allow a takeover when the claim was not renewed for D; run renews it at D/3")
+        "let others take over when this process has not renewed the claim for D")
     static let generation = Option(
         name: "generation", kind: .generation, help: "the claim's generation, as claim printed it")
     static let leaseGeneration = generation.explained(
@@ -87,9 +90,9 @@ extension Option {
     static let ifAbsent = Option(
         name: "if-absent", help: "set only if the key has no value")
     static let minimum = Option(
-        name: "min", kind: .integer, help: "add only if the sum is A or more", placeholder: "A")
+        name: "min", kind: .integer, help: "add only if the sum is at least A", placeholder: "A")
     static let maximum = Option(
-        name: "max", kind: .integer, help: "add only if the sum is B or less", placeholder: "B")
+        name: "max", kind: .integer, help: "add only if the sum is at most B", placeholder: "B")
     static let owner = Option(
         name: "owner", kind: .owner,
         help: "the owner of the claim (default: FLOCK_CACHE_OWNER, else the caller)")
@@ -106,7 +109,8 @@ extension Option {
         name: "slots", kind: .count,
         help: "allow N holders of one KEY; COMMAND sees FLOCK_CACHE_SLOT")
     static let leaseSlots = slots.explained(
-        "allow N holders; the slot, 0 to N-1, is printed or in FLOCK_CACHE_SLOT")
+        "allow N holders; the slot, 0 to N-1, is printed behind the generation")
+    static let leaseRunSlots = slots.explained("allow N holders; COMMAND sees FLOCK_CACHE_SLOT")
     static let leaseSlot = Option(
         name: "slot", kind: .count, help: "the slot to end, where several are taken")
     static let force = Option(
@@ -129,7 +133,7 @@ extension Option {
 extension Option {
     static let conflictCode = Option(
         name: "conflict-exit-code", short: "E", kind: .exitCode,
-        help: "exit with CODE instead of 75 or 124, silently")
+        help: "if busy or timed out, exit with CODE and print nothing")
     static let dieWithParent = Option(
         name: "die-with-parent", help: "exit, and end COMMAND, when the parent exits")
     static let outputWait = Option(
@@ -161,7 +165,7 @@ extension Option {
         name: "watch", help: "refresh every second until interrupted")
     static let assumeDeadAfter = Option(
         name: "assume-dead-after", kind: .duration,
-        help: "remove claims and leases of unknown liveness older than D")
+        help: "remove claims and leases older than D whose holder cannot be seen from here")
     static let maxEntries = Option(
         name: "max-entries", kind: .count, help: "keep the N most recently used values")
     static let maxBytes = Option(
@@ -204,6 +208,11 @@ extension Option {
 extension Option {
     static let encoded = Option(
         name: "encoded", help: "take keys and names percent-encoded, as list prints them")
+    static let serve = Option(
+        name: "serve", help: "wait for doctor --meet on another host, and try out both")
+    static let meet = Option(
+        name: "meet", help: "try out this host and the one of doctor --serve")
+    static let meetingWait = wait.explained("wait at most D for the other host (default: 300s)")
     static let repair = Option(
         name: "repair", help: "recount, remove debris, quarantine corrupt records")
 }

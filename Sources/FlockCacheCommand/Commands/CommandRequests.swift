@@ -21,6 +21,9 @@ extension Invocation {
         }
     }
 
+    /// How long COMMAND may take to end after TERM.
+    var killAfter: Duration { duration(.killAfter) ?? OptionDefault.killAfter }
+
     /// Ends as COMMAND did: the exit code, and for the process's own end the signal.
     func end(as ending: ChildProcess.Ending) -> Int32 {
         if case .signal(let number) = ending { environment.endingSignal = number }

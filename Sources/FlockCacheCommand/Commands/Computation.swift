@@ -9,12 +9,16 @@ struct Computation {
     let generation: Store.Generation
     /// Renews the claim; nil where no time ends it.
     private let keeper: ClaimKeeper?
+    /// Ends COMMAND when this session's lock is lost, and with it the claim.
+    private let protection: Protection
 
     init(
         _ invocation: Invocation, _ store: Store, _ key: Store.Key, _ generation: Store.Generation,
         staleAfter: Duration?
     ) {
         keeper = staleAfter.map { ClaimKeeper(store, key, generation, $0) }
+        protection = Protection(
+            store.session.upkeep(of: key), killAfter: invocation.killAfter)
         self.invocation = invocation
         self.store = store
         self.key = key
@@ -30,11 +34,29 @@ struct Computation {
         }
         var finished = try orGivingUp { () throws(Failure) in
             try CommandRun(
-                invocation.request(try variables()), signals: signals,
-                to: invocation.environment.output, keepingIn: value, watch: look)
+                invocation.request(try variables()), before: protection.deadline, signals: signals,
+                to: invocation.environment.output, keepingIn: value
+            ) { [keeper, protection] relay in
+                [keeper?.look(), protection.look(relay)].compactMap { $0 }.min()
+            }
         }
+        // COMMAND's end may have been seen before the loss, as after a stop.
+        protection.finish(again: false)
+        if let loss = protection.loss { throw lost(loss, value) }
         return finished.ending == .exit(0)
             ? try succeed(&finished, value, signals) : try fail(&finished, value, signals)
+    }
+
+    /// COMMAND was ended, because the claim may be another process's by now.
+    private func lost(_ loss: String, _ value: ValueWriter) -> Failure {
+        if protection.isStuck || keeper?.isTrying == true {
+            value.leave()
+            store.session.leave()
+        } else {
+            value.discard()
+            giveUp()
+        }
+        return Failure(.lost, loss)
     }
 
     /// Where the closure fails, the claim is given up.
@@ -138,7 +160,8 @@ struct Computation {
         }
         return try CommandRun.own { () throws(Errno) in
             try finished.waitForOutput(
-                upTo: limit, signals, overdue: (patience, say), watch: look)
+                upTo: limit, signals, overdue: (patience, say)
+            ) { keeper?.look() }
         }
     }
 
@@ -157,8 +180,6 @@ struct Computation {
     private var outputWait: Duration? {
         (invocation.wait(.outputWait) ?? OptionDefault.outputWait).limit
     }
-
-    private func look() -> Duration? { keeper?.look() }
 
     private var words: Words { invocation.words }
 
@@ -179,5 +200,19 @@ struct Computation {
             (.generation, Array(String(generation).utf8)),
             (.held, held),
         ])
+    }
+}
+
+extension Session {
+    /// Asks the server, where one may take back the lock by which this session shows that it lives.
+    fileprivate func upkeep(of key: Store.Key) -> Upkeep? {
+        serverLease.map { lease in
+            Upkeep(
+                for: lease, until: BootTime.now.advanced(by: lease),
+                overdue: "cannot keep the claim of '\(key)': the server may have taken it back"
+            ) {
+                Upkeep.Outcome { () throws(StoreError) in try self.ask() }
+            }
+        }
     }
 }

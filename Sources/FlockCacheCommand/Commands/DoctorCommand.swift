@@ -4,24 +4,28 @@ internal import SystemCalls
 extension Verb {
     static let doctor = Verb(
         name: "doctor", group: .maintain, summary: "Check the store and its file system.",
-        operands: [], options: [.repair],
+        operands: [], options: [.repair, .serve, .meet, .meetingWait],
         detail: """
             Each line is ok, warning or failed, the check, what was found, and what to do, separated by tabs; on a terminal, a table. It checks the file system and its mount options, locks, permissions, free space, the clock, every record, the counts, unfinished changes, lock files that were removed while in use, and debris.
             Without --repair it changes nothing. With it, it recounts, removes stale claims and debris, completes the changes of killed processes, and quarantines corrupt records; it is safe beside everything else.
+            Where hosts share a store, --serve on one and --meet on another make one check, that the two exclude one another.
             """,
         exits: """
             0 every check is ok or a warning, or was repaired
             1 at least one check failed
             66 there is no store
+            124 timed out, with --serve or --meet: no other host came
             """,
         example: """
             flock-cache doctor
             flock-cache --store /var/lib/app doctor --repair
+            flock-cache --store /net/app doctor --serve
             """,
         run: runDoctor)
 }
 
 @Sendable private func runDoctor(_ invocation: Invocation) throws(Failure) -> ExitCode {
+    if invocation.has(.serve) || invocation.has(.meet) { return try hold(invocation) }
     var findings: [Finding] = []
     do throws(Failure) {
         let store = try invocation.openStore()
@@ -38,7 +42,7 @@ extension Verb {
         guard isThere else {
             throw Failure(
                 .notAStore,
-                "there is no store at \(shown(try invocation.storePath())); it is created by its first use"
+                "there is no store at \(shown(try invocation.storePath())); its first use creates it: check the path"
             )
         }
     } catch {
@@ -49,6 +53,27 @@ extension Verb {
     }
     try invocation.report(findings)
     return findings.contains { $0.verdict == .failed } ? .no : .yes
+}
+
+/// Has two hosts prove that they exclude one another.
+private func hold(_ invocation: Invocation) throws(Failure) -> ExitCode {
+    guard !invocation.has(.repair), invocation.has(.serve) != invocation.has(.meet) else {
+        throw .usage("doctor takes one of --serve, --meet and --repair")
+    }
+    let store = try invocation.openStore()
+    let wait = try invocation.waitByDefault()
+    let end = try failing { () throws(StoreError) in
+        try Meeting.hold(
+            store.session, serving: invocation.has(.serve), waiting: wait.limit)
+    }
+    guard case .found(let finding) = end else {
+        let other = invocation.has(.serve) ? "--meet" : "--serve"
+        throw Failure(
+            .timedOut,
+            "no other host came: run 'flock-cache doctor \(other)' there, on the same store")
+    }
+    try invocation.report([finding])
+    return finding.verdict == .failed ? .no : .yes
 }
 
 extension Invocation {

@@ -42,7 +42,7 @@ extension Verb {
         }
         return .no
     case .pending(let holder):
-        try invocation.reportPending(key, holder)
+        try invocation.reportPending(key, holder, Phrases.notChanged(key, holder))
         return .notNow
     }
 }

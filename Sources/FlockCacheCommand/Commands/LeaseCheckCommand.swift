@@ -10,7 +10,7 @@ extension Verb {
             """,
         exits: """
             0 the generation is current and has not expired
-            76 it expired, was released or was replaced
+            76 it was never granted, or expired, was released or was replaced
             """,
         example: """
             flock-cache lease check primary --generation "$g" && ./write

@@ -24,7 +24,8 @@ extension Verb {
     if invocation.has(.leaseSlot) {
         throw .usage("--slot goes with --force: a generation tells which slot it is")
     }
-    let (store, key, generation) = try invocation.leaseNamed()
+    let (store, key, generation) = try invocation.leaseNamed(
+        orElse: "; --force ends the lease of any process")
     try failing { () throws(StoreError) in try store.session.releaseLease(key, generation) }
     return .yes
 }

@@ -42,9 +42,14 @@ extension Invocation {
     }
 
     /// The lease that a command is about, which stands there with its number.
-    func leaseNamed() throws(Failure) -> (Store, Store.Key, Store.Generation) {
+    ///
+    /// - Parameter otherwise: what may stand in the place of the number.
+    func leaseNamed(orElse otherwise: String = "") throws(Failure) -> (
+        Store, Store.Key, Store.Generation
+    ) {
         guard let generation = number(.leaseGeneration) else {
-            throw .usage("--generation is needed: the number that lease acquire printed")
+            throw .usage(
+                "--generation is needed: the number that lease acquire printed" + otherwise)
         }
         return (try openStore(), key(), generation)
     }

@@ -6,7 +6,7 @@ extension Verb {
         name: "lease run", group: .leases, summary: "Run a command while holding a lease.",
         operands: ["NAME"],
         options: [
-            .neededTimeToLive, .leaseWait, .noWait, .conflictCode, .leaseSlots, .killAfter,
+            .neededTimeToLive, .leaseRunWait, .noWait, .conflictCode, .leaseRunSlots, .killAfter,
             .dieWithParent, .encoded,
         ],
         detail: """
@@ -51,9 +51,9 @@ extension Verb {
                 try? store.session.releaseLease(key, grant.generation)
                 continue
             }
-            var tenure = Tenure(
+            let tenure = Tenure(
                 store, key, grant, timeToLive,
-                killAfter: invocation.duration(.killAfter) ?? OptionDefault.killAfter)
+                killAfter: invocation.killAfter)
             return try tenure.run(invocation)
         }
     }

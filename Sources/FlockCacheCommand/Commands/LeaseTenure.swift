@@ -3,28 +3,13 @@ internal import SystemCalls
 
 /// COMMAND run while a lease is ours.
 ///
-/// COMMAND is told within a second of its lease's being over, also when the machine was suspended meanwhile: sleeps
-/// stand still through a suspend and the clock of leases does not, so none is longer than that. What the clock says is
-/// looked at before the lease is renewed: a renewal would succeed where nobody else has asked for the lease meanwhile, and
-/// hide that COMMAND ran unprotected.
+/// COMMAND is told within a second of its lease's being over, also when the machine was suspended meanwhile, and when
+/// the device or the server does not answer: `Upkeep`.
 struct Tenure {
     private let store: Store
     private let key: Store.Key
     private let grant: LeaseGrant
-    private let timeToLive: Duration
-    private let killAfter: Duration
-    private var renewal: LeaseRenewal
-    /// When the lease is over if it cannot be renewed.
-    private var deadline: BootTime
-    private var loss: Loss?
-    /// Why the last renewal did not succeed.
-    private var lastFailure: String?
-
-    private struct Loss {
-        /// When COMMAND is killed; nil when it was.
-        var killing: BootTime?
-        let reason: String
-    }
+    private let protection: Protection
 
     init(
         _ store: Store, _ key: Store.Key, _ grant: LeaseGrant, _ timeToLive: Duration,
@@ -33,94 +18,95 @@ struct Tenure {
         self.store = store
         self.key = key
         self.grant = grant
-        self.timeToLive = timeToLive
-        self.killAfter = killAfter
-        renewal = LeaseRenewal(timeToLive)
-        deadline = grant.deadline
+        let session = store.session
+        // Not where a file server would have to be asked.
+        let check: (@Sendable () -> Upkeep.Outcome)? =
+            if session.isLocal { { session.look(key, grant.generation) } } else { nil }
+        let upkeep = Upkeep(
+            for: timeToLive, until: grant.deadline,
+            overdue: "it expired before it could be renewed", check: check
+        ) {
+            session.keep(key, grant.generation)
+        }
+        protection = Protection(upkeep, killAfter: killAfter)
     }
 
-    mutating func run(_ invocation: Invocation) throws(Failure) -> Int32 {
+    func run(_ invocation: Invocation) throws(Failure) -> Int32 {
         let ending: ChildProcess.Ending
         do throws(Failure) {
-            let slot = invocation.has(.leaseSlots) ? Array(String(grant.slot).utf8) : nil
-            let held = try failing { () throws(StoreError) in
-                try Inherited.adding(
-                    leaseOf: key, grant.generation, in: store.session,
-                    to: invocation.environment.setting(.held))
-            }
-            let variables = try invocation.variables([
-                (.key, key.bytes), (.slot, slot), (.held, held),
-                (.generation, Array(String(grant.generation).utf8)),
-            ])
-            ending = try CommandRun.run(invocation.request(variables), before: deadline) { relay in
-                watch(relay)
+            let variables = try variables(invocation)
+            ending = try CommandRun.run(invocation.request(variables), before: grant.deadline) {
+                protection.look($0)
             }
         } catch {
             // Where this fails the lease runs out.
             try? store.session.releaseLease(key, grant.generation)
             throw error
         }
-        if loss == nil, BootTime.now >= deadline {
-            lose("it expired before COMMAND had ended")
+        protection.finish(again: false)
+        if protection.isStuck {
+            store.session.leave()
+        } else {
+            release(invocation)
         }
-        if loss == nil, store.session.isStoreElsewhere {
-            lose("the store was moved or removed, and another process may have it in another store")
+        if let loss = protection.loss {
+            throw Failure(
+                .lost, "lease \(Phrases.quoted(key)) was lost, and COMMAND was ended: \(loss)")
+        }
+        return invocation.end(as: ending)
+    }
+
+    private func variables(_ invocation: Invocation) throws(Failure) -> [[UInt8]] {
+        let slot = invocation.has(.leaseSlots) ? Array(String(grant.slot).utf8) : nil
+        let held = try failing { () throws(StoreError) in
+            try Inherited.adding(
+                leaseOf: key, grant.generation, in: store.session,
+                to: invocation.environment.setting(.held))
+        }
+        return try invocation.variables([
+            (.key, key.bytes), (.slot, slot), (.held, held),
+            (.generation, Array(String(grant.generation).utf8)),
+        ])
+    }
+
+    private func release(_ invocation: Invocation) {
+        if protection.loss == nil, store.session.isStoreElsewhere {
+            protection.lose(
+                "the store was moved or removed, and another process may have it in another store")
         }
         do throws(StoreError) {
             try store.session.releaseLease(key, grant.generation)
         } catch {
-            if error.code == .leaseLost && loss == nil { lose(error.description) }
+            if error.code == .leaseLost && protection.loss == nil {
+                protection.lose(error.description)
+            }
             if error.code != .leaseLost { invocation.words.warn(error.description) }
         }
-        if let loss { throw Failure(.lost, "the lease \(key) was lost: \(loss.reason)") }
-        return invocation.end(as: ending)
     }
+}
 
-    /// Renews the lease when it is time, ends COMMAND when it is lost; returns when to look again.
-    private mutating func watch(_ relay: SignalRelay) -> Duration? {
-        if let loss {
-            guard let killing = loss.killing else { return nil }
-            let left = killing.nanoseconds - BootTime.now.nanoseconds
-            if left > 0 { return min(.nanoseconds(left), Self.longestSleep) }
-            relay.send(.kills)
-            self.loss?.killing = nil
-            return nil
-        }
-        if BootTime.now >= deadline {
-            lose("it expired before it could be renewed\(lastFailure.map { ": \($0)" } ?? "")")
-        } else if renewal.timeLeft <= .zero {
-            renew()
-        }
-        guard loss == nil else {
-            relay.send(.terminates)
-            return min(killAfter, Self.longestSleep)
-        }
-        let left = Duration.nanoseconds(deadline.nanoseconds - BootTime.now.nanoseconds)
-        return max(.zero, min(renewal.timeLeft, left, Self.longestSleep))
-    }
-
-    private static let longestSleep = Duration.seconds(1)
-
-    private mutating func renew() {
-        let start = BootTime.now
+extension Session {
+    /// Looks whether a COMMAND's lease was ended by force; a renewal then says so.
+    fileprivate func look(_ key: Store.Key, _ generation: Store.Generation) -> Upkeep.Outcome {
         do throws(StoreError) {
-            // Waits for nobody: signals are passed on by this thread, and it is what sees the lease's end.
-            _ = try store.session.renewLease(
-                key, grant.generation, onlyHeld: true, patience: .zero)
-            deadline = start.advanced(by: timeToLive)
-            lastFailure = nil
-            renewal.succeeded()
+            return try isLeaseHeld(key, generation) ? .kept : keep(key, generation)
         } catch {
-            lastFailure = error.description
+            return .failed(error.description)
+        }
+    }
+
+    /// Renews a lease for a COMMAND.
+    fileprivate func keep(_ key: Store.Key, _ generation: Store.Generation) -> Upkeep.Outcome {
+        do throws(StoreError) {
+            // A change takes microseconds: what is busy is tried again.
+            try renewLease(key, generation, onlyHeld: true, patience: .zero)
+            return .kept
+        } catch {
             switch error.code {
-            case .leaseLost: lose(error.description)
-            case .timedOut: renewal.wasBusy()
-            default: renewal.failed()
+            case .leaseLost: return .lost(error.description)
+            case .timedOut: return .busy
+            default: return .failed(error.description)
             }
         }
-    }
-
-    private mutating func lose(_ reason: String) {
-        loss = Loss(killing: BootTime.now.advanced(by: killAfter), reason: reason)
     }
 }

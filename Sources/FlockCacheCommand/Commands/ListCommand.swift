@@ -6,7 +6,7 @@ extension Verb {
         operands: [],
         options: [.onlyPending, .onlyReady, .onlyDamaged, .prefix, .nulEnded],
         detail: """
-            On a terminal it prints a table, sorted by key; elsewhere each line is STATE, KEY, GENERATION, AGE-SECONDS and SIZE-OR-HOLDER, separated by tabs and unsorted. STATE is pending or ready; keys are percent-encoded (see --encoded). A value that is being computed again is listed as both.
+            On a terminal it prints a table, sorted by key; elsewhere each line is STATE, KEY, GENERATION, AGE-SECONDS and SIZE-OR-HOLDER, separated by tabs and unsorted. STATE is pending or ready; keys are percent-encoded (see --encoded). A value that is being computed again has two lines, ready and pending.
             """,
         exits: """
             0 listed
@@ -21,6 +21,7 @@ extension Verb {
 
 @Sendable private func runList(_ invocation: Invocation) throws(Failure) -> ExitCode {
     if invocation.has(.onlyDamaged) { return try runListDamaged(invocation) }
+    try invocation.tellIfThereIsNoStore()
     let store = try invocation.openStore()
     let filter: Store.Filter =
         switch (invocation.has(.onlyPending), invocation.has(.onlyReady)) {

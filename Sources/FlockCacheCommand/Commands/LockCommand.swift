@@ -7,23 +7,25 @@ extension Verb {
         operands: ["KEY…"],
         options: [
             .shared, .lockWait, .noWait, .conflictCode, .slots, .reentrant, .inPlace,
-            .dieWithParent, .encoded,
+            .killAfter, .dieWithParent, .encoded,
         ],
         detail: """
             Acquires the locks of all KEYs, in any order and without deadlock, runs COMMAND, releases them when COMMAND has exited, and exits as COMMAND did. Locks are exclusive unless -s is given; waiters are served in order of arrival. They wait 300s unless -n, -w or FLOCK_CACHE_WAIT says otherwise. The keys of locks and the keys of values are independent.
 
             TERM, INT, HUP, QUIT, USR1, USR2 and WINCH are forwarded to COMMAND. If flock-cache is killed, the locks are free at once and COMMAND is killed.
 
-            COMMAND does not inherit the locks; what it leaves running in the background keeps none of them. With -F, COMMAND is executed in place of flock-cache, and the locks are held until it has exited.
+            COMMAND does not inherit the locks: processes that it leaves in the background do not keep them. With -F, COMMAND is executed in place of flock-cache, and the locks are held until it has exited.
 
-            A wait that could deadlock, because COMMAND runs under a lock with a higher key already, is refused (125).
+            On NFS, a host that is out of contact for longer than the server's lease loses its locks; COMMAND then gets TERM, and KILL after --kill-after. With -F that is not noticed.
 
-            -n -E 0 makes a crontab line that sends mail for failures only.
+            COMMAND may wait only for keys that sort after those already held: other waits could deadlock, and are refused (125).
+
+            In a crontab, a run with -n -E 0 that finds the previous one still going ends silently with 0; a job that hangs is then never told of, so limit it with timeout(1). Cron mails whatever a job prints; the last example mails failures only.
             """,
         exits: """
             N COMMAND's exit code, or the signal that ended it
             75 busy, with -n
-            76 lost: a lock file was removed while COMMAND ran
+            76 lost: a lock file was removed while COMMAND ran, or the server took the locks back
             124 timed out
             125 flock-cache itself failed
             126 COMMAND cannot be executed
@@ -31,8 +33,8 @@ extension Verb {
             """,
         example: """
             flock-cache lock -w 30s deploy database -- ./deploy.sh
-            flock-cache lock -n -E 0 backup -- /usr/local/bin/backup
             flock-cache lock --slots 2 gpu -- sh -c './train --gpu $FLOCK_CACHE_SLOT'
+            out=$(flock-cache lock -n -E 0 backup -- backup 2>&1) || echo "code $?: $out"
             """,
         runCommand: runLock)
 }
@@ -115,7 +117,18 @@ private func run(
     let variables = try variables(invocation, store, lock, inherited)
     lock?.prepare(for: invocation.command)
     if invocation.has(.inPlace) { throw executeInPlace(invocation, store, lock, variables) }
-    let ending = try CommandRun.run(invocation.request(variables))
+    let protection = Protection(lock?.upkeep, killAfter: invocation.killAfter)
+    let ending = try CommandRun.run(invocation.request(variables), before: protection.deadline) {
+        protection.look($0)
+    }
+    protection.finish(again: true)
+    if let loss = protection.loss {
+        if protection.isStuck {
+            lock?.leave()
+            store.session.leave()
+        }
+        throw Failure(.lost, loss)
+    }
     try failing { () throws(StoreError) in try lock?.checkKept() }
     lock?.release()
     let kept = try inheritedLocks(invocation, inherited.map(\.key), mode, in: store)
@@ -153,6 +166,19 @@ private func variables(
 }
 
 extension HeldLock {
+    /// Asks the server, where one may take the locks of this machine back.
+    fileprivate var upkeep: Upkeep? {
+        let (asking, keys) = (asking, keys)
+        return asking.serverLease.map { lease in
+            Upkeep(
+                for: lease, until: BootTime.now.advanced(by: lease),
+                overdue: "cannot keep the lock '\(keys[0])': the server may have taken it back"
+            ) {
+                Upkeep.Outcome { () throws(StoreError) in try asking.ask() }
+            }
+        }
+    }
+
     /// Waits for the COMMANDs of killed holders, and notes this one.
     fileprivate func prepare(for command: [[UInt8]]) {
         for process in killedHolders { CommandRun.waitForEnd(of: process) }

@@ -39,6 +39,13 @@ extension Verb {
 }
 
 @Sendable private func runMan(_ invocation: Invocation) throws(Failure) -> ExitCode {
+    if invocation.operands.count == 1, let topic = Verb.topic(invocation.operands[0]) {
+        let name = String(decoding: invocation.operands[0], as: UTF8.self)
+        try invocation.print(
+            Process.isTerminal(invocation.environment.output)
+                ? topic.text : ManualPage.roff(of: topic, named: name, version: programVersion))
+        return .yes
+    }
     let verbs = try invocation.verbsNamed()
     let isOfAll = verbs.count == invocation.verbs.count
     if Process.isTerminal(invocation.environment.output) {

@@ -6,7 +6,9 @@ extension Verb {
         operands: ["[KEY]", "[VALUE]"],
         options: [.ifGeneration, .ifAbsent, .file, .nulPairs, .encoded],
         detail: """
-            Replaces the value atomically: readers see the old value or the new one. Prints the new generation (fencing token). If the precondition does not hold, nothing changes, and the current generation is printed, if there is one. With --null it sets many: standard input, or --file, has each KEY and each VALUE ended by NUL; a line "ready|unchanged|pending KEY GENERATION", parted by tabs, is printed for each, and the exit status is the worst of them.
+            Replaces the value atomically: readers see the old value or the new one. Prints the new generation (fencing token). If the precondition does not hold, nothing changes, and the current generation is printed, if there is one.
+
+            With --null it reads many pairs from standard input, or from --file: KEY NUL VALUE NUL and so on. For each a line is printed: ready, unchanged or pending, KEY and GENERATION, separated by tabs. The exit status is 75 if one was pending, else 1 if one was unchanged.
             """,
         exits: """
             0 set: the new generation is printed
@@ -24,7 +26,7 @@ extension Verb {
     let store = try invocation.openStore()
     if invocation.has(.nulPairs) { return try invocation.putMany(in: store) }
     guard !invocation.operands.isEmpty else {
-        throw .usage("put needs KEY. Try: flock-cache help put")
+        throw .usage("put needs KEY; see flock-cache help put")
     }
     let key = invocation.key()
     switch try put(key, try invocation.precondition(), in: store, invocation) {
@@ -40,7 +42,7 @@ extension Verb {
         }
         return .no
     case .pending(let holder):
-        try invocation.reportPending(key, holder)
+        try invocation.reportPending(key, holder, Phrases.notChanged(key, holder))
         return .notNow
     }
 }
@@ -81,7 +83,9 @@ extension Invocation {
     func reportPending(
         _ key: Store.Key, _ holder: Holder, _ phrase: String? = nil
     ) throws(Failure) {
-        guard has(.json) else { return words.say(phrase ?? Phrases.pending(key, holder)) }
+        guard has(.json) else {
+            return words.say(phrase ?? Phrases.pending(key, holder))
+        }
         try ignoringClosedPipe { () throws(Failure) in
             try print(JSON.members("pending", key, [.init("holder", JSON.holder(holder))]))
         }

@@ -8,7 +8,7 @@ extension Verb {
         operands: [],
         options: [.assumeDeadAfter, .reapMaxAge, .maxEntries, .maxBytes, .dryRun],
         detail: """
-            Each line is KEY and REASON, separated by a tab; it is silent if nothing was removed. REASON is dead-process, dead-session, rebooted, expired, assumed-dead, torn, too-old or evicted. Values are removed only with --max-age, --max-entries or --max-bytes, the least recently used first.
+            Each line is KEY and REASON, separated by a tab; it is silent if nothing was removed. REASON is dead-process or dead-session (the holder has ended), rebooted, expired (--stale-after is over), assumed-dead, torn (half-written by a killed process), too-old or evicted. Values are removed only with --max-age, --max-entries or --max-bytes, the least recently used first.
 
             Safe at any time, twice at once, and to be killed.
             """,
@@ -24,6 +24,7 @@ extension Verb {
 }
 
 @Sendable private func runReap(_ invocation: Invocation) throws(Failure) -> ExitCode {
+    try invocation.tellIfThereIsNoStore()
     let store = try invocation.openStore()
     var limits = Store.ReapLimits()
     limits.assumeDeadAfter = invocation.duration(.assumeDeadAfter)

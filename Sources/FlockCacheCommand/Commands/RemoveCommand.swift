@@ -26,8 +26,13 @@ extension Verb {
     var code = ExitCode.yes
     for index in invocation.operands.indices {
         let key = invocation.key(index)
+        // Before it is gone: who goes on working on it.
+        let former = includingPending ? try holder(of: key, in: store) : nil
         let outcome = try failing { () throws(StoreError) in
             try store.session.remove(key, includingPending: includingPending)
+        }
+        if case .removed = outcome, let former {
+            invocation.words.say(Phrases.removedClaim(key, former))
         }
         Process.unblockTermination()
         if case .pending(let holder) = outcome {
@@ -36,4 +41,10 @@ extension Verb {
         }
     }
     return code
+}
+
+/// The live holder of a claim.
+private func holder(of key: Store.Key, in store: Store) throws(Failure) -> Holder? {
+    let holdings = try failing { () throws(StoreError) in try store.session.holdings(of: key) }
+    return holdings.first { $0.kind == .claim && $0.holder?.liveness == .alive }?.holder
 }

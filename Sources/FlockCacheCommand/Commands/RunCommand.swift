@@ -5,15 +5,19 @@ extension Verb {
         name: "run", group: .once, summary: "Run a command once and share its output.",
         operands: ["KEY"],
         options: [
-            .wait, .noWait, .maxAge, .runStaleAfter, .outputWait, .conflictCode, .dieWithParent,
-            .fallback, .encoded,
+            .runWait, .noWait, .maxAge, .runStaleAfter, .outputWait, .conflictCode, .killAfter,
+            .dieWithParent, .fallback, .encoded,
         ],
         detail: """
             If the value of KEY is ready, it is printed. Otherwise the first process runs COMMAND, whose standard output becomes the value; the others wait and print the same value.
 
-            If COMMAND fails, its output and exit code are passed on, nothing is published, and one waiter runs its own COMMAND. If this process is killed, COMMAND is killed too, and one waiter takes over. The wait limit (300s unless -w or FLOCK_CACHE_WAIT says otherwise) does not apply to COMMAND itself; use 'timeout' for that.
+            If COMMAND fails, its output and exit code are passed on, nothing is published, and one waiter runs its own COMMAND. If this process is killed, COMMAND is killed too, and one waiter takes over. Waiting for others ends after 300s, unless -w or FLOCK_CACHE_WAIT says otherwise; the time of COMMAND is not limited, use 'timeout' for that.
 
-            The value is complete when every process that can write to COMMAND's output has closed it, as in $(...).
+            With --stale-after D others take over from this process when it has not renewed its claim for D, for example because it is stopped; it renews every third of D.
+
+            As with $(...), run waits until every process that has COMMAND's output open has closed it; the value is complete then.
+
+            On NFS, a host that is out of contact for longer than the server's lease loses its claim; COMMAND then gets TERM, and KILL after --kill-after.
 
             With --fallback, where the store cannot be used at all (full, read-only, no permission), COMMAND runs without the cache, with a warning.
             """,
@@ -21,7 +25,7 @@ extension Verb {
             0 the value is printed
             N COMMAND failed: its exit code, or the signal that ended it
             75 pending, with -n
-            76 lost: another process took over the claim (--stale-after)
+            76 lost: another process took over the claim (--stale-after), or the server took it back
             124 timed out waiting for another process's COMMAND
             125 flock-cache itself failed
             126 COMMAND cannot be executed
@@ -49,7 +53,7 @@ extension Verb {
         guard invocation.has(.fallback), error.meansNoStore else { throw error }
         invocation.words.warn("running COMMAND uncached (--fallback): \(error.message)")
         let request = invocation.request(invocation.environment.variables())
-        return invocation.end(as: try CommandRun.run(request))
+        return invocation.end(as: try CommandRun.run(request, before: nil))
     }
     return try run(outcome, wait, in: store, invocation)
 }

@@ -21,6 +21,7 @@ extension Verb {
     guard !invocation.has(.json) || !invocation.has(.prometheus) else {
         throw .usage("--json and --prometheus exclude each other")
     }
+    try invocation.tellIfThereIsNoStore()
     let store = try invocation.openStore()
     let pass = store.session.newPass()
     let counts = try failing { () throws(StoreError) in try store.session.counts(pass) }

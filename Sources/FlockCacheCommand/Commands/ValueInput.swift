@@ -16,7 +16,10 @@ extension Invocation {
                 }
             }
         case (1, let path?): return try withFile(path, of: key, body)
-        case (1, nil): throw .usage("\(name) needs a VALUE, or --file PATH")
+        case (1, nil):
+            throw .usage(
+                "\(name) needs a VALUE, or --file PATH; a VALUE that begins with a hyphen stands behind --"
+            )
         default: throw .usage("\(name) takes a VALUE or --file PATH, not both")
         }
     }

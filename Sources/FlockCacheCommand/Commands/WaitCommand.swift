@@ -4,7 +4,7 @@ extension Verb {
     static let wait = Verb(
         name: "wait", group: .once, summary: "Wait until a key is ready, and print its value.",
         operands: ["KEY"],
-        options: [.wait, .noWait, .alsoAbsent, .encoded],
+        options: [.valueWait, .noWait, .alsoAbsent, .encoded],
         detail: """
             Never computes or takes over a claim. Waits 300s unless -w or FLOCK_CACHE_WAIT says otherwise.
             """,

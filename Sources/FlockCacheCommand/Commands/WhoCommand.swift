@@ -7,13 +7,13 @@ extension Verb {
         operands: ["[KEY]"],
         options: [.again, .encoded],
         detail: """
-            Shows every lock, claim and lease that is held. On a terminal it prints a table; elsewhere each line is KIND, KEY, PID, COMMAND, AGE, LEFT, WAITING and GENERATION, separated by tabs, '-' for unknown.
+            Shows every lock, claim and lease that is held. On a terminal it prints a table; elsewhere each line is KIND, KEY, PID, COMMAND, AGE, LEFT, WAITING, GENERATION, USER and STATE, separated by tabs, '-' for unknown.
 
-            KIND is lock, shared, slot-N, claim, lease or lease-N, where N is a slot. AGE is the time since it was acquired, LEFT the time until it expires; on a pipe both are seconds. Of the holders of a shared lock, the last one is shown. WAITING is the number of waiters for the lock, or for another one with the same place in the notification file. A key of more than 72 bytes may end with '…'.
+            KIND is lock, shared, slot-N, claim, lease or lease-N, where N is a slot. PID is the holder's; in the table, PID+PID is flock-cache and the COMMAND that it runs. STATE is running, stopped, exited (of claims and leases, whose owner has ended) or unknown. AGE is the time since it was acquired, LEFT the time until it expires; on a pipe both are seconds. Of a shared lock only the newest holder is shown. WAITING is approximate: it may include waiters for another lock. A key of more than 72 bytes may end with '…'. Some file systems cannot tell which key is locked: its KEY is then '…', without a process; who KEY still answers whether it is held.
             """,
         exits: """
             0 shown
-            1 KEY is held by no process
+            1 no running process holds KEY
             """,
         example: """
             flock-cache who deploy
@@ -23,6 +23,7 @@ extension Verb {
 }
 
 @Sendable private func runWho(_ invocation: Invocation) throws(Failure) -> ExitCode {
+    try invocation.tellIfThereIsNoStore()
     let store = try invocation.openStore()
     let pass = store.session.newPass()
     while true {
@@ -32,14 +33,26 @@ extension Verb {
                 : try store.session.holdings(of: invocation.key())
         }
         try show(holdings, invocation)
+        tellOfUnknownKeys(holdings, invocation)
         guard invocation.has(.again) else {
             try failing { () throws(StoreError) in try pass.finish() }
-            return holdings.isEmpty && !invocation.operands.isEmpty ? .no : .yes
+            if invocation.operands.isEmpty { return .yes }
+            return holdings.contains { $0.holder?.liveness != .dead } ? .yes : .no
         }
         // Each look is a pass of its own.
         invocation.environment.passedOver?.end(with: nil)
         sleep(nanoseconds: 1_000_000_000)
     }
+}
+
+/// Of locks of which nobody has noted the key.
+private func tellOfUnknownKeys(_ holdings: [Holding], _ invocation: Invocation) {
+    let count = holdings.count { $0.key.bytes.isEmpty }
+    guard count > 0 else { return }
+    let (locks, keys) = count == 1 ? ("lock is", "key is") : ("locks are", "keys are")
+    invocation.words.say(
+        "\(count) \(locks) held whose \(keys) not known; ask for a key (who KEY) to see whether it is held"
+    )
 }
 
 private func show(_ holdings: [Holding], _ invocation: Invocation) throws(Failure) {
@@ -84,11 +97,15 @@ private func row(of holding: Holding) -> [String] {
     let process = holder.flatMap { RunningHolder($0) }
     var id = holder?.processID.map { String($0) } ?? "-"
     if let child = process?.child { id += "+\(child)" }
+    if let host = holder?.host { id += "@\(host)" }
     // Age, time left, how many wait.
-    let times = [holder?.age.spoken ?? "-", holding.timeLeft?.spoken ?? "-"]
+    let times = [holder?.knownAge?.spoken ?? "-", holding.timeLeft?.spoken ?? "-"]
     let waiters = holding.waiters.map { String($0) } ?? "-"
     let generation = holding.generation.map { String($0) } ?? "-"
-    let who = [id, holder?.command ?? "-", process?.user ?? "-", state(of: holder, process)]
+    let who = [
+        id, process?.command ?? holder?.command ?? "-", process?.user ?? "-",
+        state(of: holder, process),
+    ]
     return [name(of: holding.kind), keyText(of: holding)] + who + times + [waiters, generation]
 }
 
@@ -107,13 +124,15 @@ private func state(of holder: Holder?, _ process: RunningHolder?) -> String {
 
 private func fields(of holding: Holding) -> [String] {
     let holder = holding.holder
+    let process = holder.flatMap { RunningHolder($0) }
     return [
         name(of: holding.kind), keyText(of: holding),
-        holder?.processID.map { String($0) } ?? "-", holder?.command ?? "-",
-        holder.map { String($0.age.components.seconds) } ?? "-",
+        holder?.processID.map { String($0) } ?? "-", process?.command ?? holder?.command ?? "-",
+        holder?.knownAge.map { String($0.components.seconds) } ?? "-",
         holding.timeLeft.map { String($0.components.seconds) } ?? "-",
         holding.waiters.map { String($0) } ?? "-",
         holding.generation.map { String($0) } ?? "-",
+        process?.user ?? "-", state(of: holder, process),
     ]
 }
 

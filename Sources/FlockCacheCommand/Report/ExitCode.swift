@@ -34,10 +34,10 @@ package enum ExitCode: Int32, CaseIterable, Sendable {
 
     package var meaning: String {
         switch self {
-        case .yes: "yes: won, found, acquired, done"
-        case .no: "no: absent, already done, precondition not met; never an error"
+        case .yes: "yes: found, acquired, done; claim: the work is yours to do"
+        case .no: "no, and no error: absent, a condition not met; claim: it is done already"
         case .usage: "usage: the command line is wrong"
-        case .damaged: "not a number; or corrupt data: a value, now quarantined; a record"
+        case .damaged: "not a number, or a corrupt value (quarantined) or record"
         case .notAStore: "no store there, or not a store; or a record that was trimmed"
         case .unsupported: "this file system, or this version, cannot keep the guarantees"
         case .internalError: "internal error"
@@ -48,7 +48,7 @@ package enum ExitCode: Int32, CaseIterable, Sendable {
         case .lost: "lost: the claim, lock or lease is another process's now, or gone"
         case .noPermission: "no permission"
         case .configuration: "bad configuration, or the owner cannot be determined: use --owner"
-        case .timedOut: "timed out, also behind a process that is stopped in a change"
+        case .timedOut: "timed out; also when a stopped process blocks a change"
         case .ownFailure: "lock, run and lease run: flock-cache itself failed"
         case .notExecutable: "COMMAND cannot be executed"
         case .notFound: "COMMAND was not found"

@@ -85,14 +85,15 @@ enum JSON {
 
     static func holder(_ holder: Holder) -> JSON {
         let process = RunningHolder(holder)
-        return .object([
-            Member("pid", holder.processID.map { .number(Int($0)) } ?? .null),
-            Member("command", holder.command.map { .text($0) } ?? .null),
-            Member("user", process?.user.map { .text($0) } ?? .null),
-            Member("for", .seconds(holder.age)),
-            Member("liveness", .text("\(holder.liveness)")),
-            Member("stopped", process.map { .truth($0.isStopped) } ?? .null),
-            Member("child", process?.child.map { .number(Int($0)) } ?? .null),
-        ])
+        return .object(
+            [
+                Member("pid", holder.processID.map { .number(Int($0)) } ?? .null),
+                Member("command", (process?.command ?? holder.command).map { .text($0) } ?? .null),
+                Member("user", process?.user.map { .text($0) } ?? .null),
+                Member("for", holder.isAgeKnown ? .seconds(holder.age) : .null),
+                Member("liveness", .text("\(holder.liveness)")),
+                Member("stopped", process.map { .truth($0.isStopped) } ?? .null),
+                Member("child", process?.child.map { .number(Int($0)) } ?? .null),
+            ] + (holder.host.map { [Member("host", .text($0))] } ?? []))
     }
 }

@@ -44,7 +44,11 @@ enum Phrases {
     }
 
     /// "held for 1.0 s by pid 7162 (deploy)".
-    static func holding(_ subject: Subject, _ holder: Holder?) -> String {
+    ///
+    /// - Parameter longer: for how long the holder has been known, where its age is of the time when it was found.
+    static func holding(
+        _ subject: Subject, _ holder: Holder?, longer: Duration = .zero
+    ) -> String {
         guard let holder else {
             if case .key = subject { return "no process has claimed it" }
             return "held by a process that cannot be identified"
@@ -53,9 +57,11 @@ enum Phrases {
             RunningHolder(holder)?.isStopped == true
             ? ", which is stopped" : suffix(of: holder.liveness)
         if case .key = subject {
-            return "claimed \(holder.age.spoken) ago by \(holder.name)\(end)"
+            let age = holder.isAgeKnown ? " \((holder.age + longer).spoken) ago" : ""
+            return "claimed\(age) by \(holder.name)\(end)"
         }
-        return "held for \(holder.age.spoken) by \(holder.name)\(end)"
+        let age = holder.isAgeKnown ? " for \((holder.age + longer).spoken)" : ""
+        return "held\(age) by \(holder.name)\(end)"
     }
 
     private static func suffix(of liveness: Holder.Liveness) -> String {
@@ -74,7 +80,9 @@ enum Phrases {
         switch holder.liveness {
         case .dead: return busy + "; 'flock-cache claim' takes it over"
         case .unknown where holder.processID != nil:
-            return busy + ": it is in another container or on another machine; "
+            return busy
+                + (holder.host.map { ": it is in another container, or on \($0); " }
+                    ?? ": it is in another container or on another machine; ")
                 + "'flock-cache reap --assume-dead-after D' ends such claims"
         default: return busy
         }
@@ -84,10 +92,25 @@ enum Phrases {
         pending(key, holder) + "; it was not removed (--pending removes claims)"
     }
 
+    static func notChanged(_ key: Store.Key, _ holder: Holder) -> String {
+        pending(key, holder) + "; nothing was changed"
+    }
+
+    /// That who had the claim is not ended by its removal.
+    static func removedClaim(_ key: Store.Key, _ holder: Holder) -> String {
+        let isStopped = RunningHolder(holder)?.isStopped == true
+        let what = isStopped ? "is stopped, and can be continued" : "goes on"
+        // No other signal ends a process that is stopped.
+        let signal = isStopped ? "-KILL " : ""
+        return "removed the claim of \(quoted(key)), but \(holder.name) \(what)"
+            + (holder.processID.map { "; to end it: kill \(signal)\($0)" } ?? "")
+    }
+
     static func takenOver(_ key: Store.Key, from former: Holder) -> String {
         former.liveness == .dead && former.processID != nil
             ? "took over \(quoted(key)): its owner, \(former.name), has exited"
-            : "took over \(quoted(key)) from \(former.name), which claimed it \(former.age.spoken) ago"
+            : "took over \(quoted(key)) from \(former.name)"
+                + (former.isAgeKnown ? ", which claimed it \(former.age.spoken) ago" : "")
     }
 
     static func nothingToGiveUp(_ key: Store.Key) -> String {
@@ -115,21 +138,15 @@ enum Phrases {
 
     /// - Parameter isOwn: whether the holder is the process that this command acts for.
     static func waiting(
-        for subject: Subject, _ holder: Holder?, isOwn: Bool = false, left: Duration?
+        for subject: Subject, _ holder: Holder?, longer: Duration = .zero, isOwn: Bool = false,
+        left: Duration?
     ) -> String {
+        let what = holding(subject, holder, longer: longer)
         let own = isOwn ? " (that is the calling program itself)" : ""
-        let until = left.map { "giving up in \($0.spoken)" } ?? "without a time limit"
-        return "waiting for \(subject.text), \(holding(subject, holder))\(own); \(until)"
-    }
-}
-
-extension Holder {
-    /// "pid 4711 (make)".
-    var name: String {
-        guard let processID else {
-            return command.map { "a process (\($0))" } ?? "an unknown process"
+        guard let left else {
+            return "waiting without limit for \(subject.text), \(what)\(own)"
         }
-        return "pid \(processID)" + (command.map { " (\($0))" } ?? "")
+        return "waiting for \(subject.text), \(what)\(own); giving up in \(left.spoken)"
     }
 }
 

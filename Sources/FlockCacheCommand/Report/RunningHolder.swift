@@ -8,28 +8,40 @@ internal import SystemCalls
 struct RunningHolder {
     /// A name of `/etc/passwd`, else a number.
     let user: String?
+    /// It, or the COMMAND that it runs.
     let isStopped: Bool
     /// The COMMAND that it runs, if it does.
     let child: Int32?
 
-    private static let ownName = Array("flock-cache".utf8)
+    /// The name of COMMAND's program where `run` has claimed a key, and the claim has the name of flock-cache; else what
+    /// the holder has recorded.
+    let command: String?
+
+    /// It may have been installed under another name than its own.
+    private static let wrapperNames =
+        [Array("flock-cache".utf8)] + (ProcessStatus(of: Process.id).map { [$0.command] } ?? [])
 
     /// nil where it is not running, or is not to be seen from here.
     init?(_ holder: Holder) {
         guard holder.liveness == .alive, let id = holder.processID,
             let status = ProcessStatus(of: id)
         else { return nil }
-        let isWrapper = status.command == Self.ownName
+        let isWrapper = Self.wrapperNames.contains(status.command)
         // The kernel keeps 15 bytes of a name.
-        guard
-            isWrapper
-                || holder.command.map({ status.command.elementsEqual($0.utf8.prefix(15)) }) == true
-        else { return nil }
-        isStopped = status.isStopped
+        let hasRecordedName =
+            holder.command.map { status.command.elementsEqual($0.utf8.prefix(15)) } == true
+        guard isWrapper || hasRecordedName else { return nil }
         user = (try? FileStatus.of(path: FileName(Array("/proc/\(id)".utf8)))).map {
             Self.name(ofUser: $0.user)
         }
         child = isWrapper ? Self.child(of: id) : nil
+        let childStatus = child.flatMap { ProcessStatus(of: $0) }
+        // A stopped COMMAND holds as one whose flock-cache is stopped.
+        isStopped = status.isStopped || childStatus?.isStopped == true
+        command =
+            hasRecordedName && isWrapper
+            ? childStatus.map { String(decoding: $0.command, as: UTF8.self) } ?? holder.command
+            : holder.command
     }
 
     private static func name(ofUser user: UInt32) -> String {

@@ -26,13 +26,16 @@ struct CommandRun {
     /// Call `CaughtSignals()` before what must not be ended by a signal, and hand it over: whatever
     /// came since is passed on as soon as COMMAND is there.
     ///
-    /// - Parameter watch: as for `run`, and after each piece of output.
+    /// - Parameters:
+    ///   - end: as for `run`.
+    ///   - watch: as for `run`, and after each piece of output.
     init(
-        _ request: CommandRequest, signals: borrowing CaughtSignals,
-        to descriptor: Int32, keepingIn value: ValueWriter, watch: () -> Duration? = { nil }
+        _ request: CommandRequest, before end: BootTime?, signals: borrowing CaughtSignals,
+        to descriptor: Int32, keepingIn value: ValueWriter,
+        watch: (SignalRelay) -> Duration? = { _ in nil }
     ) throws(Failure) {
         output = OutputRelay(to: descriptor, from: value)
-        let child = try Self.start(request, &reading, signals)
+        let child = try Self.start(request, &reading, signals, before: end)
         var relay = SignalRelay(to: child, request)
         ending = try Self.whileRunning(child) { () throws(Errno) in
             try passOn(of: child, &relay, signals, watch)
@@ -47,16 +50,17 @@ struct CommandRun {
     /// The end of the pipe then means that COMMAND, and every process that it gave the descriptor
     /// to, has closed it.
     private static func start(
-        _ request: CommandRequest, _ reading: inout PipeEnd?, _ signals: borrowing CaughtSignals
+        _ request: CommandRequest, _ reading: inout PipeEnd?, _ signals: borrowing CaughtSignals,
+        before end: BootTime?
     ) throws(Failure) -> ChildProcess {
         let pipe = try own { () throws(Errno) in try PipeEnd.pair() }
         reading = pipe.reading
-        return try start(request, output: pipe.writing, signals)
+        return try start(request, output: pipe.writing, signals, before: end)
     }
 
     private static func start(
         _ request: CommandRequest, output: PipeEnd?, _ signals: borrowing CaughtSignals,
-        before end: BootTime? = nil
+        before end: BootTime?
     ) throws(Failure) -> ChildProcess {
         do throws(ChildProcess.Failure) {
             return try ChildProcess(
@@ -103,11 +107,12 @@ struct CommandRun {
     /// Runs COMMAND to its end with our own output; returns how it ended.
     ///
     /// - Parameters:
-    ///   - end: from then on COMMAND is not started any more, which fails with `.lost`.
+    ///   - end: from then on COMMAND is not started any more, which fails with `.lost`; and the process beside it ends
+    ///     it, unless `watch` has put that off.
     ///   - watch: called at the beginning, after each signal, and when the time that it
     ///     returned last is over; nil is no time.
     static func run(
-        _ request: CommandRequest, before end: BootTime? = nil,
+        _ request: CommandRequest, before end: BootTime?,
         watch: (SignalRelay) -> Duration? = { _ in nil }
     ) throws(Failure) -> ChildProcess.Ending {
         let signals = try catchSignals()
@@ -153,16 +158,22 @@ struct CommandRun {
     /// As `env(1)` has it: 127 where there is no such program, 126 where it cannot be executed.
     static func failure(of arguments: [[UInt8]], _ error: Errno) -> Failure {
         let code: ExitCode = error == .noEntry ? .notFound : .notExecutable
-        return Failure(code, "cannot run \(shown(arguments[0])): \(error.message)")
+        let program = arguments[0]
+        var reason = error.message
+        if error == .noEntry, !program.contains(UInt8(ascii: "/")) {
+            reason =
+                "there is no such program in PATH; a shell's command line or builtin is run by: -- sh -c '…'"
+        }
+        return Failure(code, "cannot run '\(shown(program))': \(reason)")
     }
 
     private mutating func passOn(
         of child: ChildProcess, _ relay: inout SignalRelay, _ signals: borrowing CaughtSignals,
-        _ watch: () -> Duration?
+        _ watch: (SignalRelay) -> Duration?
     ) throws(Errno) {
         while true {
             try relay.passOn(signals)
-            let limit = [watch(), relay.limit].compactMap { $0 }.min()
+            let limit = [watch(relay), relay.limit].compactMap { $0 }.min()
             // -1 is passed over by poll(2).
             let ready = try waitForAny(
                 [

@@ -56,6 +56,12 @@ struct SignalRelay {
         return .nanoseconds(max(0, killing.nanoseconds - BootTime.now.nanoseconds))
     }
 
+    /// Has COMMAND ended at a deadline by the process beside it, where this one is stopped then; false where that has
+    /// happened.
+    func guardEnd(at deadline: BootTime, killAfter: Duration) -> Bool {
+        child.end(at: deadline, killAfter: killAfter)
+    }
+
     /// Sends COMMAND a signal.
     func send(_ number: Int32) {
         do throws(Errno) {

@@ -89,12 +89,16 @@ struct CallingProgram {
     }
 
     /// A process that was named.
-    static func named(_ process: UInt64) throws(Failure) -> CallingProgram {
+    ///
+    /// - Parameter otherwise: what may be done in place of naming one.
+    static func named(_ process: UInt64, orElse otherwise: String = "") throws(Failure)
+        -> CallingProgram
+    {
         guard let id = Int32(exactly: process), id > 0, let identity = try identity(of: id) else {
             throw Failure(
                 .configuration,
-                "the owner is to be pid \(process), which does not live; name one that does, "
-                    + "or use --owner none with --stale-after")
+                "the owner (--owner, \(Variable.owner)) is pid \(process), but there is no such process; name one "
+                    + "that is running" + otherwise)
         }
         try refuseMachine(id)
         let command = try status(of: id)?.command ?? []
@@ -196,7 +200,8 @@ struct CallingProgram {
     /// PROC_PID_INIT_INO.
     private static func refuseMachine(_ process: Int32) throws(Failure) {
         if process == 1, Process.namespace("/proc/self/ns/pid") == 0xefff_fffc {
-            throw unknown("the calling process has ended, or is the machine's own (pid 1)")
+            throw unknown(
+                "process 1 is the machine's own and never ends; the calling program may have ended")
         }
     }
 

@@ -29,7 +29,9 @@ extension Invocation {
         switch try namedOwner() {
         case nil: try CallingProgram.find()
         case .nobody: nil
-        case .process(let process): try CallingProgram.named(process)
+        case .process(let process):
+            try CallingProgram.named(
+                process, orElse: ", or use --owner none with --stale-after")
         }
     }
 
@@ -38,7 +40,8 @@ extension Invocation {
         guard let text = environment.setting(.owner) else { return nil }
         guard let owner = NamedOwner(argument: text) else {
             throw Failure(
-                .configuration, "\(Variable.owner) is no process number: \(shown(text))")
+                .configuration,
+                "\(Variable.owner) is neither a process number nor 'none': \(shown(text))")
         }
         return owner
     }

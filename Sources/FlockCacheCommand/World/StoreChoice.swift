@@ -34,7 +34,8 @@ extension Invocation {
         guard let home = environment.setting(.home) else {
             throw Failure(
                 .configuration,
-                "which store? Name one with --store or FLOCK_CACHE_DIR; HOME is not set either")
+                "no store is named, and there is no default because HOME is not set; use --store DIR or "
+                    + "FLOCK_CACHE_DIR")
         }
         try checkHome(home)
         return (home + Array("/.cache/flock-cache".utf8), "HOME" + Self.oneUsers)
@@ -42,12 +43,26 @@ extension Invocation {
 
     /// What is worth knowing of a store that was not named: sudo, cron and services often have another HOME.
     private static let oneUsers =
-        "; it belongs to this user and HOME: for a whole machine, name a directory with --store"
+        "; other users, sudo and cron may have another: name one for all with --store"
 
     /// Says which store is used, and why.
     private func explainStore() throws(Failure) {
         let (path, reason) = try storeChoice()
-        words.say("using the store at \(shown(path)) (\(reason))")
+        let isThere = (try? FileStatus.of(path: FileName(path))) != nil
+        words.say(
+            "using the store at \(shown(path)) (\(reason))"
+                + (isThere ? "" : ", which does not exist yet"))
+    }
+
+    /// For commands that only look: on a terminal, says where there is no store.
+    ///
+    /// Elsewhere that is no more than nothing found, as in a crontab before the first use.
+    func tellIfThereIsNoStore() throws(Failure) {
+        let path = try storePath()
+        guard Process.isTerminal(environment.error), !words.isVerbose,
+            (try? FileStatus.of(path: FileName(path))) == nil
+        else { return }
+        words.say("there is no store at \(shown(path)) yet")
     }
 
     /// Why a path that begins with `~` is not what was meant; nil for others.

@@ -27,6 +27,8 @@ final class WaitNotice {
     private let session: Session
     private let refusal: Refusal?
     private var hasSpoken = false
+    /// Who has the lease, and since when of this wait that is known.
+    private var found: (holder: Holder?, since: Duration)?
     /// Of the last look.
     private var elapsed = Duration.zero
 
@@ -73,8 +75,10 @@ final class WaitNotice {
     func lookAtLease(_ holder: Holder?, _ elapsed: Duration) throws(StoreError) {
         self.elapsed = elapsed
         try check(key, holder)
+        // The same holder is told of again until somebody else has the lease.
+        if found?.holder != holder { found = (holder, elapsed) }
         guard isTime(elapsed) else { return }
-        say(.lease(key), holder, elapsed)
+        say(.lease(key), holder, longer: elapsed - (found?.since ?? elapsed), elapsed)
     }
 
     private func check(_ key: Store.Key, _ holder: Holder?) throws(StoreError) {
@@ -96,10 +100,13 @@ final class WaitNotice {
     }
 
     private func say(
-        _ subject: Phrases.Subject, _ holder: Holder?, isOwn: Bool = false, _ elapsed: Duration
+        _ subject: Phrases.Subject, _ holder: Holder?, longer: Duration = .zero,
+        isOwn: Bool = false, _ elapsed: Duration
     ) {
         hasSpoken = true
         words.say(
-            Phrases.waiting(for: subject, holder, isOwn: isOwn, left: limit.map { $0 - elapsed }))
+            Phrases.waiting(
+                for: subject, holder, longer: longer, isOwn: isOwn, left: limit.map { $0 - elapsed }
+            ))
     }
 }
