@@ -82,7 +82,10 @@ class Disk:
         """Mounts it. Each time by another name: a name that was just let go may still be in use."""
         self._attached += 1
         path = os.path.join(self._served, str(self._attached))
-        _must("mount", "-o", "loop,noatime", path, self.mount)
+        try:
+            _must("mount", "-o", "loop,noatime", path, self.mount)
+        except RuntimeError as error:
+            raise Unmountable(str(error)) from error
 
     def detach(self):
         for _ in range(100):
@@ -254,6 +257,10 @@ def replay(disk, log, cuts):
         done = cut.flushed
         disk.become(stable, cut.writes)
         yield cut
+
+
+class Unmountable(RuntimeError):
+    """The file system does not take the disk that a cut has left."""
 
 
 def _must(*command):

@@ -1,8 +1,8 @@
-"""Breaks the protocol in small ways, and demands that the torture scripts notice.
+"""Breaks the protocol in small ways, and demands that the torture scripts or the tests notice.
 
-Each mutant is one patch of the sources, in a copy of the tree, built like the shipped command. The
-scripts named beside it are first run on the command that was given, where they must pass, and then on
-the mutant, where at least one must fail by its own count.
+Each mutant is one patch of the sources, in a copy of the tree, built like the shipped command or as tests. The
+scripts and suites named beside it are first run on the command that was given and the tests as they are, where
+they must pass, and then on the mutant, where at least one must fail by its own count.
 
 The mutants that are only seen when the power is cut are left out where not run as root. With --quick
 only the first three are built.
@@ -24,7 +24,7 @@ SOURCES = "Sources/FlockCache"
 
 Mutant = namedtuple("Mutant", "name file old new attacks")
 
-# An attack is a script, the scenarios it is to run, and its other options.
+# An attack is a script, the scenarios it is to run, and its other options; or `tests` and a suite.
 MUTANTS = [
     Mutant(
         "the shard's mutex is tried but not waited for", "Mutexes/ShardFile.swift",
@@ -213,21 +213,139 @@ MUTANTS = [
         "guard durably else { return }",
         "guard durably && path.isEmpty else { return }",
         ["power.py ^history-durable$ --quick"]),
+    Mutant(
+        "a keeper renews what is over", "Leases/Leasing.swift",
+        "if onlyHeld, isOver || cell.isExpired || !isOfThisBoot {",
+        "_ = isOver\n        if onlyHeld, cell.isExpired || !isOfThisBoot {",
+        ["tests LibraryTests.LeaseLossTests/"]),
+    Mutant(
+        "a lease's generation ignores those in its record", "Leases/Leasing.swift",
+        "above: search.highest, in:",
+        "above: search.highest & 0, in:",
+        ["tests LibraryTests.LeaseDeadlineTests/"]),
+    Mutant(
+        "a lease's owner is judged from another PID namespace", "Leases/LeaseStanding.swift",
+        "guard cell.place.processNamespace == here.processNamespace else { return .unknown }",
+        "_ = cell.place.processNamespace",
+        ["tests LibraryTests.LeaseLossTests/"]),
+    Mutant(
+        "a lease is renewed at nine tenths of its time", "Leases/LeaseRenewal.swift",
+        "timeToLive / 3)",
+        "timeToLive * 9 / 10)",
+        ["tests LibraryTests.LeaseDeadlineTests/"]),
+    Mutant(
+        "a grant's time counts from its end", "Leases/Leasing.swift",
+        "deadline: deadline ?? BootTime(nanoseconds: .max))",
+        "deadline: deadline == nil ? BootTime(nanoseconds: .max)\n"
+        "                : BootTime.now.advanced(by: request.timeToLive ?? .zero))",
+        ["tests LibraryTests.LeaseDeadlineTests/"]),
+    Mutant(
+        "a renewal's time counts from its end", "Leases/Lease.swift",
+        "deadline.store(start.advanced(by: timeToLive)",
+        "_ = start\n                deadline.store(BootTime.now.advanced(by: timeToLive)",
+        ["tests LibraryTests.LeaseDeadlineTests/"]),
+    Mutant(
+        "a lease's cell is written before its mark", "Leases/Leasing.swift",
+        "        try held.begin(\n"
+        "            generation: generation, .lease(name, slot: index, sequence: sequence, events))\n"
+        "        do throws(StoreError) {\n"
+        "            try file.write(cell, in: index, durably: isDurable)\n",
+        "        do throws(StoreError) {\n"
+        "            try file.write(cell, in: index, durably: isDurable)\n"
+        "            try held.begin(\n"
+        "                generation: generation, .lease(name, slot: index, sequence: sequence, events))\n",
+        ["tests ProcessTests.ChangeCrashTests/"]),
+    Mutant(
+        "a lease is changed under a mutex that was removed", "Leases/ChangingLeases.swift",
+        "guard try mutex.file.isLinked() else { throw .replaced(store.path) }",
+        "_ = try mutex.file.isLinked()",
+        ["tests LibraryTests.RemovedMutexTests/"]),
+    Mutant(
+        "what is known of a slot stays when it is released", "Leases/LeaseFile.swift",
+        "try taken.forget(index)",
+        "_ = taken",
+        ["tests LibraryTests.LeaseSlotTests/"]),
+    Mutant(
+        "the mutex between threads is free before that between processes", "Mutexes/ShardMutex.swift",
+        "file.unlock(shard)\n        shards.mutexes.unlock(shard)\n",
+        "shards.mutexes.unlock(shard)\n        file.unlock(shard)\n",
+        ["tests ProcessTests.MutexOrderTests/"]),
+    Mutant(
+        "a child does not see that its parent has died", "../CSystem/spawn.c",
+        "if (getppid() != start->parent) _exit(127);",
+        "",
+        ["run.py before.its"]),
+    Mutant(
+        "who leaves a queue wakes nobody", "Locks/KeyLock.swift",
+        "leaveQueue(wakingNext: true)\n            file = nil",
+        "leaveQueue(wakingNext: false)\n            file = nil",
+        ["tests LibraryTests.LockLeavingTests/"]),
+    Mutant(
+        "a change counter is believed that is stale", "Changes/HeldShard.swift",
+        "guard let seen, let found, seen == found, seen.mark != .unknown, files.isLocal else {\n"
+        "            return false\n"
+        "        }\n"
+        "        return currentMark() == seen.mark",
+        "seen != nil && found != nil && files.isLocal",
+        ["tests ProcessTests.SessionStopTests/"]),
+    Mutant(
+        "the blocks of a store that was removed are believed", "Mutexes/ShardFile.swift",
+        "try attempt(\"use\", path) { () throws(Errno) in try file.linkedStatus() }",
+        "try attempt(\"use\", path) { () throws(Errno) in try file.status() }",
+        ["tests LibraryTests.RemovedMutexTests/"]),
+    Mutant(
+        "who waits for a mutex never sleeps", "Mutexes/ShardMutex.swift",
+        "for _ in 0..<Self.spins {",
+        "while !limit.isOver {",
+        ["tests LibraryTests.MutexWaitTests/"]),
 ]
 
 
-def build(tree, scratch):
+def compile_tree(arguments, tree, scratch):
     done = subprocess.run(
-        ["swift", "build", "-c", "release", "--product", "flock-cache", "-Xswiftc",
-         "-static-executable", "--disable-default-traits", "--scratch-path", scratch],
+        ["swift", "build", *arguments, "--scratch-path", scratch],
         cwd=tree, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"the mutant does not build:\n{done.stdout[-3000:]}")
+
+
+def build(tree, scratch):
+    compile_tree(
+        ["-c", "release", "--product", "flock-cache", "-Xswiftc", "-static-executable",
+         "--disable-default-traits"], tree, scratch)
     return os.path.join(scratch, "release", "flock-cache")
 
 
-def run_attack(rig, attack, command):
+def build_tests(tree, scratch):
+    scratch += "-tests"
+    compile_tree(["--build-tests"], tree, scratch)
+    return os.path.join(scratch, "debug", "flock-cachePackageTests.xctest")
+
+
+def is_of_tests(attack):
+    """Whether an attack is a suite of the tests, and not a script with a command."""
+    return attack.startswith("tests ")
+
+
+def run_suite(attack, tests):
+    """Whether a suite went well; None when it could not be run. One that does not end has not."""
+    try:
+        done = subprocess.run(
+            [tests, "--testing-library", "swift-testing", "--filter", "^" + attack.split()[1]],
+            cwd=os.path.dirname(tests), capture_output=True, text=True, check=False, timeout=300)
+    except subprocess.TimeoutExpired:
+        return False
+    ran = re.search(r"Test run with (\d+) tests? .*(passed|failed)", done.stdout + done.stderr)
+    if done.returncode >= 0 and (not ran or ran[1] == "0"):
+        print(f"{attack}:\n{done.stdout[-1000:]}{done.stderr[-1000:]}")
+        return None
+    return done.returncode == 0
+
+
+def run_attack(rig, attack, command, tests):
     """Whether an attack went well; None when it could not be carried out."""
+    if is_of_tests(attack):
+        return run_suite(attack, tests)
     script, scenarios, *options = attack.split()
     done = subprocess.run(
         [sys.executable, os.path.join(HERE, script), command, "--only", scenarios, "--seed",
@@ -240,6 +358,12 @@ def run_attack(rig, attack, command):
     return counted[2] == "0" and counted[1] != "0" and done.returncode == 0
 
 
+def builds(attacks, tree, scratch):
+    """What the attacks need of a tree: the command, the tests; None for what they do not."""
+    return (build(tree, scratch) if not all(map(is_of_tests, attacks)) else None,
+            build_tests(tree, scratch) if any(map(is_of_tests, attacks)) else None)
+
+
 def attack_mutant(rig, mutant, tree, scratch):
     path = os.path.join(tree, SOURCES, mutant.file)
     with open(path, encoding="utf-8") as file:
@@ -248,11 +372,11 @@ def attack_mutant(rig, mutant, tree, scratch):
     with open(path, "w", encoding="utf-8") as file:
         file.write(text.replace(mutant.old, mutant.new))
     try:
-        command = build(tree, scratch)
+        command, tests = builds(mutant.attacks, tree, scratch)
     finally:
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
-    results = [run_attack(rig, attack, command) for attack in mutant.attacks]
+    results = [run_attack(rig, attack, command, tests) for attack in mutant.attacks]
     check(False in results, f"nobody noticed that {mutant.name}")
 
 
@@ -265,12 +389,15 @@ def main():
         mutants = mutants[:3]
     tree = os.path.join(rig.home, "tree")
     shutil.copytree(TREE, tree, ignore=shutil.ignore_patterns(".build", ".git"))
-    for attack in sorted({attack for mutant in mutants for attack in mutant.attacks}):
+    scratch = os.path.join(rig.home, "build")
+    attacks = sorted({attack for mutant in mutants for attack in mutant.attacks})
+    _, tests = builds([attack for attack in attacks if is_of_tests(attack)], tree, scratch)
+    for attack in attacks:
         rig.each("unbroken", [(attack, attack)], lambda attack: check(
-            run_attack(rig, attack, rig.command), "fails on the command as it is"))
+            run_attack(rig, attack, rig.command, tests), "fails on the command as it is"))
     for mutant in mutants:
         rig.each("broken", [(mutant.name, mutant)], lambda mutant: attack_mutant(
-            rig, mutant, tree, os.path.join(rig.home, "build")))
+            rig, mutant, tree, scratch))
         print(f"    {mutant.name}", flush=True)
     rig.finish()
 

@@ -23,7 +23,8 @@ sectors. After mounting, and with another boot id:
 Negative control: of what stores that are not durable acknowledged, some must be lost.
 
 With --quick only the calls that change something: before any other the disk is as before the next of
-these; of many calls in a row the first and the last; and two short histories a file system and kind.
+these; of many calls in a row the first and the last; of a durable store with the journal of the file system
+written or not, by the seed; and two short histories a file system and kind.
 With --only PATTERN the histories are the scenarios "history-durable" and "history-plain".
 """
 
@@ -138,6 +139,15 @@ def durable(*arguments):
     check(not lost, lost)
 
 
+def flags(rig):
+    """What of the journal is on the disk; in the sample one by the seed, where the store is durable.
+
+    Of stores that are not durable some must lose something: there all cases are taken.
+    """
+    both = list(FLAGS.items())
+    return [rig.random.choice(both)] if rig.quick and rig.settings else both
+
+
 def run_on(rig, name, boot):
     disk = Disk(rig.home, name)
     rig.stores = disk.mount
@@ -149,7 +159,7 @@ def run_on(rig, name, boot):
             if rig.quick:
                 points = torture.first_and_last(
                     [p for p in points if torture.CHANGES.search(p.line)])
-            for flag, what in FLAGS.items():
+            for flag, what in flags(rig):
                 cases = [
                     (f"{p.name} {p.number}, {p.line[:90]}" if p else "after the end",
                      scenario, disk, boot, flag, p) for p in [*points, None]]
@@ -157,7 +167,7 @@ def run_on(rig, name, boot):
                 if settings:
                     rig.each(title, cases, durable)
                 else:
-                    losses += rig.each(f"{title}, not durable", cases, attack)
+                    losses += rig.each(f"{title}, not durable", cases, attack, whole=True)
             shutil.rmtree(scenario.model.path)
         if losses:
             rig.attempt(f"{name}: a store that is not durable loses something", check, any(losses),
@@ -213,8 +223,17 @@ def cut_history(rig, label, history, random, count, boot):
     positions = [random.randrange(len(log) + 1) for _ in range(count)]
     cuts = [recording.Cut(random, log, position) for position in positions]
 
+    unmountable = []
+
     def attack(cut):
-        disk.attach()
+        try:
+            disk.attach()
+        except recording.Unmountable:
+            # XFS reads whole blocks of its own while it recovers, and gives up where one is torn: no store is asked.
+            if " xfs " not in label or cut.kind != "torn":
+                raise
+            unmountable.append(cut.name)
+            return ""
         try:
             boot.restart()
             return history.check(cut)
@@ -224,7 +243,11 @@ def cut_history(rig, label, history, random, count, boot):
     results, start, failed = [], torture.time.monotonic(), rig.failed
     for cut in recording.replay(disk, log, cuts):
         results.append(rig.attempt(f"{label}, {cut.name}", attack, cut))
-    print(f"{label}: {len(cuts)} cuts of {len(log)} writes, {rig.failed - failed} failed, "
+    torn = sum(cut.kind == "torn" for cut in cuts)
+    rig.attempt(f"{label}: most disks are taken", check, 2 * len(unmountable) <= max(2, torn),
+                f"the file system gave up {len(unmountable)} of {torn} torn disks")
+    given_up = f"{len(unmountable)} given up by the file system, " if unmountable else ""
+    print(f"{label}: {len(cuts)} cuts of {len(log)} writes, {rig.failed - failed} failed, {given_up}"
           f"{torture.time.monotonic() - start:.1f} s", flush=True)
     return results
 

@@ -214,6 +214,8 @@ class Rig:
             description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
         parser.add_argument(argument, help="path of the static release command")
         parser.add_argument("--quick", action="store_true", help="the sample described above")
+        parser.add_argument(
+            "--part", type=int, default=1, metavar="N", help="of the cases of each attack one in N, by the seed")
         parser.add_argument("--only", default="", help="scenarios whose name matches this pattern")
         parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
         parser.add_argument("--jobs", type=int, default=os.cpu_count())
@@ -282,9 +284,15 @@ class Rig:
             self.passed += 1
         return value
 
-    def each(self, title, cases, body):
-        """Runs `body(*case)` for cases `(label, …)`, some at once; what went wrong is None."""
+    def each(self, title, cases, body, whole=False):
+        """Runs `body(*case)` for cases `(label, …)`, some at once; what went wrong is None.
+
+        With --part a part of them, unless all are asked for.
+        """
         start, failed = time.monotonic(), self.failed
+        if self.options.part > 1 and not whole:
+            count = -(-len(cases) // self.options.part)
+            cases = [cases[i] for i in sorted(self.random.sample(range(len(cases)), count))]
         with concurrent.futures.ThreadPoolExecutor(self.options.jobs) as pool:
             futures = [
                 pool.submit(self.attempt, f"{title}: {label}", body, *rest) for label, *rest in cases]

@@ -5,14 +5,19 @@ After each kill, and with nobody cleaning up:
 - that value is what everybody gets from then on, and `stats` says what the files say;
 - one `reap` leaves no claim, no debris and no temporary file.
 
+And kills it while the child that is to execute COMMAND has not asked yet to be killed with it: COMMAND never begins.
+
 Small values and large ones; whoever waits, or asks when the other is gone. With --quick a sample of the
 calls.
 """
 
+import fcntl
 import os
+import pty
 import re
 import signal
 import subprocess
+import termios
 
 import oracle
 import rig as torture
@@ -80,6 +85,42 @@ def attack(rig, values, point, waits):
     return victim.returncode
 
 
+def attack_early(rig):
+    """At a terminal, where COMMAND is in the group of `run`; elsewhere its group is killed as well."""
+    store = Store(rig, rig.path("run"))
+    store.must("init")
+    begun = rig.path("begun")
+    terminal, theirs = pty.openpty()
+    reading, writing = os.pipe()
+    # Both set the file creation mask, first of all: `run`, and the child before it becomes COMMAND.
+    victim = subprocess.Popen(
+        ["strace", "-f", "-o", f"/dev/fd/{writing}", "-e", "trace=umask", "-e", "inject=umask:signal=STOP",
+         *store.command("run", KEY, "--", "touch", begun)],
+        stdin=theirs, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ENVIRONMENT,
+        pass_fds=[writing], start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+    os.close(writing)
+    os.close(theirs)
+    run, child = None, None
+    with os.fdopen(reading, errors="replace") as log:
+        for line in log:
+            process = int(line.split()[0])
+            if "--- stopped by SIGSTOP ---" in line:
+                if run is None:
+                    run = process
+                    os.kill(run, signal.SIGCONT)
+                else:
+                    child = process
+                    os.kill(run, signal.SIGKILL)
+            elif process == run and "+++ killed by SIGKILL" in line:
+                os.kill(child, signal.SIGCONT)
+    victim.wait(timeout=30)
+    os.close(terminal)
+    check(child is not None, "no child was met")
+    check(not os.path.exists(begun), "COMMAND has begun, and nobody waits for it")
+    store.remove()
+
+
 def check_kills(codes):
     """An attack that kills nobody shows nothing; who waits may have ended before the call."""
     kills = codes.count(-signal.SIGKILL)
@@ -103,6 +144,9 @@ def main():
                     (f"{p.name} {p.number}, {p.line[:90]}", rig, values, p, waits)
                     for p in rig.sample(points, 60)]
                 rig.attempt(f"{title}: kills", check_kills, rig.each(title, cases, attack))
+    title = "kill run, before its child is told of that"
+    if re.search(rig.options.only, title):
+        rig.each(title, [("at a terminal", rig)], attack_early)
     rig.finish()
 
 
