@@ -1,5 +1,6 @@
-"""Times whole processes: `flock-cache claim` of a fresh key, and `lock` with a command, beside a static C
-program that creates, writes and closes one file, and beside `flock -n FILE true`.
+"""Times whole processes: `flock-cache claim` of a fresh key, `get` and `lock` with a command, beside a static C
+program that creates, writes and closes one file, `flock -n FILE true`, GNU parallel's `sem` and the `sqlite3` command.
+What is not installed is left out and named.
 
     startup.py COMMAND [--runs N] [--directory DIR]
 
@@ -30,6 +31,33 @@ def timed(arguments, environment, null):
     return duration
 
 
+def add_sem(rivals, environment):
+    sem = shutil.which("sem")
+    if sem is None:
+        print("  sem (GNU parallel) is not installed: left out")
+        return
+    # It asks to be cited until this file is there.
+    os.makedirs(os.path.join(environment["HOME"], ".parallel"), exist_ok=True)
+    with open(os.path.join(environment["HOME"], ".parallel", "will-cite"), "w"):
+        pass
+    rivals["sem --fg true"] = lambda run: [sem, "--fg", "--id", "lock", "true"]
+
+
+def add_sqlite(rivals, database):
+    sqlite = shutil.which("sqlite3")
+    if sqlite is None:
+        print("  sqlite3 is not installed: left out")
+        return
+    subprocess.run(
+        [sqlite, database, "PRAGMA journal_mode=WAL; CREATE TABLE entries (key TEXT PRIMARY KEY, value TEXT);"
+         "INSERT INTO entries VALUES ('value', 'text')"],
+        check=True, stdout=subprocess.DEVNULL)
+    rivals["sqlite3 INSERT"] = lambda run: [
+        sqlite, database, f"PRAGMA synchronous=NORMAL; INSERT INTO entries VALUES ('key-{run}', 'pid 4711')"]
+    rivals["sqlite3 SELECT"] = lambda run: [
+        sqlite, database, "SELECT value FROM entries WHERE key = 'value'"]
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("command")
@@ -49,18 +77,23 @@ def main():
         environment = {"FLOCK_CACHE_DIR": store, "PATH": os.environ["PATH"]}
         null = os.open("/dev/null", os.O_RDWR)
         timed([command, "claim", "first"], environment, null)
+        timed([command, "put", "value", "text"], environment, null)
         for shard in range(256):
             os.makedirs(os.path.join(store, "entries", f"{shard:02x}"), mode=0o700, exist_ok=True)
         lock = shutil.which("flock")
         rivals = {
             "C: create, write, close": lambda run: [floor, os.path.join(directory, f"file-{run}")],
             "flock-cache claim KEY": lambda run: [command, "claim", f"key-{run}"],
+            "flock-cache get KEY": lambda run: [command, "get", "value"],
             "flock-cache lock KEY true": lambda run: [command, "lock", "key", "--", "true"],
             "flock-cache version": lambda run: [command, "version"],
         }
         if lock:
             rivals["flock -n FILE true"] = lambda run: [
                 lock, "-n", os.path.join(directory, "lock"), "true"]
+        environment["HOME"] = directory
+        add_sem(rivals, environment)
+        add_sqlite(rivals, os.path.join(directory, "database"))
         times = {name: [] for name in rivals}
         for run in range(options.runs):
             for name, arguments in rivals.items():
