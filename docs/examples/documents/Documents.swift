@@ -24,19 +24,20 @@ struct DocumentService: Sendable {
     func create(_ slug: String, _ text: String) async throws -> Created {
         let size = Int64(text.utf8.count)
         return try await store.withLock(accounting) {
-            guard case .incremented = try store.increment(used, by: size, within: 0...mostBytes)
+            guard
+                case .incremented = try await store.increment(used, by: size, within: 0...mostBytes)
             else { return .overQuota }
-            if case .updated = try store.put(text.utf8, for: key(slug), if: .absent) {
+            if case .updated = try await store.put(text.utf8, for: key(slug), if: .absent) {
                 return .created
             }
-            try store.increment(used, by: -size)
+            try await store.increment(used, by: -size)
             return .slugTaken
         }
     }
 
     /// Changes a document as a text editor does: nobody is kept out, and who was slower does it again.
-    func edit(_ slug: String, _ change: (String) -> String) throws {
-        try store.update(key(slug)) { entry in
+    func edit(_ slug: String, _ change: (String) -> String) async throws {
+        try await store.update(key(slug)) { entry in
             entry.map { Array(change(String(decoding: $0.value, as: UTF8.self)).utf8) }
         }
     }
@@ -47,9 +48,9 @@ struct DocumentService: Sendable {
         // Named in any order: they are taken in one.
         try await store.withLock(key(from), key(to), wait: .upTo(.seconds(5))) {
             guard let line = try text(from)?.split(separator: "\n").last else { return }
-            try edit(to) { $0 + line + "\n" }
+            try await edit(to) { $0 + line + "\n" }
             // Others may have edited it meanwhile: editing takes no lock.
-            try edit(from) { text in
+            try await edit(from) { text in
                 var lines = text.split(separator: "\n")
                 if let last = lines.lastIndex(of: line) { lines.remove(at: last) }
                 return lines.map { $0 + "\n" }.joined()
@@ -67,7 +68,7 @@ struct DocumentService: Sendable {
                 bytes += try store.entry(for: document.key)?.value.count ?? 0
                 count += 1
             }
-            try store.put(String(bytes).utf8, for: used)
+            try await store.put(String(bytes).utf8, for: used)
             return count
         }
     }
@@ -148,7 +149,7 @@ actor Results {
                 let text = String(repeating: ".", count: 149) + "\n"
                 await results.count(try await service.create("page-\(number)", text))
             }
-            try service.edit("page-0") { $0 + "edited\n" }
+            try await service.edit("page-0") { $0 + "edited\n" }
             try await service.moveLine(from: "page-0", to: "page-1")
             try await service.moveLine(from: "page-1", to: "page-0")
             try await renderer.render {

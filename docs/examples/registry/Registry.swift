@@ -50,7 +50,7 @@ struct PageCache {
         }
         var limits = Store.ReapLimits()
         limits.maxBytes = mostBytes
-        try store.reap(limits)
+        try await store.reap(limits)
         return page
     }
 }

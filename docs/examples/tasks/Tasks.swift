@@ -27,9 +27,9 @@ struct TaskStore: Sendable {
     }
 
     /// Stores a task in place of the one that the user had for the job; returns its generation.
-    func put(_ text: String, user: String, job: String) throws -> Store.Generation {
+    func put(_ text: String, user: String, job: String) async throws -> Store.Generation {
         let key = Store.Key("task/\(database)/\(try Self.part(user))/\(try Self.part(job))")
-        switch try store.put(text.utf8, for: key) {
+        switch try await store.put(text.utf8, for: key) {
         case .updated(let entry): return entry.generation
         // Nothing here claims a task, so only another program can have done that.
         case .unchanged, .pending: throw TaskError.claimed(key)
@@ -73,7 +73,8 @@ enum TaskError: Error {
         do {
             let tasks = try await TaskStore(words[0], database: words[2])
             switch (words[1], words.count) {
-            case ("put", 6): print(try tasks.put(words[5], user: words[3], job: words[4]))
+            case ("put", 6):
+                print(try await tasks.put(words[5], user: words[3], job: words[4]))
             case ("list", 3):
                 try tasks.forEachTask {
                     print(plain($0.key), String(decoding: $0.value, as: UTF8.self))

@@ -3,7 +3,8 @@
 //
 //   server STORE PORT
 //
-// `GET /NAME` answers with a page, `GET /` with the number of requests that all processes have answered.
+// `GET /NAME` answers with a page, `GET /` with the number of requests that all processes have answered. For port 0 the
+// system chooses one. TERM ends it, when it has answered what was asked.
 
 import FlockCache
 import Glibc
@@ -30,7 +31,7 @@ struct Server: Sendable {
 
     private func response(to path: String) async -> String {
         do {
-            let number = try log.append(path.utf8)
+            let number = try await log.append(path.utf8)
             if path == "/" { return "\(number) requests\n" }
             // One process renders a page; the others wait for it, and later ones read it.
             let page = try await pages.computeIfAbsent("page" + path, maxAge: .seconds(3600)) {
@@ -56,8 +57,8 @@ struct Server: Sendable {
                 try await pages.withLease("sweeper", timeToLive: .seconds(10), wait: .forever) {
                     _ in
                     while !Task.isCancelled {
-                        try pages.reap(.init(maxAge: .seconds(86400), maxBytes: 1 << 30))
-                        try log.trim(keeping: 1_000_000)
+                        try await pages.reap(.init(maxAge: .seconds(86400), maxBytes: 1 << 30))
+                        try await log.trim(keeping: 1_000_000)
                         try await Task.sleep(for: .seconds(60))
                     }
                 }
@@ -78,14 +79,17 @@ struct Server: Sendable {
             exit(64)
         }
         signal(SIGPIPE, SIG_IGN)
-        let server = try Server(store: CommandLine.arguments[1])
-        guard let requests = Request.listen(on: port) else {
+        guard let listener = Listener(port: port) else {
             perror("cannot listen")
             exit(1)
         }
-        print("listening on 127.0.0.1:\(port)")
-        async let sweeping: Void = server.sweep()
-        await server.serve(requests)
-        await sweeping
+        EndSignals.whenOneComes { listener.stop() }
+        let server = try Server(store: CommandLine.arguments[1])
+        print("listening on 127.0.0.1:\(listener.port)")
+        fflush(nil)
+        let sweeping = Task { await server.sweep() }
+        await server.serve(listener.requests)
+        sweeping.cancel()
+        await sweeping.value
     }
 }
