@@ -1,4 +1,5 @@
-import Glibc
+// For `stdout`, which the C library guards by a lock of its own.
+@preconcurrency import Glibc
 import Synchronization
 import TestSupport
 import Testing
@@ -11,8 +12,8 @@ import Testing
 struct OwnThreads: SuiteTrait, TestTrait, TestScoping {
     /// Whether the tests block their thread; those that are tasks stay on the threads of tasks.
     var areBlocking = true
-    /// After how many minutes a test has failed, from when it has its turn.
-    var limit: Int?
+    /// After how many minutes from its turn a test, and with it the run, has failed.
+    var limit = minutesOfATest
 
     var isRecursive: Bool { true }
 
@@ -52,6 +53,12 @@ extension Trait where Self == OwnThreads {
     /// Of a suite whose tests are tasks: they are only timed.
     static var timed: OwnThreads { OwnThreads(areBlocking: false) }
 }
+
+/// A test takes seconds: one that takes minutes waits for what will not come.
+private let minutesOfATest: Int = {
+    let given = getenv("FLOCK_CACHE_TEST_MINUTES").flatMap { Int(String(cString: $0)) }
+    return given ?? (wantsLongTests ? 60 : 15)
+}()
 
 /// Takes away the hooks of the runtime that Swift Testing sets before the first test.
 ///
@@ -138,7 +145,7 @@ private final class Turns: Sendable {
         let number: Int
         let name: String
         let begin: ContinuousClock.Instant
-        let limit: Int?
+        let limit: Int
     }
 
     private struct State {
@@ -150,6 +157,8 @@ private final class Turns: Sendable {
     private let state = Mutex(State())
 
     private init() {
+        // Where a run is ended from outside, what was printed by then is not lost.
+        setvbuf(stdout, nil, _IOLBF, 0)
         atexit { Turns.shared.report() }
         startThread {
             while true {
@@ -159,7 +168,7 @@ private final class Turns: Sendable {
         }
     }
 
-    func begin(_ name: String, limit: Int?) -> Turn {
+    func begin(_ name: String, limit: Int) -> Turn {
         state.withLock { state in
             state.count += 1
             let turn = Turn(number: state.count, name: name, begin: .now, limit: limit)
@@ -176,16 +185,28 @@ private final class Turns: Sendable {
     }
 
     /// A thread that is blocked can only be ended with its process.
+    ///
+    /// Says what runs and what each process that was started waits for, and ends those.
     private func endWhatIsOverdue() {
-        let overdue = state.withLock { state in
-            state.running.values.first { turn in
-                turn.limit.map { ContinuousClock.now - turn.begin > .seconds(60 * $0) } ?? false
-            }
+        let running = state.withLock { state in
+            state.running.values.sorted { $0.number < $1.number }
         }
-        guard let overdue, let limit = overdue.limit else { return }
-        let words = Array("\(overdue.name) has not ended within \(limit) minutes\n".utf8)
-        _ = Glibc.write(2, words, words.count)
+        let now = ContinuousClock.now
+        guard let overdue = running.first(where: { now - $0.begin > .seconds(60 * $0.limit) })
+        else { return }
+        let processes = descendants()
+        say("\(overdue.name) has not ended within \(overdue.limit) minutes. What runs:")
+        for turn in running { say("  \((now - turn.begin).components.seconds) s  \(turn.name)") }
+        say("Processes:")
+        for process in processes { say("  \(situation(of: process))") }
+        for process in processes { kill(process, SIGKILL) }
         _exit(1)
+    }
+
+    /// Past the buffers of this process, whose locks may be held.
+    private func say(_ line: String) {
+        let bytes = Array("\(line)\n".utf8)
+        _ = Glibc.write(2, bytes, bytes.count)
     }
 
     /// The ten slowest, arguments taken together.
