@@ -75,7 +75,7 @@ import TestSupport
     }
 
     @Test func aSlotIsHadAsSoonAsItsTimeIsOver() throws {
-        let ends = [150: deadline(.milliseconds(900)), 199: deadline(.milliseconds(600))]
+        let ends = [150: deadline(.seconds(4)), 199: deadline(.seconds(3))]
         let store = try fill(200) { index, cell in cell.deadline = ends[index] ?? cell.deadline }
         for index in [199, 150] {
             let grant = try #require(try acquire(store, slots: 200, waiting: .seconds(60)))
@@ -86,7 +86,7 @@ import TestSupport
     }
 
     @Test func aSlotThatWasRenewedIsNotHad() throws {
-        let end = deadline(.milliseconds(300))
+        let end = deadline(.seconds(3))
         let store = try fill(200) { index, cell in
             if index == 150 { cell.deadline = end }
         }

@@ -87,13 +87,23 @@ import TestSupport
     /// when it goes on. Nothing can prevent that; it happens rarely, and is told at once too.
     @Test func aStoppedTaskIsToldWhenItGoesOn() throws {
         var random = Seeded("LeaseSuspendTests.task")
-        var beside: [Int] = []
-        for number in Self.calls(60...200, using: &random) {
+        var (beside, missed): ([Int], [Int]) = ([], [])
+        let numbers = Self.calls(60...200, using: &random)
+        for number in numbers {
             let key = "key-\(number)"
             let peer = PeerProcess(
                 path, environment: ["FLOCK_CACHE_FAULT": "\(number):STOP"], greets: false)
             peer.process.tell("lease-kept 300 \(key)")
-            #expect(peer.process.waitForStop(), "call \(number)")
+            // It ends when it has answered.
+            peer.process.closeInput()
+            guard peer.process.waitForStop() else {
+                // On a busy machine the lease was over before it came that far.
+                let answer = String(decoding: peer.process.rest(), as: UTF8.self)
+                let last = answer.split(separator: "\n").last ?? ""
+                #expect(last == "lost" || last.hasPrefix("cannot"), "call \(number): \(answer)")
+                missed.append(number)
+                continue
+            }
             // In the middle of a change it keeps everybody out.
             if anyMutexIsHeld(path) { continue }
             let rival = stage.run("lease", "acquire", key, "--ttl", "1h", "-w", "30s")
@@ -120,6 +130,7 @@ import TestSupport
             peer.kill()
         }
         #expect(beside.count <= 1, "begun beside the rival, stopped at the calls \(beside)")
+        Self.expectFew(missed, of: numbers)
     }
     #endif
 
