@@ -215,6 +215,11 @@ int64_t csystem_signal_command(int32_t process, int32_t group, int32_t number) {
 
 int64_t csystem_pipe(int32_t ends[2]) { return pipe2(ends, O_CLOEXEC) == 0 ? 0 : -errno; }
 
+int32_t csystem_line_width(int32_t terminal) {
+    struct winsize size;
+    return ioctl(terminal, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
 int64_t csystem_readable_bytes(int32_t file) {
     int count = 0;
     return ioctl(file, FIONREAD, &count) == 0 ? count : -errno;

@@ -133,6 +133,12 @@ package enum Process {
 
     package static func isTerminal(_ descriptor: Int32) -> Bool { isatty(descriptor) == 1 }
 
+    /// How many characters a line of a terminal has; nil where it does not say so.
+    package static func lineWidth(of terminal: Int32) -> Int? {
+        let width = csystem_line_width(terminal)
+        return width > 0 ? Int(width) : nil
+    }
+
     /// Opens `/dev/null` on each of the descriptors 0 to 2 that is closed, so that no file of ours gets
     /// such a number and a message is never written into it.
     ///

@@ -134,9 +134,8 @@ struct DocumentTests {
     @Test func thePythonPageRuns() throws {
         guard isInstalled("python3") else { return }
         let page = Self.text("docs/how-to/python.md")
-        let code = try #require(
-            page.components(separatedBy: "```python\n").last?.components(separatedBy: "\n```").first
-        )
+        let blocks = page.components(separatedBy: "```python\n").dropFirst()
+        let code = blocks.map { $0.components(separatedBy: "\n```")[0] }.joined(separator: "\n")
         let directory = TemporaryDirectory()
         let outcome = TestSupport.run(
             "python3", ["-c", code],

@@ -103,9 +103,9 @@ import TestSupport
         }
         let error = try #require(try waiter.result())
         #expect(error.key == "the/key" && error.holder?.processID == getpid())
-        #expect(
-            error.description.contains(
-                "cannot lock 'the%2Fkey': timed out: held by pid \(getpid())"))
+        let text = error.description
+        #expect(text.hasPrefix("cannot lock 'the%2Fkey': timed out: held for "), "\(text)")
+        #expect(text.contains(" by pid \(getpid()) ("), "\(text)")
         #expect(try store.holders(of: "the/key").map(\.processID) == [getpid()])
         held.release()
         #expect(try store.holders(of: "the/key").isEmpty)

@@ -279,6 +279,9 @@ int64_t csystem_start_guardian(void);
 int64_t csystem_pipe(int32_t ends[2]);
 /// How many bytes can be read from a pipe now.
 int64_t csystem_readable_bytes(int32_t file);
+
+/// How many characters a line of a terminal has; 0 where it is not known.
+int32_t csystem_line_width(int32_t terminal);
 /// Bits of those up to 8 files that can be read, or written where that is asked for; also such as have
 /// failed. `limit` in ns, or negative for none.
 int64_t csystem_poll(const int32_t *files, const int32_t *writing, size_t count, int64_t limit);

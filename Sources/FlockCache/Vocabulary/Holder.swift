@@ -49,7 +49,10 @@ extension Store {
             processID: nil, command: nil, age: .zero, liveness: .unknown, session: nil)
 
         /// A phrase such as "pid 4711 (make)", or "pid 4711 (make) on build3" on a network file system.
-        package var name: String {
+        package var name: String { named(command) }
+
+        /// The same with another name of its program.
+        package func named(_ command: String?) -> String {
             let place = host.map { " on \($0)" } ?? ""
             guard let processID else {
                 return (command.map { "a process (\($0))" } ?? "an unknown process") + place
@@ -58,8 +61,11 @@ extension Store {
         }
 
         /// A phrase such as "pid 4711 (make), for 12 s".
-        public var description: String {
-            var text = name
+        public var description: String { described(naming: command) }
+
+        /// The same with another name of its program.
+        package func described(naming command: String?) -> String {
+            var text = named(command)
             if isAgeKnown { text += ", for \(age.spoken)" }
             switch liveness {
             case .alive: break

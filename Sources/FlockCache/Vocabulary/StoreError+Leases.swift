@@ -6,10 +6,7 @@ extension StoreError {
     static func leaseWaitEnded(_ key: Store.Key, _ holder: Holder?) -> StoreError {
         StoreError(
             .timedOut, "get the lease", key: key, holder: holder,
-            reason: holder.map {
-                "timed out: held by \($0)"
-            }
-                ?? "timed out: held by other processes")
+            reason: timedOut(heldBy: holder))
     }
 
     // MARK: Lost
@@ -26,7 +23,8 @@ extension StoreError {
         return StoreError(
             .leaseLost, "\(operation) the lease", key: key, holder: holder,
             reason: holder.map { generations + "it is held by \($0); nothing was changed" }
-                ?? "it was never granted, or expired, was released or was replaced; nothing was changed"
+                ?? "no process holds it: it was released, ended by force (lease release --force), or expired and was held by "
+                + "another process since; nothing was changed"
         )
     }
 

@@ -47,7 +47,7 @@ extension StoreError {
         case .ready(let found):
             "it has generation \(found), not \(asked): "
                 + (found > asked
-                    ? "another process has claimed it since, and published its value"
+                    ? "it was claimed again since, and that claim has published its value"
                     : "that value is ready, and there is no claim")
         }
     }

@@ -17,7 +17,8 @@ extension StoreError {
             (
                 .permissionDenied,
                 "compare its owner, group and mode, or those of the directory it is to be made in (ls -ld), with "
-                    + "this process (id); where they allow it, a sandbox or a security module forbids it"
+                    + "this process (id); other users may use a store only if it was made so (init --mode 0770, or 0750 "
+                    + "for reading); where all of that allows it, a sandbox or a security module forbids it"
             )
         case .notPermitted:
             (
@@ -47,7 +48,7 @@ extension StoreError {
     // MARK: Keys
 
     static func emptyKey() -> StoreError {
-        StoreError(.invalidKey, "use the key", reason: "it is empty; a key has 1 to 200 bytes")
+        StoreError(.invalidKey, "use the key", reason: "it is empty; a key has at least one byte")
     }
 
     static func keyTooLong(_ key: Store.Key) -> StoreError {
@@ -227,17 +228,19 @@ extension StoreError {
 
     static func lockWaitEnded(_ key: Store.Key?, _ holder: Holder?) -> StoreError {
         StoreError(
-            .timedOut, "lock", key: key, holder: holder,
-            reason: holder.map {
-                "timed out: held by \($0)"
-            }
-                ?? "timed out: held by other processes")
+            .timedOut, "lock", key: key, holder: holder, reason: Self.timedOut(heldBy: holder))
+    }
+
+    static func timedOut(heldBy holder: Holder?) -> String {
+        let age = holder?.knownAge.map { " for \($0.spoken)" } ?? ""
+        return "timed out: held\(age) by \(holder?.name ?? "other processes")"
     }
 
     static func waitEnded(_ key: Store.Key, _ holder: Holder) -> StoreError {
-        StoreError(
+        let age = holder.knownAge.map { " \($0.spoken) ago" } ?? ""
+        return StoreError(
             .timedOut, "get the value of", key: key, holder: holder,
-            reason: "timed out: claimed by \(holder)")
+            reason: "timed out: claimed\(age) by \(holder.name)")
     }
 
     static func noGenerationLeft(_ path: String) -> StoreError {

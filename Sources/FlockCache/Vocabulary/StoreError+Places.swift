@@ -16,8 +16,8 @@ extension StoreError {
         StoreError(
             .permissionDenied, "use the store", path: path,
             reason:
-                "it belongs to user \(user), who could make you write elsewhere; use a store of "
-                + "your own, or one made to be shared (init --mode 0770)"
+                "it belongs to user \(user), who could replace its files by links to others; run this as that user, or use a "
+                + "store of your own, or one made to be shared (init --mode 0770)"
                 + (user == Process.user
                     ? "; in this user namespace that number stands for every user without one" : "")
         )
@@ -51,7 +51,7 @@ extension StoreError {
             ? "and in this user namespace that group may be any; take what other users may do with the "
                 + "directory away (chmod o=), so that the system tells members from others"
             : "and this process is \(Self.process(status.group)); its owner could read and change what is "
-                + "stored; add the user to the group, or use another store"
+                + "stored; add user \(Process.user) to the group, or use another store"
         return StoreError(
             .permissionDenied, "use the store", path: path,
             reason: "it \(status.ownership), \(why)")

@@ -159,6 +159,9 @@ final class ArgumentParser {
         let advice =
             group.isEmpty ? ForeignWord.command(word) : ForeignWord.command(word, in: group)
         if let advice { return .usage("\(what); \(advice)") }
+        if group.isEmpty, let advice = ForeignWord.beforeCommand(shown(word)) {
+            return .usage("\(what); \(advice)")
+        }
         let names = part(of: group).map { String($0.name.dropFirst(group.count)) }
         let near = suggestion(for: word, among: names, prefix: shown(group))
         guard near.isEmpty else { return .usage(what + near) }
@@ -237,7 +240,8 @@ final class ArgumentParser {
             if verbs.contains(where: { $0.name.utf8.elementsEqual(name) }) {
                 return .usage("\(spelled) is a command here: flock-cache \(shown(name))")
             }
-            return .usage("there is no option \(spelled) before a command\(near)")
+            let advice = ForeignWord.beforeCommand(shown(name)).map { "; " + $0 } ?? near
+            return .usage("there is no option \(spelled) before a command\(advice)")
         }
         if let advice = ForeignWord.option(name, of: verb) {
             return .usage("\(verb.name) has no option \(spelled): \(advice)")
@@ -246,6 +250,9 @@ final class ArgumentParser {
             return .usage(
                 "\(verb.name) has no option \(spelled); put -- before a word that begins with '-'")
         }
-        return .usage("\(verb.name) has no option \(spelled)\(near)")
+        // Of a verb of many operands its COMMAND begins behind -- alone.
+        let isCommands = verb.takesCommand && verb.takesMany && invocation.operands.count > 1
+        return .usage(
+            "\(verb.name) has no option \(spelled)\(isCommands ? "; put -- before COMMAND" : near)")
     }
 }

@@ -11,12 +11,31 @@ enum ForeignWord {
             verb.takesCommand ? ofRunners(name) : nil,
             has("wait") ? ofWaiters(name) : nil,
             has("ttl") ? ofLeases(name) : nil,
-            has("stale-after") && name == "stale" ? "use --stale-after D" : nil,
+            has("stale-after") ? ofClaims(name) : nil,
             has("max-age") ? ofAges(name) : nil,
+            has("if-absent") ? ofValues(name) : nil,
             has("max-bytes") ? ofSizes(name) : nil,
             has("repair") && ["fix", "recover", "force"].contains(name) ? "use --repair" : nil,
         ]
         return answers.compactMap { $0 }.first
+    }
+
+    /// What ends a claim; a value is as old as it is, and who asks says what is too old.
+    private static func ofClaims(_ name: String) -> String? {
+        switch name {
+        case "stale", "lease-time": "use --stale-after D"
+        case "ttl", "expire", "expires", "lifetime":
+            "use --stale-after D to have the claim taken over after D, or --max-age D for values that are too old"
+        default: nil
+        }
+    }
+
+    private static func ofValues(_ name: String) -> String? {
+        switch name {
+        case "ttl", "expire", "expires", "ex", "px", "max-age":
+            "a value has no time to live; get --max-age D takes it for absent then, and reap --max-age D removes it"
+        default: nil
+        }
     }
 
     private static func ofAges(_ name: String) -> String? {
@@ -107,6 +126,16 @@ enum ForeignWord {
         case "completion": "use flock-cache completions bash, zsh or fish"
         default: nil
         }
+    }
+
+    /// Of an option before a command, and of a path in a command's place: flock(1) has no commands.
+    static func beforeCommand(_ word: String) -> String? {
+        let options = [
+            "w", "n", "x", "s", "u", "c", "E", "F", "o", "e", "timeout", "wait", "nonblock",
+            "exclusive", "shared",
+        ]
+        return options.contains(word) || word.hasPrefix("/") || word.hasPrefix("./")
+            ? "for a lock as of flock(1): flock-cache lock [OPTIONS] KEY -- COMMAND" : nil
     }
 
     /// Of a command that a group does not have; the advice for every other word where the group has one.

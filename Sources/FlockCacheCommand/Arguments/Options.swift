@@ -133,7 +133,7 @@ extension Option {
 extension Option {
     static let conflictCode = Option(
         name: "conflict-exit-code", short: "E", kind: .exitCode,
-        help: "if busy or timed out, exit with CODE and print nothing")
+        help: "if busy or timed out, exit with CODE and no message")
     static let dieWithParent = Option(
         name: "die-with-parent", help: "exit, and end COMMAND, when the parent exits")
     static let outputWait = Option(

@@ -28,7 +28,8 @@ extension Verb {
     let store = try invocation.openStore()
     let key = invocation.key()
     let wait = invocation.waitIfTold()
-    switch try claim(key, wait, in: store, invocation) {
+    let owner = try invocation.claimOwner()
+    switch try claim(key, for: owner, wait, in: store, invocation) {
     case .won(let generation, let former):
         if let former { invocation.words.say(Phrases.takenOver(key, from: former)) }
         try tellWin(generation, of: key, former, in: store, invocation)
@@ -40,15 +41,16 @@ extension Verb {
         return .no
     case .pending(let holder):
         _ = try invocation.busy(
-            .key(key), holder, wait, state: "pending")
+            .key(key), holder, wait, state: "pending",
+            isOwn: owner.processID.map { $0 == holder.processID } ?? false)
         return wait.end
     }
 }
 
 private func claim(
-    _ key: Store.Key, _ wait: Wait, in store: Store, _ invocation: Invocation
+    _ key: Store.Key, for owner: ClaimOwner, _ wait: Wait, in store: Store,
+    _ invocation: Invocation
 ) throws(Failure) -> ClaimOutcome {
-    let owner = try invocation.claimOwner()
     let notice = WaitNotice(invocation, key, wait, in: store, owner: owner)
     let (maxAge, staleAfter) = (invocation.duration(.maxAge), invocation.duration(.staleAfter))
     return try failing { () throws(StoreError) in

@@ -40,7 +40,8 @@ extension Invocation {
     ///
     /// - Parameter state: for `--json`, where no wait was asked for.
     func busy(
-        _ subject: Phrases.Subject, _ holder: Holder?, _ wait: Wait, state: String = "busy"
+        _ subject: Phrases.Subject, _ holder: Holder?, _ wait: Wait, state: String = "busy",
+        isOwn: Bool = false
     ) throws(Failure) -> Int32 {
         if has(.json) {
             let state = if case .not = wait { state } else { "timed-out" }
@@ -49,7 +50,7 @@ extension Invocation {
             try ignoringClosedPipe { () throws(Failure) in try print(members) }
         } else if !has(.conflictCode) || words.isVerbose {
             let limit: Duration? = if case .upTo(let limit) = wait { limit } else { nil }
-            words.say(Phrases.busy(subject, holder, after: limit))
+            words.say(Phrases.busy(subject, holder, isOwn: isOwn, after: limit))
         }
         return exitCode(.conflictCode) ?? wait.end.rawValue
     }

@@ -7,6 +7,8 @@ extension Verb {
         options: [.mode, .durable, .journal],
         detail: """
             Needed only for settings: a store is otherwise created by its first use. Settings cannot be changed later.
+
+            With --mode 0770 the members of the directory's group use the store too, with 0750 they read it. Make the directory first, with that group: install -d -m 2770 -g GROUP DIRECTORY.
             """,
         exits: """
             0 created, or exists with these settings

@@ -6,11 +6,11 @@ extension Verb {
         operands: ["NAME"],
         options: [.leaseGeneration, .force, .leaseSlot, .encoded],
         detail: """
-            Either --generation or --force is required. --force ends the lease of another process and says whose it was; that process learns it at its next renewal, check or release. Where several slots are taken, name one with --slot.
+            Either --generation or --force is required. --force ends the lease of another process and says whose it was; a lease run learns it within a second (on a network file system at its next renewal) and ends its COMMAND, other holders at their next renewal, check or release. Where several slots are taken, name one with --slot.
             """,
         exits: """
             0 released, now or before; with --force also if the lease was free
-            76 lost: another process has acquired the lease since
+            76 lost: it was ended by force, or another process has acquired it since
             """,
         example: """
             flock-cache lease release primary --generation "$g"

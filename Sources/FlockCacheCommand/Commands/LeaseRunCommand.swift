@@ -10,7 +10,7 @@ extension Verb {
             .dieWithParent, .encoded,
         ],
         detail: """
-            Acquires the lease, renews it at a third of its time to live, runs COMMAND with FLOCK_CACHE_GENERATION set, releases the lease when COMMAND has exited, and exits as COMMAND did. If the lease is lost, COMMAND gets TERM, and KILL after --kill-after. If flock-cache is killed, COMMAND is killed and the lease expires.
+            Acquires the lease, renews it at a third of its time to live, runs COMMAND with FLOCK_CACHE_GENERATION set, releases the lease when COMMAND has exited, and exits as COMMAND did. If the lease is lost, COMMAND gets TERM, and KILL after --kill-after. If flock-cache is killed, COMMAND is killed and the lease expires. If flock-cache is stopped, COMMAND gets TERM half a second after the lease has expired, and KILL after --kill-after: until it has ended it runs beside the next holder, which FLOCK_CACHE_GENERATION tells apart.
 
             Waits 300s for the lease unless -n, -w or FLOCK_CACHE_WAIT says otherwise. With -w forever this makes a leader with standbys: failover takes at most the time to live.
             """,

@@ -106,7 +106,7 @@ private struct ListOutput {
     private func row(of entry: Store.Summary) -> [String] {
         let (state, last): (String, String) =
             switch entry.state {
-            case .pending(let holder): ("pending", holder.description)
+            case .pending(let holder): ("pending", Phrases.description(of: holder))
             case .ready(let size): ("ready", spoken(bytes: size))
             }
         return [

@@ -18,9 +18,9 @@ extension Verb {
 
             On NFS, a host that is out of contact for longer than the server's lease loses its locks; COMMAND then gets TERM, and KILL after --kill-after. With -F that is not noticed.
 
-            COMMAND may wait only for keys that sort after those already held: other waits could deadlock, and are refused (125).
+            COMMAND may lock only keys that sort after those already held: others could deadlock, and are refused (125) even if they are free.
 
-            In a crontab, a run with -n -E 0 that finds the previous one still going ends silently with 0; a job that hangs is then never told of, so limit it with timeout(1). Cron mails whatever a job prints; the last example mails failures only.
+            In a crontab, a run with -n -E 0 that finds the previous one still going ends silently with 0; a job that hangs is then never reported, so limit it with timeout(1). Cron mails whatever a job prints; the last example mails failures only.
             """,
         exits: """
             N COMMAND's exit code, or the signal that ended it

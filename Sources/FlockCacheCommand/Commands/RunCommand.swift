@@ -13,6 +13,8 @@ extension Verb {
 
             If COMMAND fails, its output and exit code are passed on, nothing is published, and one waiter runs its own COMMAND. If this process is killed, COMMAND is killed too, and one waiter takes over. Waiting for others ends after 300s, unless -w or FLOCK_CACHE_WAIT says otherwise; the time of COMMAND is not limited, use 'timeout' for that.
 
+            In a crontab '%' ends the line: write \\% in its place.
+
             With --stale-after D others take over from this process when it has not renewed its claim for D, for example because it is stopped; it renews every third of D.
 
             As with $(...), run waits until every process that has COMMAND's output open has closed it; the value is complete then.

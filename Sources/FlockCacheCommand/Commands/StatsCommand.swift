@@ -6,7 +6,7 @@ extension Verb {
         operands: [],
         options: [.prometheus],
         detail: """
-            Prints 'pending N', 'ready N' and 'bytes N', where bytes counts the files of values. --json and --prometheus add quarantined records, and whether the counts are exact.
+            Prints 'pending N', 'ready N' and 'bytes N', where bytes counts the files of values; on a terminal a table with the size in words. --json and --prometheus add quarantined records, and whether the counts are exact.
             """,
         exits: """
             0 printed

@@ -7,7 +7,7 @@ extension Verb {
         operands: ["[KEY]"],
         options: [.again, .encoded],
         detail: """
-            Shows every lock, claim and lease that is held. On a terminal it prints a table; elsewhere each line is KIND, KEY, PID, COMMAND, AGE, LEFT, WAITING, GENERATION, USER and STATE, separated by tabs, '-' for unknown.
+            Shows every lock, claim and lease that is held. On a terminal it prints a table, without GENERATION, WAITING and USER where a line has no room for them; elsewhere each line is KIND, KEY, PID, COMMAND, AGE, LEFT, WAITING, GENERATION, USER and STATE, separated by tabs, '-' for unknown.
 
             KIND is lock, shared, slot-N, claim, lease or lease-N, where N is a slot. PID is the holder's; in the table, PID+PID is flock-cache and the COMMAND that it runs. STATE is running, stopped, exited (of claims and leases, whose owner has ended) or unknown. AGE is the time since it was acquired, LEFT the time until it expires; on a pipe both are seconds. Of a shared lock only the newest holder is shown. WAITING is approximate: it may include waiters for another lock. A key of more than 72 bytes may end with '…'. Some file systems cannot tell which key is locked: its KEY is then '…', without a process; who KEY still answers whether it is held.
             """,
@@ -83,7 +83,8 @@ private func aligned(_ holdings: [Holding], in table: Table) -> [String] {
         "KIND", "KEY", "PID", "COMMAND", "USER", "STATE", "AGE", "LEFT", "WAITING", "GENERATION",
     ]
     let rows = sorted.map(row)
-    let lines = table.lines([heading] + rows, numbers: [6, 7, 8])
+    // What a terminal of 80 columns is too narrow for: the generation first.
+    let lines = table.lines([heading] + rows, numbers: [6, 7, 8], sparable: [9, 8, 4])
     return zip(lines, [nil] + sorted.map { Optional($0) }).map { line, holding in
         guard let holding else { return table.colored(line, .bold) }
         let process = holding.holder.flatMap { RunningHolder($0) }

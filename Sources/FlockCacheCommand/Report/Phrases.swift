@@ -36,9 +36,10 @@ enum Phrases {
     /// That it is busy, at once or at the end of a wait.
     ///
     /// - Parameter limit: how long was waited; nil for a command that does not wait.
-    static func busy(_ subject: Subject, _ holder: Holder?, after limit: Duration? = nil) -> String
-    {
-        let what = holding(subject, holder)
+    static func busy(
+        _ subject: Subject, _ holder: Holder?, isOwn: Bool = false, after limit: Duration? = nil
+    ) -> String {
+        let what = holding(subject, holder) + own(isOwn)
         guard let limit else { return "\(subject.text) is busy: \(what)" }
         return "timed out after \(limit.exactly) waiting for \(subject.text): \(what)"
     }
@@ -58,10 +59,22 @@ enum Phrases {
             ? ", which is stopped" : suffix(of: holder.liveness)
         if case .key = subject {
             let age = holder.isAgeKnown ? " \((holder.age + longer).spoken) ago" : ""
-            return "claimed\(age) by \(holder.name)\(end)"
+            return "claimed\(age) by \(name(of: holder))\(end)"
         }
         let age = holder.isAgeKnown ? " for \((holder.age + longer).spoken)" : ""
-        return "held\(age) by \(holder.name)\(end)"
+        return "held\(age) by \(name(of: holder))\(end)"
+    }
+
+    /// With the COMMAND that it runs, where that is to be seen.
+    static func name(of holder: Holder) -> String { holder.named(program(of: holder)) }
+
+    private static func program(of holder: Holder) -> String? {
+        RunningHolder(holder)?.command ?? holder.command
+    }
+
+    /// The same with its age, for a table.
+    static func description(of holder: Holder) -> String {
+        holder.described(naming: program(of: holder))
     }
 
     private static func suffix(of liveness: Holder.Liveness) -> String {
@@ -142,11 +155,14 @@ enum Phrases {
         left: Duration?
     ) -> String {
         let what = holding(subject, holder, longer: longer)
-        let own = isOwn ? " (that is the calling program itself)" : ""
         guard let left else {
-            return "waiting without limit for \(subject.text), \(what)\(own)"
+            return "waiting without limit for \(subject.text), \(what)\(own(isOwn))"
         }
-        return "waiting for \(subject.text), \(what)\(own); giving up in \(left.spoken)"
+        return "waiting for \(subject.text), \(what)\(own(isOwn)); giving up in \(left.spoken)"
+    }
+
+    private static func own(_ isOwn: Bool) -> String {
+        isOwn ? " (that is the calling program itself)" : ""
     }
 }
 

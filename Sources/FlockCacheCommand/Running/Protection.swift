@@ -67,7 +67,7 @@ final class Protection {
 
     private static let unknown = "what COMMAND ran under was not known to last any longer"
     /// Added where the process beside COMMAND has ended it.
-    private static let whileStopped = ", while this flock-cache did not run"
+    private static let whileStopped = ", while flock-cache was stopped"
 
     func lose(_ reason: String) {
         loss = reason

@@ -201,7 +201,8 @@ struct CallingProgram {
     private static func refuseMachine(_ process: Int32) throws(Failure) {
         if process == 1, Process.namespace("/proc/self/ns/pid") == 0xefff_fffc {
             throw unknown(
-                "process 1 is the machine's own and never ends; the calling program may have ended")
+                "process 1 is the machine's own and never ends, so a claim for it would never end either"
+            )
         }
     }
 

@@ -46,3 +46,10 @@ extension Invocation {
         return owner
     }
 }
+
+extension ClaimOwner {
+    /// The process, where it is one that was named or found.
+    var processID: Int32? {
+        if case .process(let identity, _) = self { identity.id } else { nil }
+    }
+}

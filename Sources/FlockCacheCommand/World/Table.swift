@@ -8,24 +8,36 @@ struct Table {
     enum Color: String { case red = "31", yellow = "33", bold = "1" }
 
     private let hasColor: Bool
+    private let width: Int?
 
     /// nil where standard output is no terminal.
     init?(_ invocation: Invocation) {
         guard Process.isTerminal(invocation.environment.output) else { return nil }
         hasColor = invocation.environment.setting(.noColor) == nil
+        width = Process.lineWidth(of: invocation.environment.output)
     }
 
     /// Rows as columns, each as wide as its widest field; the last one is not padded.
     ///
-    /// - Parameter numbers: columns that are aligned at their ends.
-    func lines(_ rows: [[String]], numbers: Set<Int> = []) -> [String] {
+    /// - Parameters:
+    ///   - numbers: columns that are aligned at their ends.
+    ///   - sparable: columns that are left out, in that order, until a line of the terminal holds the rest.
+    func lines(
+        _ rows: [[String]], numbers: Set<Int> = [], sparable: [Int] = []
+    ) -> [String] {
         guard let first = rows.first else { return [] }
         let widths = first.indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
+        var columns = Array(first.indices)
+        for spared in sparable {
+            let whole = columns.reduce(0) { $0 + widths[$1] + 2 } - 2
+            if whole <= width ?? .max { break }
+            columns.removeAll { $0 == spared }
+        }
         return rows.map { row in
-            row.indices.map { column in
+            columns.map { column in
                 let space = String(repeating: " ", count: widths[column] - row[column].count)
                 if numbers.contains(column) { return space + row[column] }
-                return column == row.count - 1 ? row[column] : row[column] + space
+                return column == columns.last ? row[column] : row[column] + space
             }.joined(separator: "  ")
         }
     }

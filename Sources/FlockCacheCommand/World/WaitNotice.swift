@@ -46,7 +46,7 @@ final class WaitNotice {
         limit = if case .upTo(let limit) = wait { limit } else { nil }
         words = invocation.words
         environment = invocation.environment
-        ownProcess = if case .process(let identity, _) = owner { identity.id } else { nil }
+        ownProcess = owner?.processID
         session = store.session
         self.refusal = refusal
     }
