@@ -129,7 +129,7 @@ import TestSupport
         let holder = stage.hold("k")
         let waiter = stage.startLock("k", "--", "sh", "-c", "echo got; exec cat")
         #expect(waitUntil { stage.waiters(of: "k") == 1 })
-        removeTree(stage.store)
+        removeAtOnce(stage.store)
         #expect(holder.outcome().code == 76, "it is told that it was not alone")
         #expect(waiter.line() == "got")
         // In the store that others find.

@@ -116,7 +116,7 @@ import Testing
         let kept = try store.win("key")
         peer.process.tell("tasks-wait 20 30000 key")
         #expect(peer.process.line() == "waiting")
-        removeTree(path)
+        removeAtOnce(path)
         if isMadeAnew { #expect(try Store(at: path).claimAndFinalize("other", [UInt8]()).isWon) }
         let told = counts(peer.process.line()).told
         #expect(told == ["ready": 19, "won": 1], "\(told)")

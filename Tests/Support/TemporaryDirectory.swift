@@ -32,6 +32,15 @@ package func removeTree(_ path: String) {
     }
 }
 
+/// Removes a directory that others may be making anew meanwhile: they find all of it, or nothing.
+///
+/// Name by name it could lose the marker of the one that was just made, and nobody touches a directory without.
+package func removeAtOnce(_ path: String) {
+    let removed = path + ".removed"
+    guard rename(path, removed) == 0 else { fatalError("rename: errno \(errno)") }
+    removeTree(removed)
+}
+
 /// The names in a directory but `.` and `..`; none if there is no such directory.
 package func names(in path: String) -> [String] {
     guard let directory = opendir(path) else { return [] }
