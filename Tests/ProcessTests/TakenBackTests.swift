@@ -97,7 +97,10 @@ import TestSupport
     @Test func whatIsAskedAboutIsNotEmpty() {
         #expect(stage.run("lock", "key", "--", "true").code == 0)
         #expect(stage.run("run", "key", "--", "true").code == 0)
-        let locks = names(in: stage.store + "/locks").filter { $0 != "shards" }
+        let locks = names(in: stage.store + "/locks").filter {
+            // The mutexes have content of their own, and nobody asks for locks through notes.
+            !["shards", "holders"].contains($0)
+        }
         #expect(locks.count >= 2)
         for file in locks {
             #expect(

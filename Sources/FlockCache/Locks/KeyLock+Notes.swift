@@ -5,11 +5,28 @@ internal import SystemCalls
 
 extension KeyLock {
     func takeNote(_ slot: Int, since: BootTime) {
-        guard let board else { return }
+        guard let board else { return takeNoteForOthers(slot, since: since) }
         former = board.note(in: name.slot(slot))
         let note = LockNote(name, Self.kind(mode, slot), table.program, since: since)
         board.put(note, in: name.slot(slot))
         self.note = note
+    }
+
+    /// Where machines share the store.
+    private func takeNoteForOthers(_ slot: Int, since: BootTime) {
+        guard !store.isLocal else { return }
+        let note = LockNote(name, Self.kind(mode, slot), table.program, since: since)
+        store.putHolder(note, at: name.slot(slot))
+        self.note = note
+    }
+
+    private func leaveNoteForOthers(_ file: borrowing LockFile) {
+        guard !store.isLocal, var left = note,
+            (try? file.isLockedByOthers(at: name.byte)) == true,
+            store.noted(at: name.slot(0))?.note.check == left.check
+        else { return }
+        left.forgetHolder()
+        store.putHolder(left, at: name.slot(0))
     }
 
     func takeNoteAway(_ slot: Int) {
@@ -23,7 +40,10 @@ extension KeyLock {
     ///
     /// - Returns: whether it is the last to go, as far as can be told.
     func leaveNote(_ file: borrowing LockFile) -> Bool {
-        guard let board else { return true }
+        guard let board else {
+            leaveNoteForOthers(file)
+            return true
+        }
         let isLast = (try? file.isLockedByOthers(at: name.byte)) != true
         guard var left = board.note(in: name.slot(0)), left.hash == name.hash, left.kind == .shared
         else { return isLast }
@@ -59,9 +79,10 @@ extension KeyLock {
 
     /// Notes what is run under the lock.
     func note(command: [UInt8]) {
-        guard let board, let slot, var note else { return }
+        guard let slot, var note else { return }
         note.rename(to: command)
-        board.put(note, in: name.slot(slot))
+        board?.put(note, in: name.slot(slot))
+        if board == nil { store.putHolder(note, at: name.slot(slot)) }
         self.note = note
     }
 

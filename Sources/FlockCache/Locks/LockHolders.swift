@@ -21,11 +21,12 @@ extension OpenStore {
     ///
     /// Of several who share it, it is the last to come.
     func lockHolder(of name: LockName, slot: Int = 0) -> Holder? {
-        guard let board = board.forWaking(), let note = board.note(in: name.slot(slot)),
+        let elsewhere = noted(at: name.slot(slot))
+        guard let note = board.forWaking()?.note(in: name.slot(slot)) ?? elsewhere?.note,
             note.hash == name.hash, let locks = try? locksDirectory(),
             (try? Self.isLocked(name, slot: slot, in: locks)) == true
         else { return nil }
-        return holder(of: note)
+        return elsewhere.map { holder(of: $0) } ?? holder(of: note)
     }
 
     /// Whether somebody else holds a slot of a lock; asked through a descriptor that holds none.
@@ -66,6 +67,16 @@ extension OpenStore {
                     hash: note.hash, key: note.key, keyStart: note.keyStart, kind: note.kind,
                     holder: holder(of: note),
                     waiters: waiters(at: LockName.byte(of: note.hash), board)))
+        }
+        for place in isLocal ? [] : Array(held.keys) {
+            guard let noted = noted(at: place.slot), LockPlace(noted.note) == place
+            else { continue }
+            held[place] = nil
+            let note = noted.note
+            listings.append(
+                LockListing(
+                    hash: note.hash, key: note.key, keyStart: note.keyStart, kind: note.kind,
+                    holder: holder(of: noted), waiters: nil))
         }
         let places = held.keys.sorted { ($0.table, $0.byte) < ($1.table, $1.byte) }
         let isOfSlots =
@@ -130,10 +141,31 @@ extension OpenStore {
         guard note.processID != 0, !isHere || isThere(note) else { return nil }
         return Holder(
             processID: note.processID,
-            command: note.command.isEmpty
-                ? nil : printable(String(decoding: note.command, as: UTF8.self)),
+            command: command(of: note),
             age: .nanoseconds(max(0, BootTime.now.nanoseconds - note.since.nanoseconds)),
             liveness: isHere ? .alive : .unknown, session: nil)
+    }
+
+    /// Of a note that another machine may have written, whose processes and clock say nothing here.
+    private func holder(of noted: HolderNote) -> Holder? {
+        let host = noted.host.isEmpty ? nil : text(ofCommand: noted.host)
+        let isOfThisBoot = (try? place())?.boot == noted.boot
+        if isOfThisBoot {
+            return holder(of: noted.note).map {
+                Holder(
+                    processID: $0.processID, command: $0.command, host: host, age: $0.age,
+                    liveness: $0.liveness, session: nil)
+            }
+        }
+        guard noted.note.processID != 0 else { return nil }
+        return Holder(
+            processID: noted.note.processID, command: command(of: noted.note), host: host,
+            age: nil, liveness: .unknown, session: nil)
+    }
+
+    private func command(of note: LockNote) -> String? {
+        note.command.isEmpty
+            ? nil : printable(String(decoding: note.command, as: UTF8.self))
     }
 
     /// Whether the process of a note lives, and began before it got the lock: a later one has its number by
@@ -163,6 +195,9 @@ private struct LockPlace: Hashable {
         guard index < Limits.slots else { return nil }
         self.init(table: Int(note.hash & 63), byte: LockName.byte(of: note.hash) + index)
     }
+
+    /// Where it is noted, of a key's slots as well.
+    var slot: Int { byte & (BoardLayout.slotCount - 1) }
 
     /// The hash of the key, if it is the first byte of its lock.
     var hash: UInt64 { UInt64(byte) << 6 | UInt64(table) }

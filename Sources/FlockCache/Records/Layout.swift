@@ -55,6 +55,8 @@ enum Layout {
 
     /// In `locks`: shard mutexes and shard blocks.
     static let shards: FileName = "shards"
+    /// In `locks`, of a store that machines share: who holds its locks.
+    static let lockHolders: FileName = "holders"
     static let shardsPath: FileName = "locks/shards"
 
     /// In `locks`: the file with the liveness byte of a session.

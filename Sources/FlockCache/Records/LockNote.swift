@@ -67,7 +67,15 @@ struct LockNote: Sendable {
 
     /// The same in a file of the board, of which these are the bytes.
     init?(_ bytes: [UInt8], slot: Int) {
-        let start = BoardLayout.slot(slot) + Self.offset
+        self.init(bytes, at: BoardLayout.slot(slot) + Self.offset)
+    }
+
+    /// The lowest byte of each word first.
+    var bytes: [UInt8] {
+        (0..<128).map { UInt8(truncatingIfNeeded: words[$0 / 8] >> UInt64($0 % 8 * 8)) }
+    }
+
+    init?(_ bytes: [UInt8], at start: Int) {
         guard start + 128 <= bytes.count else { return nil }
         var words = InlineArray<16, UInt64>(repeating: 0)
         unsafe bytes.withUnsafeBytes { bytes in
