@@ -2,6 +2,9 @@ import Glibc
 
 nonisolated(unsafe) private var starting = pthread_mutex_t()
 
+/// Writing to a child that has ended, which is no matter, would end all tests without a word.
+private let ignoresClosedPipes: Void = { signal(SIGPIPE, SIG_IGN) }()
+
 /// A process that a test has started; killed and reaped when the value goes away.
 package final class Child: @unchecked Sendable {
     // Used by one test at a time.
@@ -30,6 +33,7 @@ package final class Child: @unchecked Sendable {
     /// What it prints goes to pipes (output, error) or files, and is read when it is waited for;
     /// keep it under 64 KiB if it is not read before.
     package init(_ path: String, _ arguments: [String], environment: [String: String] = [:]) {
+        ignoresClosedPipes
         // One at a time: a pipe that another child inherited would never end.
         pthread_mutex_lock(&starting)
         defer { pthread_mutex_unlock(&starting) }

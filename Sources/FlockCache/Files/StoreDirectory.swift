@@ -19,7 +19,13 @@ extension StoreFiles {
             default: throw StoreError(error, "open the store", path: path)
             }
         }
-        guard let new else { return nil }
+        guard let new else {
+            do throws(Errno) {
+                return try openAnew(name)
+            } catch {
+                return nil
+            }
+        }
         try checkPlace(of: name, path, allowing: allowed)
         var made: [FileName] = []
         try makeRoot(name, path, mode: new.directoryMode, isDurable: new.isDurable, &made)
@@ -40,6 +46,22 @@ extension StoreFiles {
             throw .madeForAnother(path, user)
         }
         return root
+    }
+
+    /// Opens a directory that was not there a moment ago.
+    ///
+    /// The client of a network file system may remember for a minute that it was not; opening the directory that would
+    /// have it asks the server (docs/decisions/0111).
+    private static func openAnew(_ name: FileName) throws(Errno) -> Directory {
+        if let parent = parentPath(of: name) {
+            do throws(Errno) {
+                _ = try Directory.open(path: parent)
+            } catch {
+                guard error == .noEntry else { throw error }
+                _ = try openAnew(parent)
+            }
+        }
+        return try Directory.open(path: name)
     }
 
     /// Makes the directory and what is missing on the way to it, those private to their maker.
