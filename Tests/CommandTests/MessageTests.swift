@@ -59,6 +59,8 @@ import TestSupport
         Case("-w 10 k true", 64, "no option -w before a command", "flock-cache lock [OPTIONS] KEY"),
         Case("/run/lock/k true", 64, "no command '/run/lock/k'", "flock-cache lock [OPTIONS] KEY"),
         Case("lock k rsync -a b c", 125, "lock has no option -a", "put -- before COMMAND"),
+        Case("-w 5 claim k", 64, "no option -w before a command", "put it behind the command"),
+        Case("increment k --ttl 5", 64, "no option --ttl", "no time to live"),
         Case("claim --ttl 5m k", 64, "no option --ttl", "use --stale-after D"),
         Case("put k v --ttl 5m", 64, "no option --ttl", "no time to live"),
         Case("lock -c true k", 125, "lock has no option -c", "sh -c"),

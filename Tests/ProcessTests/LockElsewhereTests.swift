@@ -82,6 +82,20 @@ import TestSupport
         #expect(stage.run("who", "k").code == 1)
     }
 
+    /// Of one who shared the lock nothing is believed where somebody has it alone.
+    @Test func aFormerHolderOfAnotherKindIsNotNamed() throws {
+        let former = hold("-s", "k")
+        let noted = try #require(contents(of: file))
+        end(former)
+        let holder = hold("k")
+        write(noted, to: file)
+        let busy = stage.run("lock", "-n", "k", "--", "true")
+        #expect(busy.code == 75 && busy.error.contains("cannot be identified"), "\(busy)")
+        let who = stage.run("who", "k").text
+        #expect(who.hasPrefix("lock\tk\t-\t"), "\(who)")
+        end(holder)
+    }
+
     @Test func slotsAreNotedEach() throws {
         let holders = [hold("--slots", "3", "gpu"), hold("--slots", "3", "gpu")]
         let who = stage.run("who").text.split(separator: "\n")

@@ -12,6 +12,14 @@ extension StoreFiles {
         do throws(Errno) {
             return try Directory.open(path: name)
         } catch {
+            var error = error
+            if error == .noEntry, new == nil {
+                do throws(Errno) {
+                    return try openAnew(name)
+                } catch let again {
+                    error = again
+                }
+            }
             switch error {
             case .noEntry: break
             case .notADirectory: throw .notAStore(path, "it is not a directory")
@@ -19,13 +27,7 @@ extension StoreFiles {
             default: throw StoreError(error, "open the store", path: path)
             }
         }
-        guard let new else {
-            do throws(Errno) {
-                return try openAnew(name)
-            } catch {
-                return nil
-            }
-        }
+        guard let new else { return nil }
         try checkPlace(of: name, path, allowing: allowed)
         var made: [FileName] = []
         try makeRoot(name, path, mode: new.directoryMode, isDurable: new.isDurable, &made)
@@ -57,8 +59,8 @@ extension StoreFiles {
             do throws(Errno) {
                 _ = try Directory.open(path: parent)
             } catch {
-                guard error == .noEntry else { throw error }
-                _ = try openAnew(parent)
+                // One that may not be read, only entered, cannot be asked.
+                if error == .noEntry { _ = try openAnew(parent) }
             }
         }
         return try Directory.open(path: name)

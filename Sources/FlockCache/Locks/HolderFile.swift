@@ -16,7 +16,7 @@ extension OpenStore {
         // A lock whose holder nobody can name is held all the same.
         try? attempt("note the holder of", path) { () throws(Errno) in
             let file = try holderFile()
-            try file.write(bytes, at: slot * HolderFile.distance)
+            try file.writeWhole(bytes, at: slot * HolderFile.distance)
             try file.syncData()
         }
     }

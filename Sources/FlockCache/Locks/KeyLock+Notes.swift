@@ -20,8 +20,9 @@ extension KeyLock {
         self.note = note
     }
 
-    private func leaveNoteForOthers(_ file: borrowing LockFile) {
-        guard !store.isLocal, var left = note,
+    /// The same where machines share the store, before the lock is given back: so nobody has it alone meanwhile.
+    func leaveNoteForOthers(_ file: borrowing LockFile) {
+        guard !store.isLocal, mode == .shared, var left = note,
             (try? file.isLockedByOthers(at: name.byte)) == true,
             store.noted(at: name.slot(0))?.note.check == left.check
         else { return }
@@ -40,10 +41,7 @@ extension KeyLock {
     ///
     /// - Returns: whether it is the last to go, as far as can be told.
     func leaveNote(_ file: borrowing LockFile) -> Bool {
-        guard let board else {
-            leaveNoteForOthers(file)
-            return true
-        }
+        guard let board else { return true }
         let isLast = (try? file.isLockedByOthers(at: name.byte)) != true
         guard var left = board.note(in: name.slot(0)), left.hash == name.hash, left.kind == .shared
         else { return isLast }

@@ -249,6 +249,7 @@ final class KeyLock: @unchecked Sendable {
         case .over: return
         case .held(let slot):
             if mode != .shared { takeNoteAway(slot) }
+            file?.with { leaveNoteForOthers($0) }
             if let file = file.take(), file.unlock(at: name.byte + slot) {
                 let isLast = mode == .shared ? leaveNote(file) : true
                 if isLast { wakeNext(file) }

@@ -24,8 +24,10 @@ extension OpenStore {
         let elsewhere = noted(at: name.slot(slot))
         guard let note = board.forWaking()?.note(in: name.slot(slot)) ?? elsewhere?.note,
             note.hash == name.hash, let locks = try? locksDirectory(),
-            (try? Self.isLocked(name, slot: slot, in: locks)) == true
+            let mode = (try? Self.lock(at: name.byte + slot, of: name.table, in: locks)) ?? nil
         else { return nil }
+        // It may be that of a former holder.
+        if let elsewhere, !elsewhere.fits(mode) { return nil }
         return elsewhere.map { holder(of: $0) } ?? holder(of: note)
     }
 
@@ -69,7 +71,8 @@ extension OpenStore {
                     waiters: waiters(at: LockName.byte(of: note.hash), board)))
         }
         for place in isLocal ? [] : Array(held.keys) {
-            guard let noted = noted(at: place.slot), LockPlace(noted.note) == place
+            guard let noted = noted(at: place.slot), LockPlace(noted.note) == place,
+                noted.fits(held[place] ?? .exclusive)
             else { continue }
             held[place] = nil
             let note = noted.note
@@ -201,6 +204,13 @@ private struct LockPlace: Hashable {
 
     /// The hash of the key, if it is the first byte of its lock.
     var hash: UInt64 { UInt64(byte) << 6 | UInt64(table) }
+}
+
+extension HolderNote {
+    /// Whether it is of a lock that is held so.
+    fileprivate func fits(_ mode: LockFile.Mode) -> Bool {
+        (note.kind == .shared) == (mode == .shared)
+    }
 }
 
 extension LockKind {

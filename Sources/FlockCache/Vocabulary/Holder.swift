@@ -67,12 +67,16 @@ extension Store {
         package func described(naming command: String?) -> String {
             var text = named(command)
             if isAgeKnown { text += ", for \(age.spoken)" }
+            return text + suffix
+        }
+
+        /// What is said where it is not known to live.
+        var suffix: String {
             switch liveness {
-            case .alive: break
-            case .dead: text += ", exited"
-            case .unknown: text += ", liveness unknown"
+            case .alive: ""
+            case .dead: ", exited"
+            case .unknown: ", liveness unknown"
             }
-            return text
         }
     }
 }

@@ -24,7 +24,7 @@ extension StoreError {
             .leaseLost, "\(operation) the lease", key: key, holder: holder,
             reason: holder.map { generations + "it is held by \($0); nothing was changed" }
                 ?? "no process holds it: it was released, ended by force (lease release --force), or expired and was held by "
-                + "another process since; nothing was changed"
+                + "another process since, or was never granted; nothing was changed"
         )
     }
 

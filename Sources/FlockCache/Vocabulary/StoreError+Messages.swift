@@ -233,14 +233,14 @@ extension StoreError {
 
     static func timedOut(heldBy holder: Holder?) -> String {
         let age = holder?.knownAge.map { " for \($0.spoken)" } ?? ""
-        return "timed out: held\(age) by \(holder?.name ?? "other processes")"
+        return "timed out: held\(age) by \(holder.map { $0.name + $0.suffix } ?? "other processes")"
     }
 
     static func waitEnded(_ key: Store.Key, _ holder: Holder) -> StoreError {
         let age = holder.knownAge.map { " \($0.spoken) ago" } ?? ""
         return StoreError(
             .timedOut, "get the value of", key: key, holder: holder,
-            reason: "timed out: claimed\(age) by \(holder.name)")
+            reason: "timed out: claimed\(age) by \(holder.name)\(holder.suffix)")
     }
 
     static func noGenerationLeft(_ path: String) -> StoreError {

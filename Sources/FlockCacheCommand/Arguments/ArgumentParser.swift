@@ -234,14 +234,19 @@ final class ArgumentParser {
     }
 
     private func unknown(_ name: [UInt8], spelled: String) -> Failure {
-        let near = suggestion(for: name, among: options.map(\.name), prefix: "--")
+        var near = suggestion(for: name, among: options.map(\.name), prefix: "--")
         guard let verb else {
             // What other programs take as an option.
             if verbs.contains(where: { $0.name.utf8.elementsEqual(name) }) {
                 return .usage("\(spelled) is a command here: flock-cache \(shown(name))")
             }
-            let advice = ForeignWord.beforeCommand(shown(name)).map { "; " + $0 } ?? near
-            return .usage("there is no option \(spelled) before a command\(advice)")
+            let hasCommand = arguments[index...].contains { word in
+                verbs.contains { $0.name.utf8.elementsEqual(word) }
+            }
+            var advice = hasCommand ? "put it behind the command" : nil
+            advice = advice ?? ForeignWord.beforeCommand(shown(name))
+            if near.isEmpty, let advice { near = "; " + advice }
+            return .usage("there is no option \(spelled) before a command\(near)")
         }
         if let advice = ForeignWord.option(name, of: verb) {
             return .usage("\(verb.name) has no option \(spelled): \(advice)")
@@ -252,7 +257,7 @@ final class ArgumentParser {
         }
         // Of a verb of many operands its COMMAND begins behind -- alone.
         let isCommands = verb.takesCommand && verb.takesMany && invocation.operands.count > 1
-        return .usage(
-            "\(verb.name) has no option \(spelled)\(isCommands ? "; put -- before COMMAND" : near)")
+        let advice = isCommands && near.isEmpty ? "; put -- before COMMAND" : near
+        return .usage("\(verb.name) has no option \(spelled)\(advice)")
     }
 }

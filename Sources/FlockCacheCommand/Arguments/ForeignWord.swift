@@ -13,7 +13,7 @@ enum ForeignWord {
             has("ttl") ? ofLeases(name) : nil,
             has("stale-after") ? ofClaims(name) : nil,
             has("max-age") ? ofAges(name) : nil,
-            has("if-absent") ? ofValues(name) : nil,
+            has("if-absent") || verb.group == .values ? ofValues(name) : nil,
             has("max-bytes") ? ofSizes(name) : nil,
             has("repair") && ["fix", "recover", "force"].contains(name) ? "use --repair" : nil,
         ]

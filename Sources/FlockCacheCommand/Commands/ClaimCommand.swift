@@ -42,7 +42,9 @@ extension Verb {
     case .pending(let holder):
         _ = try invocation.busy(
             .key(key), holder, wait, state: "pending",
-            isOwn: owner.processID.map { $0 == holder.processID } ?? false)
+            // A number of another container is another process's.
+            isOwn: holder.liveness == .alive && holder.processID != nil
+                && holder.processID == owner.processID)
         return wait.end
     }
 }

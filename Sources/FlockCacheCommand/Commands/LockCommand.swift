@@ -18,7 +18,7 @@ extension Verb {
 
             On NFS, a host that is out of contact for longer than the server's lease loses its locks; COMMAND then gets TERM, and KILL after --kill-after. With -F that is not noticed.
 
-            COMMAND may lock only keys that sort after those already held: others could deadlock, and are refused (125) even if they are free.
+            COMMAND may lock only keys that sort after those already held: others could deadlock, and are refused (125) even if they are free, unless -n is given.
 
             In a crontab, a run with -n -E 0 that finds the previous one still going ends silently with 0; a job that hangs is then never reported, so limit it with timeout(1). Cron mails whatever a job prints; the last example mails failures only.
             """,
@@ -115,7 +115,7 @@ private func run(
     _ inherited: [InheritedLock], _ mode: HeldLock.Mode
 ) throws(Failure) -> Int32 {
     let variables = try variables(invocation, store, lock, inherited)
-    lock?.prepare(for: invocation.command)
+    try failing { () throws(StoreError) in try lock?.prepare(for: invocation.command) }
     if invocation.has(.inPlace) { throw executeInPlace(invocation, store, lock, variables) }
     let protection = Protection(lock?.upkeep, killAfter: invocation.killAfter)
     let ending = try CommandRun.run(invocation.request(variables), before: protection.deadline) {
@@ -180,9 +180,11 @@ extension HeldLock {
     }
 
     /// Waits for the COMMANDs of killed holders, and notes this one.
-    fileprivate func prepare(for command: [[UInt8]]) {
+    fileprivate func prepare(for command: [[UInt8]]) throws(StoreError) {
         for process in killedHolders { CommandRun.waitForEnd(of: process) }
         note(command: CommandRun.programName(command[0]))
+        // While that waited for a server it may have given the lock to another machine.
+        if asking.serverLease != nil { try asking.ask() }
     }
 }
 

@@ -59,7 +59,8 @@ final class WaitNotice {
         self.elapsed = elapsed
         if holder != nil { try check(key, holder) }
         guard isTime(elapsed) else { return }
-        let isOwn = ownProcess != nil && holder?.processID == ownProcess
+        let isOwn =
+            ownProcess != nil && holder?.processID == ownProcess && holder?.liveness == .alive
         say(.key(key), holder, isOwn: isOwn, elapsed)
     }
 
