@@ -37,7 +37,8 @@ static void survive_cut(int number, siginfo_t *information, void *context) {
         errno = error;
         return;
     }
-    // Another fault happens again, with what was to be done before; what somebody has sent does not.
+    // Not one of ours. With the former action back, a fault is raised again by the instruction that runs next; a
+    // signal that a process has sent is not, so it is raised here.
     sigaction(SIGBUS, &former_action, NULL);
     if (information->si_code <= 0) raise(SIGBUS);
     errno = error;
@@ -68,7 +69,7 @@ void *csystem_map_shared(int32_t file, size_t count) {
     if (!atomic_load(&survives)) return bytes;
     for (int32_t i = 0; i < most_maps; i++) {
         uintptr_t none = 0;
-        // Taken before it is true, so that nobody else takes it.
+        // The place is reserved by an address that no fault has, until its count is written.
         if (!atomic_compare_exchange_strong(&maps[i].start, &none, UINTPTR_MAX)) continue;
         maps[i].count = count;
         atomic_store(&maps[i].start, (uintptr_t)bytes);

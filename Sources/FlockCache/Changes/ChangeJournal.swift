@@ -78,7 +78,7 @@ final class ChangeJournal: Sendable {
         }
     }
 
-    /// The same as whoever has a mutex finds it now: one that has lost its name nobody else would read.
+    /// The file of intents that has the name now: nobody would read what is written to one that was removed.
     func currentIntents() throws(StoreError) -> IntentFile {
         let known = try intents()
         if try known.isLinked() { return known }
@@ -138,7 +138,8 @@ final class ChangeJournal: Sendable {
             try tell(intent, of: shard, patience: Self.patience)
             return nil
         } catch {
-            // Where this fails too, the files tell: nobody changes them before this is told.
+            // If this fails too, the next holder of the mutex sees from the files what happened: nobody changes them
+            // before it is told.
             try? remember(intent, of: shard)
             onDelay?(.changeIsUntold(error))
             return error

@@ -4,7 +4,7 @@ internal import SystemCalls
 // the notes that it would have are in the file `locks/holders`, each at a place of its own.
 //
 // As on the board a note is for messages and never for decisions: it counts only where the byte of its lock is locked
-// now. Nobody takes one away; the next holder writes over it.
+// now. The next holder writes over it; only who leaves a shared lock to others makes it say that nobody is known.
 
 extension OpenStore {
     /// Notes who has a lock, where other machines may ask.

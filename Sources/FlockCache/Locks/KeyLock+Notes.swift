@@ -1,7 +1,7 @@
 internal import SystemCalls
 
-// What a lock says on the board of its holder: for people, and to find a killed holder's COMMAND. A note proves
-// nothing; the byte in the lock table does.
+// What a lock says of its holder, on the board or, where machines share the store, in a file (HolderFile.swift): for
+// people, and to find a killed holder's COMMAND. A note proves nothing; the byte in the lock table does.
 
 extension KeyLock {
     func takeNote(_ slot: Int, since: BootTime) {
@@ -20,7 +20,10 @@ extension KeyLock {
         self.note = note
     }
 
-    /// The same where machines share the store, before the lock is given back: so nobody has it alone meanwhile.
+    /// Says that nobody knows who shares the lock, where machines share the store and this one was the last to come.
+    ///
+    /// Call it before the lock is given back: as long as it is shared nobody has it alone, whose note this could
+    /// overwrite.
     func leaveNoteForOthers(_ file: borrowing LockFile) {
         guard !store.isLocal, mode == .shared, var left = note,
             (try? file.isLockedByOthers(at: name.byte)) == true,
