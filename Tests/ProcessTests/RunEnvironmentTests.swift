@@ -46,6 +46,18 @@ import TestSupport
         #expect(outcome.text == "note\n", "\(outcome)")
     }
 
+    // What a process of the tests finds open is neither the runner's nor that of a test beside it.
+    @Test func whatOtherTestsHaveOpenIsNotInherited() throws {
+        let stage = Stage()
+        // Far from those that a shell opens itself.
+        let number = fcntl(0, F_DUPFD, 200)
+        try #require(number >= 200)
+        defer { close(number) }
+        let outcome = stage.script("cd /proc/self/fd && echo *")
+        let descriptors = outcome.text.split(whereSeparator: \.isWhitespace)
+        #expect(descriptors.contains("2") && !descriptors.contains("\(number)"), "\(outcome)")
+    }
+
     // The group is the caller's at a terminal only; see `SignalOnceTests` and `LockTerminalTests`.
     @Test func theSessionStaysThatOfTheCaller() {
         let stage = Stage()

@@ -1,9 +1,19 @@
 import Glibc
 
-nonisolated(unsafe) private var starting = pthread_mutex_t()
-
 /// Writing to a child that has ended, which is no matter, would end all tests without a word.
 private let ignoresClosedPipes: Void = { signal(SIGPIPE, SIG_IGN) }()
+
+private typealias CloseFrom =
+    @convention(c) @Sendable (UnsafeMutablePointer<posix_spawn_file_actions_t>, Int32) -> Int32
+
+/// A GNU extension, which the module `Glibc` leaves out.
+private let closeFrom: CloseFrom = {
+    let name = "posix_spawn_file_actions_addclosefrom_np"
+    guard let function = dlsym(UnsafeMutableRawPointer(bitPattern: 0), name) else {
+        fatalError("the tests need glibc 2.34 or later, for \(name)")
+    }
+    return unsafeBitCast(function, to: CloseFrom.self)
+}()
 
 /// A process that a test has started; killed and reaped when the value goes away.
 package final class Child: @unchecked Sendable {
@@ -34,9 +44,6 @@ package final class Child: @unchecked Sendable {
     /// keep it under 64 KiB if it is not read before.
     package init(_ path: String, _ arguments: [String], environment: [String: String] = [:]) {
         ignoresClosedPipes
-        // One at a time: a pipe that another child inherited would never end.
-        pthread_mutex_lock(&starting)
-        defer { pthread_mutex_unlock(&starting) }
         let (input, output, error) = (Self.pipe(), Self.pipe(), Self.pipe())
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
@@ -44,6 +51,8 @@ package final class Child: @unchecked Sendable {
         posix_spawn_file_actions_adddup2(&actions, input.read, 0)
         posix_spawn_file_actions_adddup2(&actions, output.write, 1)
         posix_spawn_file_actions_adddup2(&actions, error.write, 2)
+        // What other tests have open at this moment is not this child's: a pipe that it inherited would never end.
+        _ = closeFrom(&actions, 3)
         // The test runner may ignore or block signals; a child begins as in a shell.
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
@@ -170,7 +179,6 @@ package final class Child: @unchecked Sendable {
     private static func pipe() -> (read: Int32, write: Int32) {
         var ends: [Int32] = [0, 0]
         guard Glibc.pipe(&ends) == 0 else { fatalError("pipe: errno \(errno)") }
-        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         return (ends[0], ends[1])
     }
 }
