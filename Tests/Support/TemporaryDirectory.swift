@@ -19,17 +19,20 @@ package final class TemporaryDirectory: Sendable {
     package func callAsFunction(_ name: String) -> String { path + "/" + name }
 }
 
-/// Removes a file or directory and everything below it.
-package func removeTree(_ path: String) {
+/// Removes a file or directory and everything below it, whatever bytes the names are.
+package func removeTree(_ path: String) { removeTree(Array(path.utf8CString)) }
+
+private func removeTree(_ path: [CChar]) {
     var status = stat()
     guard lstat(path, &status) == 0 else { return }
-    if status.st_mode & S_IFMT == S_IFDIR {
-        chmod(path, 0o700)
-        for name in names(in: path) { removeTree(path + "/" + name) }
-        rmdir(path)
-    } else {
+    guard status.st_mode & S_IFMT == S_IFDIR else {
         unlink(path)
+        return
     }
+    chmod(path, 0o700)
+    let folder = path.dropLast() + "/".utf8CString.dropLast()
+    for name in rawNames(in: path) { removeTree(folder + name) }
+    rmdir(path)
 }
 
 /// Removes a directory that others may be making anew meanwhile: they find all of it, or nothing.
@@ -43,16 +46,25 @@ package func removeAtOnce(_ path: String) {
 
 /// The names in a directory but `.` and `..`; none if there is no such directory.
 package func names(in path: String) -> [String] {
-    guard let directory = opendir(path) else { return [] }
-    defer { closedir(directory) }
-    var names: [String] = []
-    while let entry = readdir(directory) {
-        let name = withUnsafePointer(to: &entry.pointee.d_name) {
-            $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-        }
-        if name != "." && name != ".." { names.append(name) }
+    let names = rawNames(in: Array(path.utf8CString)).map { name in
+        String(decoding: name.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
     return names.sorted()
+}
+
+private func rawNames(in path: [CChar]) -> [[CChar]] {
+    guard let directory = opendir(path) else { return [] }
+    defer { closedir(directory) }
+    var names: [[CChar]] = []
+    while let entry = readdir(directory) {
+        let name = withUnsafePointer(to: &entry.pointee.d_name) {
+            $0.withMemoryRebound(to: CChar.self, capacity: 256) {
+                Array(UnsafeBufferPointer(start: $0, count: strlen($0) + 1))
+            }
+        }
+        if name != Array(".".utf8CString) && name != Array("..".utf8CString) { names.append(name) }
+    }
+    return names
 }
 
 /// The bytes of a file; nil if it cannot be read.
