@@ -3,7 +3,7 @@
 internal import SystemCalls
 
 extension Store {
-    /// Acquires a lease, waiting for it; the task is suspended while it waits.
+    /// Acquires a lease, waiting for it in the order of arrival; the task is suspended while it waits.
     ///
     /// This process holds the lease until it expires or is released. Its generation (fencing token) is higher than
     /// those of all earlier grants.
@@ -29,7 +29,7 @@ extension Store {
         }
     }
 
-    /// Acquires a lease if it is free; does not wait for its holder.
+    /// Acquires a lease if it is free and nobody waits for it; does not wait for its holder.
     ///
     /// The task is suspended while another change of the same part of the store goes on.
     ///
@@ -37,7 +37,7 @@ extension Store {
     ///   - key: 1 to 200 bytes.
     ///   - timeToLive: how long the lease lasts without a renewal; at least a microsecond.
     ///   - slots: how many may hold the lease at once, 1 to 4096.
-    /// - Returns: nil where another thread, task or process holds it.
+    /// - Returns: nil where another thread, task or process holds it, or waits for it.
     /// - Throws: as the blocking form, and `CancellationError` when the task is cancelled. It then has no lease.
     nonisolated(nonsending)
         public func acquireLeaseIfAvailable(
@@ -64,17 +64,30 @@ extension Store {
     ) async throws -> LeaseAnswer {
         let request = request(timeToLive, slots)
         var notice = WaitNotice(session.configuration)
-        var ticket: KeyTickets.Ticket?
         var stuck: WaitSpan?
-        defer { ticket?.giveBack() }
         try request.check(key)
+        let name = try EntryName(key)
+        let attempt = LeaseAttempt(session, name, slots: slots, span)
+        defer { attempt.giveUp() }
         while true {
             try Task.checkCancellation()
+            if patience == nil, let rest = try attempt.step(isLate: false) {
+                let holder = try attempt.holder()
+                try tell(key, holder, slots, &notice)
+                switch try await session.wait(for: attempt, rest) {
+                case .ready: break
+                case .timedOut: return .busy(holder)
+                case .failed(let error): throw error
+                case .cancelled: throw CancellationError()
+                }
+            }
             let outcome = try session.politely(
                 key, span: span, patience: patience, stuck: &stuck
             ) {
-                (patience) throws(StoreError) in
-                try session.tryLease(try EntryName(key), request, patience: patience)
+                (shortPatience) throws(StoreError) in
+                patience == nil
+                    ? try session.tryLease(name, request, patience: shortPatience)
+                    : try session.acquireLeaseNow(name, request, patience: shortPatience)
             }
             switch outcome {
             case .granted(let grant):
@@ -82,16 +95,25 @@ extension Store {
                     Lease(session, key, grant, timeToLive: timeToLive, hasSlots: slots > 1))
             case .busy(let holder):
                 if span.isOver { return .busy(holder) }
-                if slots == 1 { try session.checkWait(for: .lease, key, holder) }
-                notice.tell(key, holder)
+                try tell(key, holder, slots, &notice)
+                attempt.noteBusy()
             case nil:
                 if span.isOver, patience == nil { return .busy(nil) }
+                let ticket = try session.drawTicket(
+                    for: try session.claimSubject(key), until: stuck?.deadline ?? span.deadline,
+                    forChange: false)
+                defer { ticket.giveBack() }
+                await ticket.wait()
             }
-            if let drawn = ticket { await drawn.wait() }
-            ticket = try session.drawTicket(
-                for: try session.leaseSubject(key, slots: slots),
-                until: stuck?.deadline ?? span.deadline, forChange: outcome != nil)
         }
+    }
+
+    /// Says who has a lease that is waited for, and refuses a wait that could not end.
+    private func tell(
+        _ key: Key, _ holder: Holder?, _ slots: Int, _ notice: inout WaitNotice
+    ) throws(StoreError) {
+        if slots == 1 { try session.checkWait(for: .lease, key, holder) }
+        notice.tell(key, holder)
     }
 
     /// Runs an asynchronous closure as a child task under a lease, which is renewed at a third of its time to live.

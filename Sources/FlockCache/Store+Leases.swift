@@ -1,7 +1,7 @@
 internal import SystemCalls
 
 extension Store {
-    /// Acquires a lease, waiting for it; blocks the thread while it waits.
+    /// Acquires a lease, waiting for it in the order of arrival; blocks the thread while it waits.
     ///
     /// It is ours until its time is over, until it is renewed no more or released, whatever becomes of this
     /// process. Its generation is higher than any that the key ever had, through releases, expiry and removal of
@@ -16,7 +16,7 @@ extension Store {
     @available(
         *, noasync,
         message:
-            "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+            "Write 'try await', or, to block, call it in a function that is not 'async'. At the top level of main.swift both need a function of their own."
     )
     public func acquireLease(
         _ key: some KeyConvertible, timeToLive: Duration, slots: Int = 1, wait: Wait = .standard
@@ -36,18 +36,18 @@ extension Store {
         }
     }
 
-    /// Acquires a lease if it is free; does not wait.
+    /// Acquires a lease if it is free and nobody waits for it; does not wait.
     ///
     /// - Parameters:
     ///   - key: 1 to 200 bytes.
     ///   - timeToLive: how long the lease lasts without a renewal; at least a microsecond.
     ///   - slots: how many may hold the lease at once, 1 to 4096.
-    /// - Returns: nil where another thread, task or process holds it.
+    /// - Returns: nil where another thread, task or process holds it, or waits for it.
     /// - Throws: `.invalidKey`; what the system refuses.
     @available(
         *, noasync,
         message:
-            "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+            "Write 'try await', or, to block, call it in a function that is not 'async'. At the top level of main.swift both need a function of their own."
     )
     public func acquireLeaseIfAvailable(
         _ key: some KeyConvertible, timeToLive: Duration, slots: Int = 1
@@ -82,7 +82,7 @@ extension Store {
     @available(
         *, noasync,
         message:
-            "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+            "Write 'try await', or, to block, call it in a function that is not 'async'. At the top level of main.swift both need a function of their own."
     )
     public func withLease<R: ~Copyable>(
         _ key: some KeyConvertible, timeToLive: Duration, slots: Int = 1, wait: Wait = .standard,

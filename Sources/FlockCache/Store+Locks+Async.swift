@@ -52,8 +52,10 @@ extension Store {
             var notice = WaitNotice(session.configuration)
             notice.tell(attempt)
             switch try await session.wait(for: attempt, rest) {
-            case .held: break
-            case .timedOut(let key, let holder): throw StoreError.lockWaitEnded(key, holder)
+            case .ready: break
+            case .timedOut:
+                defer { attempt.giveUp() }
+                throw StoreError.lockWaitEnded(attempt.awaited, attempt.holder())
             case .failed(let error): throw error
             case .cancelled: throw CancellationError()
             }

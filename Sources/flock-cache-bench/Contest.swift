@@ -24,6 +24,8 @@ struct Contest {
 
     enum Kind: String {
         case ours
+        /// A lease of ours, in the place of a lock.
+        case lease
         /// What flock(1) takes.
         case flock
         /// Those that `cfloor_wake_one_lock` describes.
@@ -31,7 +33,7 @@ struct Contest {
 
         var politeness: Int32 {
             switch self {
-            case .ours, .flock, .greedy: 0
+            case .ours, .lease, .flock, .greedy: 0
             case .counted: 1
             case .timed: 2
             }
@@ -141,6 +143,7 @@ struct Contest {
         private let key: Store.Key
         private let store: Store
         private var held: HeldLock?
+        private var lease: Store.Lease?
         private let plain: (file: Int32, word: UnsafeMutablePointer<UInt32>)
         private var isShared = false
 
@@ -159,6 +162,8 @@ struct Contest {
             switch kind {
             case .ours:
                 held = try store.lock([key], mode: shared ? .shared : .exclusive, wait: .forever)
+            case .lease:
+                lease = try store.acquireLease(key, timeToLive: .seconds(600), wait: .forever)
             case .flock: flock(plain.file, shared ? LOCK_SH : LOCK_EX)
             default: cfloor_wake_one_lock(plain.file, plain.word, shared ? 1 : 0, kind.politeness)
             }
@@ -167,6 +172,8 @@ struct Contest {
         func giveBack() {
             switch kind {
             case .ours: held = nil
+            // Dropped, it is released.
+            case .lease: lease = nil
             case .flock: flock(plain.file, LOCK_UN)
             default: cfloor_wake_one_unlock(plain.file, plain.word)
             }

@@ -54,6 +54,55 @@ final class LockLine: Sendable {
     }
 }
 
+/// Those who ask for one lease, and the order in which they get it.
+final class LeaseLine: Sendable {
+    typealias Waiter = WaitingThread<Bool>
+
+    private let served = Mutex<[Int]>([])
+
+    var order: [Int] { served.withLock { $0 } }
+
+    func note(_ number: Int) { served.withLock { $0.append(number) } }
+
+    /// How many stand in the queue; nil without a board.
+    static func waiters(_ store: Store) throws -> Int? {
+        let queue = try LockName(Store.Key("key")).leaseQueue
+        return try store.session.forWriting().board.forWaiting()?
+            .waiters(inQueueOfSlot: queue.slot)
+    }
+
+    /// One more asks, and is in the queue when this returns, where there is a board to tell.
+    func come(
+        _ number: Int, _ store: Store, slots: Int = 1, waiting limit: Duration = .seconds(60)
+    ) throws -> Waiter {
+        let before = try Self.waiters(store)
+        let waiter = Waiter { look in
+            let request = LeaseRequest(
+                timeToLive: .seconds(60), slots: slots, processID: Process.id, command: [])
+            let outcome = try store.session.acquireLease("key", request, waiting: limit) { _, _ in
+                look()
+            }
+            guard case .granted(let grant) = outcome else { return false }
+            self.note(number)
+            try store.session.releaseLease("key", grant.generation)
+            return true
+        }
+        let waits = waitUntil {
+            guard waiter.count > 0 else { return false }
+            guard let now = try? Self.waiters(store) else {
+                return before == nil && waiter.count > 1
+            }
+            return now == (before ?? 0) + 1
+        }
+        guard waits else { throw Unexpected("\(number) does not wait") }
+        return waiter
+    }
+
+    func come(_ numbers: Range<Int>, _ store: Store, slots: Int = 1) throws -> [Waiter] {
+        try numbers.map { try come($0, store, slots: slots) }
+    }
+}
+
 /// How many pairs of numbers that should rise do not, where they are further apart than that.
 func swappedPairs(_ order: [Int], within distance: Int = 0) -> Int {
     var swaps = 0

@@ -13,7 +13,7 @@ import Testing
     private func ticket(
         _ tickets: KeyTickets, _ look: @escaping @Sendable () -> KeySnapshot?
     ) throws -> KeyTickets.Ticket {
-        let subject = KeyTickets.Subject(name: try EntryName("key"), kind: .claim) {
+        let subject = KeyTickets.Subject(name: try EntryName("key")) {
             look().map { ($0, nil) }
         }
         return tickets.draw(

@@ -35,7 +35,7 @@ extension Store {
         @available(
             *, noasync,
             message:
-                "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+                "Write 'try await', or, to block, call it in a function that is not 'async'. At the top level of main.swift both need a function of their own."
         )
         @discardableResult
         public consuming func finalize(_ bytes: some Collection<UInt8>) throws(StoreError) -> Entry
@@ -52,7 +52,7 @@ extension Store {
         @available(
             *, noasync,
             message:
-                "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+                "Write 'try await', or, to block, call it in a function that is not 'async'. At the top level of main.swift both need a function of their own."
         )
         @discardableResult
         public consuming func finalize(contentsOfFile path: String) throws(StoreError) -> Entry {
@@ -70,7 +70,7 @@ extension Store {
         @available(
             *, noasync,
             message:
-                "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+                "Write 'try await', or, to block, call it in a function that is not 'async'. At the top level of main.swift both need a function of their own."
         )
         public func renew() throws(StoreError) { try ticket.renew() }
 
@@ -80,7 +80,7 @@ extension Store {
         @available(
             *, noasync,
             message:
-                "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+                "Write 'try await', or, to block, call it in a function that is not 'async'. At the top level of main.swift both need a function of their own."
         )
         public consuming func abandon() throws(StoreError) {
             try ticket.abandon()

@@ -22,7 +22,7 @@ extension Session {
     /// What a task waits for that wants a key's claim or value.
     func claimSubject(_ key: Store.Key) throws(StoreError) -> KeyTickets.Subject {
         let (store, name) = (try forWriting(), try EntryName(key))
-        return KeyTickets.Subject(name: name, kind: .claim) {
+        return KeyTickets.Subject(name: name) {
             // What cannot be looked at from here the task sees for itself.
             store.files.seemsElsewhere ? nil : (try? store.snapshot(of: name)).map { ($0, nil) }
         }

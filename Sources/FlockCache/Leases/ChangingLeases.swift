@@ -19,13 +19,10 @@ extension Session {
         return try withExistingStore(name.shard) { (store) throws(StoreError) -> R? in
             let edit = LeaseEdit(store: store, name: name, generation, operation)
             if store.changes == nil {
-                var mutex = try ShardMutex(store, name.shard, patience: patience)
+                let mutex = try ShardMutex(store, name.shard, patience: patience)
                 guard try mutex.file.isLinked() else { throw .replaced(store.path) }
                 guard let edited = try edit.make(change) else { return nil }
-                if edited.isOther {
-                    try edited.write()
-                    if edited.cell.isReleased { mutex.ended = name }
-                }
+                if edited.isOther { try edited.write() }
                 return edited.result
             }
             // Here what a killed process has left to tell is told first.
@@ -111,7 +108,7 @@ private struct EditedCell<R> {
         try held.begin(
             changingNames: false, .lease(name, slot: index, sequence: sequence, events))
         try write()
-        held.commit(ending: cell.isReleased ? name : nil)
+        held.commit()
     }
 }
 
@@ -144,7 +141,7 @@ extension OpenStore {
                 changingNames: false,
                 .lease(name, slot: index, sequence: sequence, cell.events(after: former)))
             try file.write(cell, in: index, durably: isDurable)
-            held.commit(ending: name)
+            held.commit()
         }
         return ends.left
     }

@@ -24,6 +24,7 @@ extension Session {
             let ended = try pass.record { () throws(StoreError) in
                 try store.reapLease(name, limits, dryRun: dryRun)
             }
+            if let ended, ended > 0, !dryRun { wakeWhoWaits(forLease: name) }
             for _ in 0..<(ended ?? 0) {
                 report(Store.Reaped(key: name.key, reason: .assumedDead))
             }
@@ -178,6 +179,7 @@ extension Session {
     /// - Parameter slot: nil for the only one that is taken.
     package func endLease(_ key: Store.Key, slot: Int?) throws(StoreError) -> ForcedRelease {
         let name = try EntryName(key)
+        noteEnd(ofLease: name)
         let ended = try withExistingStore(name.shard) {
             (store) throws(StoreError) -> ForcedRelease in
             guard try store.leaseDirectory(name.shard, making: false) != nil else {
@@ -197,6 +199,7 @@ extension Session {
                     slot: index, holder: cell.map { store.holder(of: $0) },
                     generation: cell?.generation))
         }
+        if case .ended(.some) = ended { wakeWhoWaits(forLease: name) }
         return ended ?? .ended(nil)
     }
 }
@@ -232,6 +235,6 @@ extension OpenStore {
         try held.begin(
             generation: generation, .lease(name, slot: index, sequence: sequence, events))
         try file.write(cell, in: index, durably: isDurable)
-        held.commit(ending: name)
+        held.commit()
     }
 }

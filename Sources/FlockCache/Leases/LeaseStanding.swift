@@ -135,9 +135,9 @@ extension OpenStore {
             case .held(let time): left = time
             case .elsewhere:
                 if cell.timeToLive == nil { break }
-                // Not seen so far, or renewed since: whoever looks under the mutex notes it.
-                left = try Sighting.timeLeft(of: cell, index, name, in: self)
-                if left == nil || left == 0 { return (true, nil) }
+                // Each who waits notes what it sees, so that the time counts from its first look.
+                left = Sighting.noteIfPossible(of: cell, index, name, in: self)
+                if left == 0 { return (true, nil) }
             }
             if let left { least = min(least ?? left, left) }
         }

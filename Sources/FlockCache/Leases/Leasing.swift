@@ -86,12 +86,15 @@ extension Session {
     package func releaseLease(
         _ key: Store.Key, _ generation: Store.Generation
     ) throws(StoreError) {
+        let name = try EntryName(key)
+        noteEnd(ofLease: name)
         // Where there is no record nobody has it.
         _ = try changeLease(key, generation, "release", Limits.patience) {
             (cell, _) throws(StoreError) in
             // Of one that has expired the end was told.
             if !cell.isExpired { cell.isReleased = true }
         }
+        wakeWhoWaits(forLease: name)
     }
 
     /// Whether a generation is the current one of a lease, and its time not over.

@@ -4,7 +4,7 @@ internal import SystemCalls
 ///
 /// It never sleeps itself: a thread does that between two steps, or the session's look-out for many tasks.
 /// Used by one of them at a time.
-package final class LockAttempt: @unchecked Sendable {
+package final class LockAttempt: QueuedAttempt, @unchecked Sendable {
     private let session: Session
     private let names: [LockName]
     private let mode: HeldLock.Mode

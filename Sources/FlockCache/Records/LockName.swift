@@ -28,6 +28,11 @@ package struct LockName: Sendable {
     static func byte(of hash: UInt64) -> Int { Int(hash >> 6) }
     /// Where those stand who wait: far from all locks.
     var queue: QueueName { QueueName(ofLock: hash, slot: slot(0)) }
+    /// Where those stand who wait for the lease of that name: a lock and a lease of one key are two things.
+    var leaseQueue: QueueName {
+        // Other bits of the hash than the slots of locks have.
+        QueueName(ofLease: hash, slot: Int(hash >> 18) & (BoardLayout.slotCount - 1))
+    }
     /// The byte of the journal of that name: between the locks and the queues.
     var journal: Int { 1 << 59 | byte }
 

@@ -67,5 +67,12 @@ struct QueueName: Sendable {
         self.slot = slot
     }
 
+    /// That of a lease: between the journals and the queues of locks.
+    init(ofLease hash: UInt64, slot: Int) {
+        table = Int(hash & 63)
+        start = 1 << 61 + Int(hash >> 35) << 32
+        self.slot = slot
+    }
+
     func byte(of ticket: Ticket) -> Int { start + Int(ticket.number) }
 }

@@ -3,7 +3,7 @@
 internal import Synchronization
 internal import SystemCalls
 
-/// The tasks of one session that wait for keys, whose claims or leases end: a watch of the look-out.
+/// The tasks of one session that wait for keys, whose claims end: a watch of the look-out.
 ///
 /// It looks at each key once however many tasks wait for it, and takes no lock of the store.
 ///
@@ -13,20 +13,13 @@ internal import SystemCalls
 final class KeyTickets: Watch {
     /// A key, and how to look at it.
     struct Subject: Hashable, Sendable {
-        /// Claims and leases of one name are two subjects.
-        enum Kind: Hashable, Sendable { case claim, lease(slots: Int) }
-
         let name: EntryName
-        let kind: Kind
         /// How the key is now, and when time alone may change that; nil where that cannot be told from here.
         let look: @Sendable () -> (snapshot: KeySnapshot, changes: BootTime?)?
 
-        static func == (a: Subject, b: Subject) -> Bool { a.name == b.name && a.kind == b.kind }
+        static func == (a: Subject, b: Subject) -> Bool { a.name == b.name }
 
-        func hash(into hasher: inout Hasher) {
-            hasher.combine(name)
-            hasher.combine(kind)
-        }
+        func hash(into hasher: inout Hasher) { hasher.combine(name) }
     }
 
     /// One task's wait for one key.

@@ -19,6 +19,11 @@ struct QueueRest {
         self.end = end
     }
 
+    /// The same that ends at a time if not before.
+    func ending(by time: BootTime) -> QueueRest {
+        QueueRest(board: board, word: word, bits: bits, seen: seen, end: min(end, time))
+    }
+
     /// Sleeps until its owner is called, or the time has come; true when the sleep ended by itself.
     func sleep(until deadline: BootTime) -> Bool {
         let end = min(end, deadline)

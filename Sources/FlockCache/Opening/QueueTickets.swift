@@ -1,18 +1,30 @@
-#if Async
-
 internal import Synchronization
 internal import SystemCalls
 
-/// The tasks of one session that wait for locks: a watch of the look-out.
+/// A call's way through a queue, which a thread steps, or the look-out for a task.
+protocol QueuedAttempt: AnyObject, Sendable {
+    var span: WaitSpan { get }
+    /// Goes on as far as possible without sleeping; nil when there is nothing to sleep for any more.
+    ///
+    /// - Parameter isLate: whether the last sleep ended by itself.
+    func step(isLate: Bool) throws(StoreError) -> QueueRest?
+    /// Leaves the queue; twice is fine.
+    func giveUp()
+}
+
+#if Async
+
+/// The tasks of one session that wait in queues, for locks and leases: a watch of the look-out.
 ///
-/// The look-out takes the locks itself, and does not wait for a task to be scheduled: an attempt that is first in
+/// The look-out steps the attempts itself, and does not wait for a task to be scheduled: an attempt that is first in
 /// a queue keeps others waiting.
-final class LockTickets: Watch {
-    /// How an attempt ended.
+final class QueueTickets: Watch {
+    /// How a wait ended.
     enum End: Sendable {
-        /// All its locks are held.
-        case held
-        case timedOut(Store.Key?, Holder?)
+        /// The attempt needs to sleep no more.
+        case ready
+        /// The attempt still stands in its queue: its task gives it up.
+        case timedOut
         case failed(StoreError)
         case cancelled
     }
@@ -20,7 +32,7 @@ final class LockTickets: Watch {
     /// One task's attempt.
     final class Ticket: @unchecked Sendable {
         // By the look-out's thread alone, once the ticket has been left here.
-        fileprivate let attempt: LockAttempt
+        fileprivate let attempt: any QueuedAttempt
         fileprivate var rest: QueueRest
         private let state = Mutex(State())
 
@@ -30,7 +42,7 @@ final class LockTickets: Watch {
             var resume: (@Sendable (End) -> Void)?
         }
 
-        init(_ attempt: LockAttempt, _ rest: QueueRest) {
+        init(_ attempt: any QueuedAttempt, _ rest: QueueRest) {
             self.attempt = attempt
             self.rest = rest
         }
@@ -62,7 +74,10 @@ final class LockTickets: Watch {
         }
 
         fileprivate func finish(_ end: End) {
-            if case .held = end {} else { attempt.giveUp() }
+            switch end {
+            case .ready, .timedOut: break
+            case .failed, .cancelled: attempt.giveUp()
+            }
             let resume = state.withLock { state in
                 state.end = end
                 defer { state.resume = nil }
@@ -122,24 +137,23 @@ final class LockTickets: Watch {
     private func step(_ ticket: Ticket, isLate: Bool) -> End? {
         if ticket.isCancelled { return .cancelled }
         do throws(StoreError) {
-            guard let rest = try ticket.attempt.step(isLate: isLate) else { return .held }
+            guard let rest = try ticket.attempt.step(isLate: isLate) else { return .ready }
             ticket.rest = rest
         } catch {
             return .failed(error)
         }
-        guard ticket.attempt.span.isOver else { return nil }
-        return .timedOut(ticket.attempt.awaited, ticket.attempt.holder())
+        return ticket.attempt.span.isOver ? .timedOut : nil
     }
 }
 
 extension Session {
-    /// Waits for an attempt that has begun to be over, or the task to be cancelled.
+    /// Waits until an attempt that stands in a queue needs to sleep no more, its time is over, or the task is cancelled.
     nonisolated(nonsending) func wait(
-        for attempt: LockAttempt, _ rest: QueueRest
-    ) async throws(StoreError) -> LockTickets.End {
+        for attempt: any QueuedAttempt, _ rest: QueueRest
+    ) async throws(StoreError) -> QueueTickets.End {
         let store = try forWriting()
-        let tickets = store.lookOut.watch { LockTickets() }
-        let ticket = LockTickets.Ticket(attempt, rest)
+        let tickets = store.lookOut.watch { QueueTickets() }
+        let ticket = QueueTickets.Ticket(attempt, rest)
         return await withTaskCancellationHandler {
             unsafe await withUnsafeContinuation { continuation in
                 tickets.wait(for: ticket, in: store) { unsafe continuation.resume(returning: $0) }
