@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -41,6 +42,10 @@ int64_t csystem_signal(int32_t process, int32_t signal) {
 }
 
 int32_t csystem_process_id(void) { return getpid(); }
+
+int32_t csystem_program_name(char name[16]) {
+    return syscall(SYS_gettid) == getpid() && prctl(PR_GET_NAME, name) == 0;
+}
 int32_t csystem_parent_process_id(void) { return getppid(); }
 uint32_t csystem_user_id(void) { return geteuid(); }
 

@@ -18,6 +18,7 @@ package enum Command {
     /// Runs a command line in a world of the caller's, without ending the process.
     package static func run(_ environment: Environment) -> Int32 {
         var words = environment.words
+        defer { environment.atEnd?() }
         do throws(Failure) {
             switch try ArgumentParser.parse(environment, verbs: Verb.all) {
             case .help(let verbs):

@@ -150,6 +150,8 @@ int64_t csystem_pidfd_inode(int32_t pidfd, uint64_t *inode);
 int64_t csystem_pidfd_has_exited(int32_t pidfd);
 int64_t csystem_signal(int32_t process, int32_t signal);
 int32_t csystem_process_id(void);
+/// The name of the program, ended by NUL; 0 where another thread than the first asks, whose own name may be another.
+int32_t csystem_program_name(char name[16]);
 int32_t csystem_parent_process_id(void);
 uint32_t csystem_user_id(void);
 /// Whether the group is the process's own or one of its supplementary groups.

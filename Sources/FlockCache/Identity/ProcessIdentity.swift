@@ -92,8 +92,15 @@ package struct ProcessStatus: Sendable {
     package let neverExecuted: Bool
     /// Stopped by a signal or a debugger.
     package let isStopped: Bool
+    /// Waits in the kernel for a device or a server, where a signal reaches it only if it kills.
+    package let isBlocked: Bool
     /// Clock ticks after boot, in the reader's time namespace.
     package let startTime: UInt64
+
+    /// Of the thread that began this process, whatever number `/proc` knows it by.
+    package static var own: ProcessStatus? {
+        Process.contents(of: "/proc/self/stat").flatMap { ProcessStatus($0) }
+    }
 
     /// nil when there is no such process, or `/proc` does not show it.
     package init?(of process: Int32) {
@@ -133,6 +140,7 @@ package struct ProcessStatus: Sendable {
         func number() -> UInt64? { decimal(rest.prefix { $0 != space }) }
         let space = UInt8(ascii: " ")
         isStopped = rest.first == UInt8(ascii: "T") || rest.first == UInt8(ascii: "t")
+        isBlocked = rest.first == UInt8(ascii: "D")
         skip(1)
         guard let parent = number().flatMap(Int32.init(exactly:)) else { return nil }
         skip(5)

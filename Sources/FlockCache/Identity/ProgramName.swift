@@ -1,8 +1,6 @@
 internal import SystemCalls
 
-/// The name of this process's program, as `/proc/self/comm` has it.
+/// The name of this process's program.
 enum ProgramName {
-    static let plain: [UInt8] =
-        Process.contents(of: "/proc/self/comm", upTo: 64)
-        .map { Array($0.prefix { $0 != UInt8(ascii: "\n") }) } ?? []
+    static let plain: [UInt8] = Process.programName ?? []
 }

@@ -17,6 +17,8 @@ package final class Environment {
     package var endingSignal: Int32?
     /// What a pass of the command has gone on past so far.
     var passedOver: PassedOver?
+    /// Called when the command is over.
+    var atEnd: (() -> Void)?
 
     package init(arguments: [[UInt8]], variable: @escaping (StaticString) -> [UInt8]?) {
         self.arguments = arguments

@@ -100,7 +100,12 @@ struct CallingProgram {
                 "the owner (--owner, \(Variable.owner)) is pid \(process), but there is no such process; name one "
                     + "that is running" + otherwise)
         }
-        try refuseMachine(id)
+        guard !isMachine(id) else {
+            throw Failure(
+                .configuration,
+                "the owner (--owner, \(Variable.owner)) is pid \(process), the machine's own, which never ends, and so "
+                    + "nothing that ends with it would; name another process" + otherwise)
+        }
         let command = try status(of: id)?.command ?? []
         return CallingProgram(identity: identity, command: command)
     }
@@ -198,8 +203,12 @@ struct CallingProgram {
     ///
     /// A container's may well be the program: the inode of the first PID namespace is the kernel's
     /// PROC_PID_INIT_INO.
+    private static func isMachine(_ process: Int32) -> Bool {
+        process == 1 && Process.namespace("/proc/self/ns/pid") == 0xefff_fffc
+    }
+
     private static func refuseMachine(_ process: Int32) throws(Failure) {
-        if process == 1, Process.namespace("/proc/self/ns/pid") == 0xefff_fffc {
+        if isMachine(process) {
             throw unknown(
                 "process 1 is the machine's own and never ends, so a claim for it would never end either"
             )

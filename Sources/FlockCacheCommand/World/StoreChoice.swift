@@ -126,9 +126,16 @@ extension Invocation {
         configuration.onPlanted = passedOver.planted
         configuration.onUntold = { words.say("\($0)") }
         let path = try storePath()
+        let silence = SilenceNotice.begin(environment, words, path)
+        environment.atEnd = { silence?.end() }
         if words.isVerbose { try explainStore() }
-        return try failing { () throws(StoreError) in
+        let store = try failing { () throws(StoreError) in
             try Store(path: path, configuration: configuration)
         }
+        // One that was allowed by name may be silent, although it is not of several machines.
+        if store.session.isLocal, configuration.allowedFileSystems.isEmpty {
+            silence?.end()
+        }
+        return store
     }
 }
