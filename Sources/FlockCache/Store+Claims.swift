@@ -19,7 +19,7 @@ extension Store {
     @available(
         *, noasync,
         message:
-            "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+            "Write 'try await', or, to block, call it in a function that is not 'async'. At the top level of main.swift both need a function of their own."
     )
     public func claim(
         _ key: some KeyConvertible, maxAge: Duration? = nil, staleAfter: Duration? = nil
@@ -48,7 +48,7 @@ extension Store {
     @available(
         *, noasync,
         message:
-            "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+            "Write 'try await', or, to block, call it in a function that is not 'async'. At the top level of main.swift both need a function of their own."
     )
     public func claimIfAvailable(
         _ key: some KeyConvertible, maxAge: Duration? = nil, staleAfter: Duration? = nil
@@ -81,7 +81,7 @@ extension Store {
     @available(
         *, noasync,
         message:
-            "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+            "Write 'try await', or, to block, call it in a function that is not 'async'. At the top level of main.swift both need a function of their own."
     )
     @discardableResult
     public func remove(

@@ -37,7 +37,7 @@ extension Store {
     @available(
         *, noasync,
         message:
-            "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+            "Write 'try await', or, to block, call it in a function that is not 'async'. At the top level of main.swift both need a function of their own."
     )
     @discardableResult
     public func reap(
@@ -60,7 +60,7 @@ extension Store {
     @available(
         *, noasync,
         message:
-            "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+            "Write 'try await', or, to block, call it in a function that is not 'async'. At the top level of main.swift both need a function of their own."
     )
     public func reap(
         _ limits: ReapLimits = ReapLimits(), dryRun: Bool = false, onReaped: (Reaped) -> Void

@@ -37,7 +37,7 @@ extension Store {
         @available(
             *, noasync,
             message:
-                "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+                "Write 'try await', or, to block, call it in a function that is not 'async'. At the top level of main.swift both need a function of their own."
         )
         @discardableResult
         public func append(_ record: some Collection<UInt8>) throws(StoreError) -> UInt64 {
@@ -63,7 +63,7 @@ extension Store {
         @available(
             *, noasync,
             message:
-                "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+                "Write 'try await', or, to block, call it in a function that is not 'async'. At the top level of main.swift both need a function of their own."
         )
         @discardableResult
         public func append<R: Collection<UInt8>>(
@@ -152,7 +152,7 @@ extension Store {
         @available(
             *, noasync,
             message:
-                "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+                "Write 'try await', or, to block, call it in a function that is not 'async'. At the top level of main.swift both need a function of their own."
         )
         public func trim(
             keeping count: Int? = nil, maxAge: Duration? = nil, maxBytes: Int? = nil
@@ -170,7 +170,7 @@ extension Store {
         @available(
             *, noasync,
             message:
-                "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+                "Write 'try await', or, to block, call it in a function that is not 'async'. At the top level of main.swift both need a function of their own."
         )
         @discardableResult
         public func remove() throws(StoreError) -> Bool { try session.removeJournal(name) }

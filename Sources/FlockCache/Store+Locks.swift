@@ -27,7 +27,7 @@ extension Store {
     @available(
         *, noasync,
         message:
-            "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+            "Write 'try await', or, to block, call it in a function that is not 'async'. At the top level of main.swift both need a function of their own."
     )
     public func lock<K: KeyConvertible>(
         _ keys: K..., mode: HeldLock.Mode = .exclusive, wait: Wait = .standard
@@ -43,7 +43,7 @@ extension Store {
     @available(
         *, noasync,
         message:
-            "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+            "Write 'try await', or, to block, call it in a function that is not 'async'. At the top level of main.swift both need a function of their own."
     )
     public func lock(
         _ keys: some Collection<some KeyConvertible>, mode: HeldLock.Mode = .exclusive,
@@ -98,7 +98,7 @@ extension Store {
     @available(
         *, noasync,
         message:
-            "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+            "Write 'try await', or, to block, call it in a function that is not 'async'. At the top level of main.swift both need a function of their own."
     )
     public func withLock<K: KeyConvertible, R: ~Copyable>(
         _ keys: K..., mode: HeldLock.Mode = .exclusive, wait: Wait = .standard,
@@ -113,7 +113,7 @@ extension Store {
     @available(
         *, noasync,
         message:
-            "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+            "Write 'try await', or, to block, call it in a function that is not 'async'. At the top level of main.swift both need a function of their own."
     )
     public func withLock<R: ~Copyable>(
         _ keys: some Collection<some KeyConvertible>, mode: HeldLock.Mode = .exclusive,

@@ -17,7 +17,7 @@ extension Store {
     @available(
         *, noasync,
         message:
-            "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+            "Write 'try await', or, to block, call it in a function that is not 'async'. At the top level of main.swift both need a function of their own."
     )
     public func claim(
         _ key: some KeyConvertible, maxAge: Duration? = nil, staleAfter: Duration? = nil, wait: Wait
@@ -52,7 +52,7 @@ extension Store {
     @available(
         *, noasync,
         message:
-            "Write 'try await'. At the top level of main.swift also move the call into an 'async' function."
+            "Write 'try await', or, to block, call it in a function that is not 'async'. At the top level of main.swift both need a function of their own."
     )
     public func computeIfAbsent<B: Collection<UInt8>>(
         _ key: some KeyConvertible, maxAge: Duration? = nil, wait: Wait = .standard,

@@ -39,7 +39,7 @@ import TestSupport
             ("finalize absent v", 76, ["state", "key", "text", "message"]),
             ("abandon absent", 0, []), ("remove absent", 0, []),
             ("stats", 0, ["pending", "ready", "bytes", "damaged", "exact"]),
-            ("version", 0, ["version", "format"]),
+            ("version", 0, ["version", "format", "newest_format"]),
             ("reap --dry-run", 0, ["key", "text", "reason"]), ("init", 0, []),
             ("init --durable", 73, []), ("nonsense", 64, []), ("get", 64, []), ("get ''", 64, []),
             ("claim k --max-age", 64, []), ("--store /proc/self/mem get k", 66, []),

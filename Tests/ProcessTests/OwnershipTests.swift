@@ -189,7 +189,7 @@ private let forms: [String] = [
         let stage = Stage()
         let outcome = stage.run("claim", "--owner", "1", "k")
         #expect(outcome.code == 78, "\(outcome)")
-        #expect(outcome.error.contains("--owner PID"), "\(outcome)")
+        #expect(outcome.error.contains("name another process"), "\(outcome)")
     }
 
     @Test func aClaimOfNobodyNeedsAnEnd() {

@@ -30,7 +30,7 @@ package enum Limits {
     /// The store format that this program reads and writes.
     package static let format = 1
     /// The format of a store that keeps a journal of its changes: the same, but for what a change has to tell.
-    static let newestFormat = 2
+    package static let newestFormat = 2
     /// How long a change waits for another process's change of the same shard: they take microseconds, so
     /// this long means a stopped process.
     static let patience = Duration.seconds(10)

@@ -40,10 +40,12 @@ extension StoreError {
         switch now {
         case .absent:
             "the key has neither a claim nor a value: the claim of generation \(asked) was abandoned, "
-                + "removed or reaped; claim the key again"
+                + "removed or reaped, or there was none; claim the key again"
         case .claimed(let found, let holder):
             "it has generation \(found), not \(asked): "
                 + (found > asked ? "claimed since by \(holder)" : "claimed by \(holder)")
+        case .ready(let found) where found == asked:
+            "the claim of generation \(asked) has ended: its value is published"
         case .ready(let found):
             "it has generation \(found), not \(asked): "
                 + (found > asked

@@ -16,9 +16,10 @@ extension StoreError {
         case .noPermission:
             (
                 .permissionDenied,
-                "compare its owner, group and mode, or those of the directory it is to be made in (ls -ld), with "
-                    + "this process (id); other users may use a store only if it was made so (init --mode 0770, or 0750 "
-                    + "for reading); where all of that allows it, a sandbox or a security module forbids it"
+                "this user may not write there: other users may use a store only if it was made so (init --mode 0770; "
+                    + "with 0750 its group may only read); compare owner, group and mode (ls -ld) with this process (id), "
+                    + "or name another store (--store); where all of that allows it, a sandbox or a security module "
+                    + "forbids it"
             )
         case .notPermitted:
             (
@@ -31,7 +32,8 @@ extension StoreError {
 
             (
                 .noSpace,
-                "make room: flock-cache reap --max-bytes SIZE removes values, journal trim records"
+                "make room on the device; in the store flock-cache reap --max-bytes SIZE removes values, and journal "
+                    + "trim records"
             )
         case .fileTooBig: (.noSpace, "raise the limit on file sizes (ulimit -f)")
         case .tooManyFiles: (.inputOutput, descriptorAdvice)
@@ -56,8 +58,8 @@ extension StoreError {
             .invalidKey, "use a key of \(key.bytes.count) bytes",
             reason: key.bytes.count > Limits.key
                 ? "a key has at most \(Limits.key) bytes; hash it first"
-                : "its name on disk has more than \(Limits.nameOnDisk) bytes: '/', '%' and bytes that are no letter, "
-                    + "digit or plain sign take three there; hash it first")
+                : "its name on disk has more than \(Limits.nameOnDisk) bytes: there each '/', '%', blank and "
+                    + "byte that is not ASCII takes three; hash it first")
     }
 
     static func lockKeyTooLong(_ key: Store.Key) -> StoreError {
@@ -207,14 +209,16 @@ extension StoreError {
         _ key: Store.Key, holding held: Store.Key, of holder: Holder?
     ) -> StoreError {
         let who = holder.map { "is held by \($0), which started this command" }
-        let what = who ?? "is held by this thread or task, or one that it is part of"
+        let what = who ?? "is held by this thread or task, or by the task that started it"
+        // A command has options for it; a program leaves the call out.
+        let (anew, unwaited) = holder == nil ? ("", "") : ("use --reentrant, or ", " (-n)")
         return StoreError(
             .wouldDeadlock, "wait for", key: key, holder: holder,
             reason: key == held
-                ? "it \(what); it would wait for itself: use --reentrant, or leave the inner lock out"
+                ? "it \(what); it would wait for itself: \(anew)leave the inner lock out"
                 : "lock-order violation: '\(held)' \(what), and '\(key)' sorts before it; locks are acquired in "
                     + "ascending key order, so that they cannot deadlock: take both at once, or '\(key)' first, or do "
-                    + "not wait (-n)"
+                    + "not wait\(unwaited)"
         )
     }
 

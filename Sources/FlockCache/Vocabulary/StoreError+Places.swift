@@ -36,12 +36,30 @@ extension StoreError {
     static func noAccess(_ path: String, _ status: FileStatus?) -> StoreError {
         let why =
             status.map { "it \($0.ownership), and this process is \(Self.process($0.group))" }
-            ?? "a directory on the way to it may not be entered by user \(Process.user)"
+            ?? "\(Self.barrier(on: path)) may not be entered by user \(Process.user)"
         return StoreError(
             .permissionDenied, "open the store", path: path,
             systemError: Errno.noPermission.code,
             reason: "\(Errno.noPermission.message): \(why); use a store of your own, or one made "
                 + "for a group that this user is in (init --mode 0770)")
+    }
+
+    /// The directory on the way to a path that keeps this process out.
+    private static func barrier(on path: String) -> String {
+        let bytes = Array(path.utf8)
+        for end in bytes.indices.dropFirst() where bytes[end] == UInt8(ascii: "/") {
+            do throws(Errno) {
+                _ = try FileStatus.of(path: FileName(bytes[..<end]))
+            } catch {
+                // What lies in it cannot be looked at.
+                let parent = bytes[..<end].lastIndex(of: UInt8(ascii: "/")) ?? 0
+                return printable(String(decoding: bytes[..<max(1, parent)], as: UTF8.self))
+            }
+        }
+        let parent = bytes.lastIndex(of: UInt8(ascii: "/")) ?? 0
+        return parent == 0
+            ? "a directory on the way to it"
+            : printable(String(decoding: bytes[..<parent], as: UTF8.self))
     }
 
     static func notAMember(_ path: String, _ status: FileStatus) -> StoreError {
@@ -86,7 +104,8 @@ extension StoreError {
     }
 
     private static func allowing(_ name: String) -> String {
-        "or allow it by name at your own risk (FLOCK_CACHE_ALLOW_FILE_SYSTEM=\(name))"
+        "or allow it by name at your own risk (FLOCK_CACHE_ALLOW_FILE_SYSTEM=\(name); in a program "
+            + "Configuration.allowedFileSystems)"
     }
 
     static func unsupportedFileSystem(_ path: String, _ name: String) -> StoreError {

@@ -221,7 +221,7 @@ final class ArgumentParser {
 
     private func give(_ option: Option, _ kind: OptionKind, _ text: [UInt8]?) throws(Failure) {
         guard let text else {
-            throw .usage("--\(option.name) needs a value: \(option.help)")
+            throw .usage("--\(option.name) needs a value: \(kind.expectation)")
         }
         guard let value = kind.read(text) else {
             if kind.isTooLarge(text) {

@@ -15,6 +15,8 @@ enum ForeignWord {
             has("max-age") ? ofAges(name) : nil,
             has("if-absent") || verb.group == .values ? ofValues(name) : nil,
             has("max-bytes") ? ofSizes(name) : nil,
+            verb.name == "get" && ["wait", "w", "timeout"].contains(name)
+                ? "it does not wait; for a pending claim: flock-cache wait KEY -w D" : nil,
             has("repair") && ["fix", "recover", "force"].contains(name) ? "use --repair" : nil,
         ]
         return answers.compactMap { $0 }.first

@@ -111,6 +111,6 @@ extension Variable {
         ("\(key)", "the key; of several locks the first in order"),
         ("\(generation)", "the generation (fencing token) of the claim or lease"),
         ("\(slot)", "the slot, with --slots"),
-        ("\(held)", "what is held around COMMAND, for the detection of deadlocks"),
+        ("\(held)", "what the flock-cache commands hold that started COMMAND, to detect deadlocks"),
     ]
 }

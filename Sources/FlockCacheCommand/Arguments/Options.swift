@@ -197,7 +197,7 @@ extension Option {
         "with --follow, exit after D without a record (default: forever)")
     static let nulRecords = nulEnded.explained("print raw records only, each ended by NUL")
     static let changeWait = wait.explained(
-        "wait at most D behind a stopped process (default: 10s)")
+        "wait at most D where a stopped process blocks it (default: 10s)")
     static let keep = Option(name: "keep", kind: .count, help: "keep the newest N records")
     static let keepAge = maxAge.explained("keep records younger than D")
     static let keepBytes = maxBytes.explained("keep the newest SIZE bytes")

@@ -13,7 +13,7 @@ extension Verb {
         operands: ["KEY"],
         options: [.generation, .owner, .encoded],
         detail: """
-            One waiter, if there is one, gets the claim next. A published value is never touched. Without --generation only a claim of the calling program, or of no process, is given up, so that it is safe in a trap.
+            One waiter, if there is one, gets the claim next. A published value is never touched. Without --generation only a claim of the calling program, or one made with --owner none, is given up, so that it is safe in a trap.
             """,
         exits: """
             0 given up; also if there was no claim of yours

@@ -8,7 +8,7 @@ extension Verb {
         detail: """
             Each line is ok, warning or failed, the check, what was found, and what to do, separated by tabs; on a terminal, a table. It checks the file system and its mount options, locks, permissions, free space, the clock, every record, the counts, unfinished changes, lock files that were removed while in use, and debris.
             Without --repair it changes nothing. With it, it recounts, removes stale claims and debris, completes the changes of killed processes, and quarantines corrupt records; it is safe beside everything else.
-            Where hosts share a store, --serve on one and --meet on another make one check, that the two exclude one another.
+            Where hosts share a store, run --serve on one and --meet on another to check that the two exclude one another.
             """,
         exits: """
             0 every check is ok or a warning, or was repaired
@@ -48,8 +48,11 @@ extension Verb {
     } catch {
         // What keeps every command from using the store is what is to be found.
         guard error.storeError != nil, error.code != .notAStore else { throw error }
-        findings.append(
-            Finding(.failed, "store", error.message, "see flock-cache help exit-codes"))
+        let advice =
+            error.storeError?.code == .permissionDenied
+            ? "run doctor as the user whose store it is, or as root"
+            : "remove the cause, and run doctor again"
+        findings.append(Finding(.failed, "store", error.message, advice))
     }
     try invocation.report(findings)
     return findings.contains { $0.verdict == .failed } ? .no : .yes

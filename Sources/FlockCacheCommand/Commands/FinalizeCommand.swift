@@ -6,7 +6,7 @@ extension Verb {
         operands: ["KEY", "[VALUE]"],
         options: [.generation, .file, .owner, .encoded],
         detail: """
-            Publishing is atomic: readers see no value or the complete one. Without --generation the claim must belong to the calling program, or to no process. VALUE is taken literally; use --file for contents of a file or of standard input.
+            Publishing is atomic: readers see no value or the complete one. Without --generation the claim must belong to the calling program, or have been made with --owner none. VALUE is taken literally; use --file for contents of a file or of standard input.
             """,
         exits: """
             0 published, now or before by the same claim

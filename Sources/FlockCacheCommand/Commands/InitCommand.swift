@@ -8,7 +8,7 @@ extension Verb {
         detail: """
             Needed only for settings: a store is otherwise created by its first use. Settings cannot be changed later.
 
-            With --mode 0770 the members of the directory's group use the store too, with 0750 they read it. Make the directory first, with that group: install -d -m 2770 -g GROUP DIRECTORY.
+            With --mode 0770 the members of the directory's group use the store too, with 0750 they read it. Make the directory first, with that group: install -d -m 2755 -g GROUP DIRECTORY.
             """,
         exits: """
             0 created, or exists with these settings
@@ -38,7 +38,8 @@ extension Verb {
         throw Failure(
             .cannotCreate,
             "the store at \(shown(try invocation.storePath())) exists with other settings "
-                + "(\(found.summary)); settings cannot be changed")
+                + "(\(found.summary)); settings cannot be changed: make another store, or, when no process uses this one, "
+                + "remove it and make it again")
     }
     return .yes
 }

@@ -6,7 +6,7 @@ extension Verb {
         operands: ["NAME"],
         options: [.keep, .keepAge, .keepBytes, .changeWait, .encoded],
         detail: """
-            At least one limit is required. Records beyond any of the limits are removed in whole segments: at least what was asked for is kept, and at most one segment (64 MiB) more. --keep 0 leaves nothing, and numbering continues. Readers are not disturbed.
+            At least one limit is required. Records beyond any of the limits are removed, in whole segments of up to 64 MiB: so up to one segment more than was asked for may stay. --keep 0 leaves nothing, and numbering continues. Readers are not disturbed.
             """,
         exits: """
             0 trimmed

@@ -6,7 +6,7 @@ extension Verb {
         operands: ["NAME"],
         options: [.leaseGeneration, .force, .leaseSlot, .encoded],
         detail: """
-            Either --generation or --force is required. --force ends the lease of another process and says whose it was; a lease run learns it within a second (on a network file system at its next renewal) and ends its COMMAND, other holders at their next renewal, check or release. Where several slots are taken, name one with --slot.
+            Either --generation or --force is required. --force ends the lease of another process and says whose it was. A lease run learns it within a second (on a network file system at its next renewal) and ends its COMMAND. Other holders learn it at their next renewal, check or release. Where several slots are taken, name one with --slot.
             """,
         exits: """
             0 released, now or before; with --force also if the lease was free

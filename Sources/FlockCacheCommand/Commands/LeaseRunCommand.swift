@@ -10,9 +10,9 @@ extension Verb {
             .dieWithParent, .encoded,
         ],
         detail: """
-            Acquires the lease, renews it at a third of its time to live, runs COMMAND with FLOCK_CACHE_GENERATION set, releases the lease when COMMAND has exited, and exits as COMMAND did. If the lease is lost, COMMAND gets TERM, and KILL after --kill-after. If flock-cache is killed, COMMAND is killed and the lease expires. If flock-cache is stopped, COMMAND gets TERM half a second after the lease has expired, and KILL after --kill-after: until it has ended it runs beside the next holder, which FLOCK_CACHE_GENERATION tells apart.
+            Acquires the lease, renews it at a third of its time to live, runs COMMAND with FLOCK_CACHE_GENERATION set, releases the lease when COMMAND has exited, and exits as COMMAND did. If the lease is lost, COMMAND gets TERM, and KILL after --kill-after. If flock-cache is killed, COMMAND is killed and the lease expires. If flock-cache is stopped, COMMAND gets TERM half a second after the lease has expired, and KILL after --kill-after. Until it ends, both commands run; the next holder's has the higher FLOCK_CACHE_GENERATION.
 
-            Waits 300s for the lease unless -n, -w or FLOCK_CACHE_WAIT says otherwise. With -w forever this makes a leader with standbys: failover takes at most the time to live.
+            Waits 300s for the lease, in the order of arrival, unless -n, -w or FLOCK_CACHE_WAIT says otherwise. With -w forever this makes a leader with standbys: failover takes at most the time to live.
             """,
         exits: """
             N COMMAND's exit code, or the signal that ended it

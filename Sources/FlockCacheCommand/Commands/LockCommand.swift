@@ -16,9 +16,9 @@ extension Verb {
 
             COMMAND does not inherit the locks: processes that it leaves in the background do not keep them. With -F, COMMAND is executed in place of flock-cache, and the locks are held until it has exited.
 
-            On NFS, a host that is out of contact for longer than the server's lease loses its locks; COMMAND then gets TERM, and KILL after --kill-after. With -F that is not noticed.
+            On NFS, a host that is out of contact for longer than the lease time of the NFS server loses its locks; COMMAND then gets TERM, and KILL after --kill-after. With -F that is not noticed.
 
-            COMMAND may lock only keys that sort after those already held: others could deadlock, and are refused (125) even if they are free, unless -n is given.
+            Inside COMMAND, lock only keys that sort after those already held. Any other key could deadlock, and is refused (125), free or not; with -n it is allowed.
 
             In a crontab, a run with -n -E 0 that finds the previous one still going ends silently with 0; a job that hangs is then never reported, so limit it with timeout(1). Cron mails whatever a job prints; the last example mails failures only.
             """,
@@ -55,8 +55,11 @@ extension Verb {
     }
     switch consume outcome {
     case .busy(let key, let holder):
+        let key = key ?? others[0]
+        let subject: Phrases.Subject =
+            if case .slots(let count) = mode { .slots(key, count) } else { .lock(key) }
         return try invocation.busy(
-            .lock(key ?? others[0]), holder, wait)
+            subject, holder, wait)
     case .held(let lock):
         notice.tellEnd()
         return try run(invocation, store, lock, inherited, mode)

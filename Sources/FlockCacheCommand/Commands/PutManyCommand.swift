@@ -7,8 +7,11 @@ internal import SystemCalls
 extension Invocation {
     /// Sets what the input names, and prints a line for each.
     func putMany(in store: Store) throws(Failure) -> ExitCode {
-        guard operands.isEmpty, number(.ifGeneration) == nil else {
-            throw .usage("put --null reads KEYs and VALUEs, and takes no --if-generation")
+        guard operands.isEmpty else {
+            throw .usage("put --null reads KEYs and VALUEs, and takes none as arguments")
+        }
+        guard number(.ifGeneration) == nil else {
+            throw .usage("put --null sets many values, and --if-generation is of one")
         }
         let input = try RecordInput(text(.file), self)
         var pairs = Pairs()

@@ -32,7 +32,10 @@ extension Verb {
             try store.session.remove(key, includingPending: includingPending)
         }
         if case .removed = outcome, let former {
-            invocation.words.say(Phrases.removedClaim(key, former))
+            // Whose it is does not matter where that cannot be told.
+            let caller = try? CallingProgram.find()
+            let isOwn = former.processID != nil && former.processID == caller?.identity.id
+            invocation.words.say(Phrases.removedClaim(key, former, isOwn: isOwn))
         }
         Process.unblockTermination()
         if case .pending(let holder) = outcome {

@@ -15,11 +15,11 @@ extension Verb {
 
             In a crontab '%' ends the line: write \\% in its place.
 
-            With --stale-after D others take over from this process when it has not renewed its claim for D, for example because it is stopped; it renews every third of D.
+            With --stale-after D others take over when this process has not renewed its claim for D, for example because it is stopped. It renews three times in each D.
 
             As with $(...), run waits until every process that has COMMAND's output open has closed it; the value is complete then.
 
-            On NFS, a host that is out of contact for longer than the server's lease loses its claim; COMMAND then gets TERM, and KILL after --kill-after.
+            On NFS, a host that is out of contact for longer than the lease time of the NFS server loses its claim; COMMAND then gets TERM, and KILL after --kill-after.
 
             With --fallback, where the store cannot be used at all (full, read-only, no permission), COMMAND runs without the cache, with a warning.
             """,

@@ -18,7 +18,7 @@ extension Invocation {
         case (1, let path?): return try withFile(path, of: key, body)
         case (1, nil):
             throw .usage(
-                "\(name) needs a VALUE, or --file PATH; a VALUE that begins with a hyphen stands behind --"
+                "\(name) needs a VALUE, or --file PATH; put -- before a VALUE that begins with '-'"
             )
         default: throw .usage("\(name) takes a VALUE or --file PATH, not both")
         }

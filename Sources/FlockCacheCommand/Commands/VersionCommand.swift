@@ -6,7 +6,7 @@ extension Verb {
         operands: [],
         options: [],
         detail: """
-            The version of the program, and the store format it writes. --version and -V before a command do the same.
+            The version of the program, and the formats of stores that it writes: a store with a journal of its changes has one of its own. --version and -V before a command do the same.
             """,
         exits: """
             0 printed
@@ -24,9 +24,11 @@ let programVersion = "0.1.0"
     if invocation.has(.json) {
         try invocation.print([
             .init("version", .text(programVersion)), .init("format", .number(Limits.format)),
+            .init("newest_format", .number(Limits.newestFormat)),
         ])
     } else {
-        try invocation.print("flock-cache \(programVersion) (store format \(Limits.format))")
+        let formats = "store format \(Limits.format), with --journal \(Limits.newestFormat)"
+        try invocation.print("flock-cache \(programVersion) (\(formats))")
     }
     return .yes
 }

@@ -10,7 +10,7 @@ extension Verb {
             """,
         exits: """
             0 ready: the value is printed
-            1 absent or given up, or the claim's owner has exited and no process took over within a second
+            1 no value, and no process at work on one: never claimed, given up, or its owner has exited and none took over within a second
             65 corrupt: the record was quarantined
             75 pending, with -n
             124 timed out

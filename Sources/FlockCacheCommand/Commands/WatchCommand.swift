@@ -6,7 +6,7 @@ extension Verb {
         operands: [],
         options: [.prefix, .changesFrom, .watchWait],
         detail: """
-            Each line is NUMBER, TIME, EVENT, KEY and GENERATION, separated by tabs. EVENT is claimed, taken-over, finalized, put, incremented, abandoned, removed, reaped, leased, released or expired; or restarted, with the key '/': the machine was restarted, so list the store again. Each change is printed once, in order for each key, also the changes of killed processes.
+            Each line is NUMBER, TIME, EVENT, KEY and GENERATION, separated by tabs. EVENT is claimed, taken-over, finalized, put, incremented, abandoned, removed, reaped, leased, released or expired; or restarted (with the key '/'), which means that the machine was restarted: list the store again then. Each change is printed once, in order for each key, also the changes of killed processes.
 
             Needs a store created with 'flock-cache init --journal'.
             """,

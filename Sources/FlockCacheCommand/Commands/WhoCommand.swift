@@ -9,7 +9,7 @@ extension Verb {
         detail: """
             Shows every lock, claim and lease that is held. On a terminal it prints a table, without GENERATION, WAITING and USER where a line has no room for them; elsewhere each line is KIND, KEY, PID, COMMAND, AGE, LEFT, WAITING, GENERATION, USER and STATE, separated by tabs, '-' for unknown.
 
-            KIND is lock, shared, slot-N, claim, lease or lease-N, where N is a slot. PID is the holder's; in the table, PID+PID is flock-cache and the COMMAND that it runs. STATE is running, stopped, exited (of claims and leases, whose owner has ended) or unknown. AGE is the time since it was acquired, LEFT the time until it expires; on a pipe both are seconds. Of a shared lock only the newest holder is shown. WAITING is approximate: it may include waiters for another lock. A key of more than 72 bytes may end with '…'. Some file systems cannot tell which key is locked: its KEY is then '…', without a process; who KEY still answers whether it is held.
+            KIND is lock, shared, slot-N, claim, lease or lease-N, where N is a slot. PID is the holder's; in the table, PID+PID is flock-cache and the COMMAND that it runs. STATE is running, stopped, exited (of claims and leases, whose owner has ended) or unknown. AGE is the time since it was acquired, LEFT the time until it expires; on a pipe both are seconds. Of a shared lock only the newest holder is shown. WAITING is approximate: it may include waiters for another lock. A key of more than 72 bytes may end with '…'. On some file systems it cannot be told which key is locked: a line then has '…' for KEY, and no process; who KEY still says whether KEY is held.
             """,
         exits: """
             0 shown

@@ -14,18 +14,19 @@ enum Phrases {
     enum Subject {
         case key(Store.Key)
         case lock(Store.Key)
+        case slots(Store.Key, Int)
         case lease(Store.Key)
 
         var key: Store.Key {
             switch self {
-            case .key(let key), .lock(let key), .lease(let key): key
+            case .key(let key), .lock(let key), .slots(let key, _), .lease(let key): key
             }
         }
 
         var text: String {
             switch self {
             case .key(let key): quoted(key)
-            case .lock(let key): "lock \(quoted(key))"
+            case .lock(let key), .slots(let key, _): "lock \(quoted(key))"
             case .lease(let key): "lease \(quoted(key))"
             }
         }
@@ -62,6 +63,9 @@ enum Phrases {
             return "claimed\(age) by \(name(of: holder))\(end)"
         }
         let age = holder.isAgeKnown ? " for \((holder.age + longer).spoken)" : ""
+        if case .slots(_, let count) = subject, count > 1 {
+            return "all \(count) slots are held, one\(age) by \(name(of: holder))\(end)"
+        }
         return "held\(age) by \(name(of: holder))\(end)"
     }
 
@@ -110,11 +114,14 @@ enum Phrases {
     }
 
     /// That who had the claim is not ended by its removal.
-    static func removedClaim(_ key: Store.Key, _ holder: Holder) -> String {
+    ///
+    /// - Parameter isOwn: whether that is the program that calls.
+    static func removedClaim(_ key: Store.Key, _ holder: Holder, isOwn: Bool) -> String {
         let isStopped = RunningHolder(holder)?.isStopped == true
         let what = isStopped ? "is stopped, and can be continued" : "goes on"
         // No other signal ends a process that is stopped.
         let signal = isStopped ? "-KILL " : ""
+        if isOwn { return "removed the claim of \(quoted(key)), which this program had" }
         return "removed the claim of \(quoted(key)), but \(holder.name) \(what)"
             + (holder.processID.map { "; to end it: kill \(signal)\($0)" } ?? "")
     }

@@ -1,4 +1,4 @@
-// Fails with: Write 'try await'. At the top level of main.swift also move the call into an 'async' function
+// Fails with: Write 'try await', or, to block, call it in a function that is not 'async'
 import FlockCache
 
 let store = try Store(at: "/tmp/pages")

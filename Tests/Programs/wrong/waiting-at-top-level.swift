@@ -1,4 +1,4 @@
-// Fails with: At the top level of main.swift also move the call into an 'async' function
+// Fails with: At the top level of main.swift both need a function of their own
 import FlockCache
 
 let store = try Store(at: "/tmp/pages")
