@@ -59,8 +59,13 @@ final class LeaseLine: Sendable {
     typealias Waiter = WaitingThread<Bool>
 
     private let served = Mutex<[Int]>([])
+    private let lastFreed = Mutex(BootTime(nanoseconds: 0))
 
     var order: [Int] { served.withLock { $0 } }
+    /// When it was about to be free last.
+    var freed: BootTime { lastFreed.withLock { $0 } }
+
+    func noteFreed(at time: BootTime = .now) { lastFreed.withLock { $0 = max($0, time) } }
 
     func note(_ number: Int) { served.withLock { $0.append(number) } }
 
@@ -69,6 +74,14 @@ final class LeaseLine: Sendable {
         let queue = try LockName(Store.Key("key")).leaseQueue
         return try store.session.forWriting().board.forWaiting()?
             .waiters(inQueueOfSlot: queue.slot)
+    }
+
+    /// Whether one in the queue was passed, because it did not move for too long.
+    static func somebodyWasPassed(_ store: Store) -> Bool {
+        guard let queue = try? LockName(Store.Key("key")).leaseQueue,
+            let board = try? store.session.forWriting().board.forWaiting()
+        else { return false }
+        return board.passed(in: queue) != nil
     }
 
     /// One more asks, and is in the queue when this returns, where there is a board to tell.
@@ -84,10 +97,13 @@ final class LeaseLine: Sendable {
             }
             guard case .granted(let grant) = outcome else { return false }
             self.note(number)
+            self.noteFreed()
             try store.session.releaseLease("key", grant.generation)
             return true
         }
         let waits = waitUntil {
+            // The time of who had it may be over already.
+            if self.order.contains(number) { return true }
             guard waiter.count > 0 else { return false }
             guard let now = try? Self.waiters(store) else {
                 return before == nil && waiter.count > 1

@@ -43,7 +43,7 @@ import TestSupport
 
     @Test func atTheEndOfItsTimeToo() throws {
         let store = try makeStore()
-        let kept = try #require(try store.lease("key", .seconds(1)))
+        let kept = try #require(try store.lease("key", .seconds(2)))
         try check(try line.come(0..<10, store), 10)
         _ = kept
     }
@@ -74,13 +74,19 @@ import TestSupport
     }
 
     /// Whoever asks again and again without waiting has it only when nobody waits.
+    ///
+    /// Or where those who wait have not taken it for 100 ms, or were passed, as on a busy machine they may be.
     @Test(arguments: [true, false])
     func whoDoesNotWaitOvertakesNobody(byRelease: Bool) throws {
         let store = try makeStore()
         let kept = try #require(
-            try store.lease("key", byRelease ? .seconds(3600) : .milliseconds(400)))
+            try store.lease("key", byRelease ? .seconds(3600) : .seconds(2)))
+        if !byRelease { line.noteFreed(at: BootTime.now.advanced(by: .seconds(2))) }
         let waiters = try line.come(0..<10, store)
-        if byRelease { try kept.release() }
+        if byRelease {
+            line.noteFreed()
+            try kept.release()
+        }
         let other = try Store(at: path)
         var overtaken = 0
         #expect(
@@ -88,7 +94,10 @@ import TestSupport
                 guard
                     let lease = try? other.acquireLeaseIfAvailable("key", timeToLive: .seconds(60))
                 else { return line.order.count == 10 }
-                if line.order.count < 10 { overtaken += 1 }
+                let isEarly = line.freed.milliseconds() < 100
+                if isEarly, !LeaseLine.somebodyWasPassed(store), line.order.count < 10 {
+                    overtaken += 1
+                }
                 // Released or not: the test fails where it should not have had it.
                 try? lease.release()
                 return line.order.count == 10

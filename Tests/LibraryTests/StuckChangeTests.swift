@@ -90,6 +90,7 @@ private final class ChangeSubject: @unchecked Sendable {
     private var claim: Store.Claim?
     private var lease: Store.Lease?
     private let file: String
+    private var firstSequence: UInt64 = 0
 
     init(_ path: String, _ change: StuckChangeTests.Change) throws {
         store = try Store(at: path)
@@ -102,6 +103,7 @@ private final class ChangeSubject: @unchecked Sendable {
             claim = try store.claimIfAvailable("key", staleAfter: .seconds(3600))
         case .renewLease, .releaseLease:
             lease = try store.acquireLease("key", timeToLive: .seconds(3600))
+            firstSequence = try leaseSequence()
         case .trim, .removeJournal: try store.journal("log").append([1])
         case .reap: try store.put([1], for: "key")
         default: try store.put([1], for: "other")
@@ -133,6 +135,13 @@ private final class ChangeSubject: @unchecked Sendable {
         }
     }
 
+    /// Counts what was written of the lease.
+    private func leaseSequence() throws -> UInt64 {
+        let opened = try store.session.forWriting()
+        let file = try opened.leaseFile(try EntryName("key"), making: false, writing: false)
+        return try file?.slot(0).cell?.sequence ?? 0
+    }
+
     /// Whether it was made; of what leaves nothing, whether nothing is left.
     func isMade() throws -> Bool {
         switch change {
@@ -142,7 +151,7 @@ private final class ChangeSubject: @unchecked Sendable {
         case .abandon, .claim, .claimIfAvailable:
             return try store.claimIfAvailable("key") != nil
         case .renew: return try store.claim("key").holder != nil
-        case .renewLease: return (lease?.timeLeft ?? .zero) > .seconds(3599)
+        case .renewLease: return try leaseSequence() > firstSequence
         case .releaseLease, .acquireLease:
             return try store.acquireLeaseIfAvailable("key", timeToLive: .seconds(1)) != nil
         case .append: return try store.journal("log").kept == 1...1

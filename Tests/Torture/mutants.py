@@ -256,6 +256,21 @@ MUTANTS = [
         "                generation: generation, .lease(name, slot: index, sequence: sequence, events))\n",
         ["tests ProcessTests.ChangeCrashTests/"]),
     Mutant(
+        "who is not the first asks for a lease too", "Leases/LeaseWait.swift",
+        "if try place?.isFirst() != false {",
+        "_ = try place?.isFirst()\n            if slots > 0 {",
+        ["tests LibraryTests.LeaseQueueTests/"]),
+    Mutant(
+        "a lease's release wakes nobody", "Leases/LeaseQueue.swift",
+        "TicketQueue(lock.leaseQueue, isLocal: isLocal, board: board).wakeOldest(file)",
+        "_ = isLocal",
+        ["tests LibraryTests.LeaseWaitTests/"]),
+    Mutant(
+        "who does not wait for a lease does not look whether others do", "Leases/LeaseQueue.swift",
+        "if isEmpty { return false }",
+        "if isEmpty || slots > 0 { return false }",
+        ["tests LibraryTests.LeaseQueueTests/"]),
+    Mutant(
         "a lease is changed under a mutex that was removed", "Leases/ChangingLeases.swift",
         "guard try mutex.file.isLinked() else { throw .replaced(store.path) }",
         "_ = try mutex.file.isLinked()",
