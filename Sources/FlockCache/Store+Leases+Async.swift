@@ -72,11 +72,10 @@ extension Store {
         while true {
             try Task.checkCancellation()
             if patience == nil, let rest = try attempt.step(isLate: false) {
-                let holder = try attempt.holder()
-                try tell(key, holder, slots, &notice)
+                if let holder = try attempt.holder() { try tell(key, holder, slots, &notice) }
                 switch try await session.wait(for: attempt, rest) {
                 case .ready: break
-                case .timedOut: return .busy(holder)
+                case .timedOut: return .busy(try attempt.holder())
                 case .failed(let error): throw error
                 case .cancelled: throw CancellationError()
                 }

@@ -106,6 +106,40 @@ import TestSupport
         try check(waiters, 10)
     }
 
+    /// Nobody tells that its owner has died: neither does who asks then have it before those who wait.
+    @Test func theDeathOfItsOwnerServesTheFirst() throws {
+        let store = try makeStore()
+        let owner = Child("sleep", ["1000"])
+        let identity = try #require(try ProcessIdentity(of: owner.id))
+        let request = LeaseRequest(
+            timeToLive: nil, owner: identity, processID: owner.id, command: [])
+        let outcome = try store.session.acquireLease("key", request, waiting: .zero) { _, _ in }
+        guard case .granted = outcome else {
+            Issue.record("it was not granted")
+            return
+        }
+        let waiters = try line.come(0..<3, store)
+        line.noteFreed()
+        owner.kill(SIGKILL)
+        _ = owner.wait()
+        let other = try Store(at: path)
+        var overtaken = 0
+        #expect(
+            waitUntil {
+                if let lease = try? other.acquireLeaseIfAvailable("key", timeToLive: .seconds(60)) {
+                    let isEarly = line.freed.milliseconds() < 100
+                    if isEarly, !LeaseLine.somebodyWasPassed(store), line.order.count < 3 {
+                        overtaken += 1
+                    }
+                    // Released or not: the test fails where it should not have had it.
+                    try? lease.release()
+                }
+                return line.order.count == 3
+            })
+        #expect(overtaken == 0)
+        try check(waiters, 3)
+    }
+
     @Test func aLockAndALeaseOfOneKeyDoNotMeet() throws {
         let store = try makeStore()
         let kept = try #require(try store.lease("key", .seconds(3600)))

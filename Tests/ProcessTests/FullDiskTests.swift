@@ -66,4 +66,20 @@ struct FullDiskTests {
             """)
         #expect(outcome.text == "reap 0\nfull 74\n", "\(outcome)")
     }
+
+    /// Where no file can be made there is no queue, and who waits for a lease asks from time to time.
+    @Test func withoutAFileALeaseIsWaitedForAllTheSame() {
+        let outcome = stage.script(
+            """
+            unshare -m bash -c '
+                cd $WORK; mkdir m; mount -t tmpfs -o nr_inodes=60 none m; export FLOCK_CACHE_DIR=$WORK/m/s
+                g=$(flock-cache lease acquire l --ttl 1h); n=0
+                while : > m/fill-$n; do n=$((n + 1)); done 2> /dev/null
+                flock-cache lease acquire l --ttl 1h -w 20ms 2> /dev/null; echo held $?
+                (flock-cache lease acquire l --ttl 1h -w 60s > got; echo had $?) &
+                flock-cache lease release l --generation $g; echo release $?
+                wait; umount m'
+            """)
+        #expect(outcome.text == "held 124\nrelease 0\nhad 0\n", "\(outcome)")
+    }
 }

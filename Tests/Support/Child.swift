@@ -52,7 +52,7 @@ package final class Child: @unchecked Sendable {
         posix_spawn_file_actions_adddup2(&actions, output.write, 1)
         posix_spawn_file_actions_adddup2(&actions, error.write, 2)
         // What other tests have open at this moment is not this child's: a pipe that it inherited would never end.
-        _ = closeFrom(&actions, 3)
+        guard closeFrom(&actions, 3) == 0 else { fatalError("no memory") }
         // The test runner may ignore or block signals; a child begins as in a shell.
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
@@ -179,6 +179,8 @@ package final class Child: @unchecked Sendable {
     private static func pipe() -> (read: Int32, write: Int32) {
         var ends: [Int32] = [0, 0]
         guard Glibc.pipe(&ends) == 0 else { fatalError("pipe: errno \(errno)") }
+        // For what a command that runs in this process starts.
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         return (ends[0], ends[1])
     }
 }

@@ -102,6 +102,14 @@ package struct ProcessStatus: Sendable {
         Process.contents(of: "/proc/self/stat").flatMap { ProcessStatus($0) }
     }
 
+    /// How often that thread has waited for something; nil where it cannot be told.
+    package static var ownSwitches: UInt64? {
+        guard let text = Process.contents(of: "/proc/self/status") else { return nil }
+        let name = Array("voluntary_ctxt_switches:\t".utf8)
+        let lines = text.split(separator: UInt8(ascii: "\n"))
+        return lines.first { $0.starts(with: name) }.flatMap { decimal($0.dropFirst(name.count)) }
+    }
+
     /// nil when there is no such process, or `/proc` does not show it.
     package init?(of process: Int32) {
         guard let status = try? Self.find(process) else { return nil }

@@ -15,7 +15,8 @@ struct LeasePlace: ~Copyable {
     let store: OpenStore
     private let table: LockTable
     private let name: LockName
-    /// nil where there is no room for the file: who waits then asks from time to time, as nobody could tell its turn.
+    /// nil where the file cannot be had for a shortage: who waits then asks from time to time, as nobody could tell its
+    /// turn.
     private var file: LockFile? = nil
     private var queue: TicketQueue
 
@@ -29,11 +30,7 @@ struct LeasePlace: ~Copyable {
 
     /// Takes a place in the queue.
     mutating func join(since start: BootTime) throws(StoreError) {
-        do throws(StoreError) {
-            file = try table.take(for: name)
-        } catch {
-            guard error.code == .noSpace else { throw error }
-        }
+        file = try table.takeUnlessShort(name)
         _ = try asking { (queue, file) throws(Errno) in
             try queue.join(file, since: start)
             return true
@@ -53,10 +50,14 @@ struct LeasePlace: ~Copyable {
     private mutating func hasMoved() throws(StoreError) -> Bool {
         let isThere = try asking { (_, file) throws(Errno) in try file.status().links != 0 }
         guard isThere == false, let former = file.take() else { return false }
-        let fresh = try table.open(for: name)
+        guard let fresh = try table.takeUnlessShort(name, anew: true) else {
+            queue.forget()
+            return false
+        }
         do throws(Errno) {
             file = try queue.move(from: former, to: fresh)
         } catch {
+            queue.forget()
             throw StoreError(error, "wait for the lease", path: table.file(of: name))
         }
         return true
@@ -136,7 +137,7 @@ extension OpenStore {
         if let board, !board.isWaitedFor(lock.leaseQueue) { return false }
         let table = try locks.open()
         let queue = TicketQueue(lock.leaseQueue, isLocal: isLocal, board: board)
-        let file = try table.take(for: lock)
+        guard let file = try table.takeUnlessShort(lock) else { return false }
         let isEmpty = try attempt("wait for the lease", table.file(of: lock)) { () throws(Errno) in
             try queue.isEmpty(file)
         }
@@ -155,29 +156,70 @@ extension OpenStore {
         }
         let table = try locks.open()
         let queue = TicketQueue(lock.leaseQueue, isLocal: isLocal, board: board)
-        let file = try table.take(for: lock)
+        guard let file = try table.takeUnlessShort(lock) else { return false }
         let isEmpty = try attempt("lease", table.file(of: lock)) { () throws(Errno) in
             try queue.isEmptyBehindPassed(file)
         }
         table.giveBack(file, for: lock)
         if isEmpty { return false }
+        switch try freedom(name, slots: slots, freed: board.freed(lock.leaseQueue)) {
         // Held now, it may be released before it is asked for.
-        let isFree = try isFreeForAWhile(name, slots: slots)
-        return !isFree || board.hasJustBeenFreed(lock.leaseQueue)
+        case .none: return true
+        case .forAWhile: return board.hasJustBeenFreed(lock.leaseQueue)
+        case .byDeath:
+            // Nobody tells of a death: who is first learns of it by this.
+            wakeWhoWaits(forLease: name)
+            return true
+        }
+    }
+
+    private enum Freedom {
+        /// All slots are held, or were until a moment ago.
+        case none
+        case forAWhile
+        /// An owner has exited, and nobody who waits has been told.
+        case byDeath
     }
 
     /// Whether one of a lease's slots is free, and not because its time has come to its end a moment ago.
     ///
     /// By one look at each: between two another may have got it and released it.
-    private func isFreeForAWhile(_ name: EntryName, slots: Int) throws(StoreError) -> Bool {
-        guard let file = try leaseFile(name, making: false, writing: false) else { return true }
-        for index in 0..<slots where file.timeTaken(index) == nil {
-            guard let cell = try file.slot(index).cell else { return true }
-            guard case .free = try standing(of: cell) else { continue }
-            guard !cell.isReleased, let deadline = cell.deadline else { return true }
-            let isOfThisBoot = cell.place.boot == (try place()).boot
-            if deadline.timeLeft(ofThisBoot: isOfThisBoot) < -100_000 { return true }
+    private func freedom(
+        _ name: EntryName, slots: Int, freed: BootTime
+    ) throws(StoreError) -> Freedom {
+        guard let file = try leaseFile(name, making: false, writing: false) else {
+            return .forAWhile
         }
-        return false
+        let here = try place().boot
+        var freedom = Freedom.none
+        for index in 0..<slots where file.timeTaken(index) == nil {
+            guard let cell = try file.slot(index).cell else { return .forAWhile }
+            guard case .free = try standing(of: cell) else { continue }
+            if cell.hasEnded || cell.place.boot != here { return .forAWhile }
+            let left = cell.deadline?.timeLeft(ofThisBoot: true) ?? 1
+            if left < -100_000 { return .forAWhile }
+            if left <= 0 { continue }
+            // Both are of the boot clock of the first time namespace.
+            let isTold = freed.nanoseconds / 1000 > cell.since.stamp.boot
+            if isTold { return .forAWhile }
+            freedom = .byDeath
+        }
+        return freedom
+    }
+}
+
+extension LockTable {
+    /// The file with a lock's bytes; nil where there is no room for it, or no descriptor.
+    fileprivate func takeUnlessShort(
+        _ name: LockName, anew: Bool = false
+    ) throws(StoreError) -> LockFile? {
+        do throws(StoreError) {
+            return anew ? try open(for: name) : try take(for: name)
+        } catch {
+            guard error.code == .noSpace || error.systemError == Errno.tooManyFiles.code else {
+                throw error
+            }
+            return nil
+        }
     }
 }

@@ -67,11 +67,11 @@ final class LeaseAttempt: QueuedAttempt, @unchecked Sendable {
     /// Leaves the queue; twice is fine.
     func giveUp() { place.take()?.leave() }
 
-    /// Who has it, for messages; nil where that is not known.
+    /// Who has it, for messages; nil where a slot is free, and only others who wait are in the way.
     func holder() throws(StoreError) -> Holder? {
-        guard let store = try session.existing(), let cell = try store.firstCell(of: name) else {
-            return nil
-        }
+        guard let store = try session.existing(),
+            let cell = try store.heldCell(of: name, slots: slots)
+        else { return nil }
         if let found, found.generation == cell.generation { return found.holder }
         let holder = store.holder(of: cell)
         found = (cell.generation, holder)
@@ -108,7 +108,8 @@ extension Session {
             if let rest = try attempt.step(isLate: isLate) {
                 let holder = try attempt.holder()
                 if span.isOver { return .busy(holder) }
-                try whileWaiting(holder, span.elapsed)
+                // Who only waits for others to take what is free does not wait for itself.
+                if holder != nil { try whileWaiting(holder, span.elapsed) }
                 isLate = rest.sleep(until: span.deadline)
                 continue
             }
@@ -125,15 +126,19 @@ extension Session {
         _ name: EntryName, _ request: LeaseRequest, patience: Duration = Limits.patience
     ) throws(StoreError) -> LeaseOutcome {
         if let store = try existing(), try store.othersComeFirst(name, slots: request.slots) {
-            return .busy(try store.firstCell(of: name).map { store.holder(of: $0) })
+            let cell = try store.heldCell(of: name, slots: request.slots)
+            return .busy(cell.map { store.holder(of: $0) })
         }
         return try tryLease(name, request, patience: patience)
     }
 }
 
 extension OpenStore {
-    /// The cell of a lease's first slot: that of who is named where all are taken.
-    fileprivate func firstCell(of name: EntryName) throws(StoreError) -> LeaseCell? {
-        try leaseFile(name, making: false, writing: false)?.slot(0).cell
+    /// The cell of the first slot that is held; nil where one is free.
+    fileprivate func heldCell(
+        of name: EntryName, slots: Int
+    ) throws(StoreError) -> LeaseCell? {
+        guard try !leaseOutlook(name, slots: slots).isFree else { return nil }
+        return try leaseFile(name, making: false, writing: false)?.slot(0).cell
     }
 }

@@ -125,6 +125,12 @@ struct TicketQueue {
         return file.unlock(at: name.byte(of: ticket))
     }
 
+    /// Is out of the queue: its file was closed.
+    mutating func forget() {
+        if ticket != nil { board?.leave(name) }
+        (ticket, passed, suspect) = (nil, nil, nil)
+    }
+
     /// Goes on with another board, or without one.
     mutating func use(_ board: Board?) {
         guard board !== self.board else { return }

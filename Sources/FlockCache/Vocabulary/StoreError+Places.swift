@@ -44,22 +44,18 @@ extension StoreError {
                 + "for a group that this user is in (init --mode 0770)")
     }
 
-    /// The directory on the way to a path that keeps this process out.
+    /// The directory on the way to a path that keeps this process out, as the path names it.
     private static func barrier(on path: String) -> String {
         let bytes = Array(path.utf8)
         for end in bytes.indices.dropFirst() where bytes[end] == UInt8(ascii: "/") {
             do throws(Errno) {
-                _ = try FileStatus.of(path: FileName(bytes[..<end]))
+                // Only who may search a directory may look at what is in it.
+                _ = try FileStatus.of(path: FileName(bytes[..<end] + Array("/.".utf8)))
             } catch {
-                // What lies in it cannot be looked at.
-                let parent = bytes[..<end].lastIndex(of: UInt8(ascii: "/")) ?? 0
-                return printable(String(decoding: bytes[..<max(1, parent)], as: UTF8.self))
+                return printable(String(decoding: bytes[..<end], as: UTF8.self))
             }
         }
-        let parent = bytes.lastIndex(of: UInt8(ascii: "/")) ?? 0
-        return parent == 0
-            ? "a directory on the way to it"
-            : printable(String(decoding: bytes[..<parent], as: UTF8.self))
+        return "a directory on the way to it"
     }
 
     static func notAMember(_ path: String, _ status: FileStatus) -> StoreError {

@@ -92,6 +92,11 @@ extension Board {
         memory.setTime(TicketClock.now, at: offset(queue) + BoardLayout.freed)
     }
 
+    /// When what is waited for in a queue was said to be free last.
+    func freed(_ queue: QueueName) -> BootTime {
+        memory.time(at: offset(queue) + BoardLayout.freed)
+    }
+
     /// Whether what is waited for in a queue became free a moment ago, so that who is first may be on its way.
     func hasJustBeenFreed(_ queue: QueueName) -> Bool {
         let time = memory.time(at: offset(queue) + BoardLayout.freed)

@@ -53,6 +53,7 @@ enum Phrases {
     ) -> String {
         guard let holder else {
             if case .key = subject { return "no process has claimed it" }
+            if case .lease = subject { return "other processes wait for it" }
             return "held by a process that cannot be identified"
         }
         let end =
@@ -64,7 +65,8 @@ enum Phrases {
         }
         let age = holder.isAgeKnown ? " for \((holder.age + longer).spoken)" : ""
         if case .slots(_, let count) = subject, count > 1 {
-            return "all \(count) slots are held, one\(age) by \(name(of: holder))\(end)"
+            return
+                "all \(count) slots are held or waited for: one is held\(age) by \(name(of: holder))\(end)"
         }
         return "held\(age) by \(name(of: holder))\(end)"
     }

@@ -44,9 +44,16 @@ final class SilenceNotice: Sendable {
     private func watch() {
         var blocked = Duration.zero
         var hasSpoken = false
-        while !isOver.load(ordering: .relaxed) {
+        var switches: UInt64?
+        while true {
             sleep(nanoseconds: Duration.seconds(1).clampedNanoseconds)
-            guard ProcessStatus.own?.isBlocked == true else {
+            if isOver.load(ordering: .relaxed) { return }
+            let isBlocked = ProcessStatus.own?.isBlocked == true
+            let former = switches
+            switches = isBlocked ? ProcessStatus.ownSwitches : nil
+            // Who makes many calls that wait is found in one of them each time, and is woken between them; a call
+            // whose server is away is woken when it is tried again.
+            guard let former, let now = switches, now - min(former, now) <= 1 else {
                 (blocked, hasSpoken) = (.zero, false)
                 continue
             }
@@ -55,8 +62,8 @@ final class SilenceNotice: Sendable {
             guard !hasSpoken, blocked >= max(patience, .seconds(2)) else { continue }
             hasSpoken = true
             words.say(
-                "the file system of the store at \(shown(path)) has not answered for \(blocked.spoken); this command "
-                    + "goes on when it answers; to end it: kill \(Process.id) (in the middle of a change: kill -9)"
+                "the file system of the store at \(shown(path)) has not answered for \(blocked.spoken); this command goes "
+                    + "on when it answers; to end it: kill \(Process.id) (in the middle of a change: kill -9)"
             )
         }
     }

@@ -132,10 +132,8 @@ extension Invocation {
         let store = try failing { () throws(StoreError) in
             try Store(path: path, configuration: configuration)
         }
-        // One that was allowed by name may be silent, although it is not of several machines.
-        if store.session.isLocal, configuration.allowedFileSystems.isEmpty {
-            silence?.end()
-        }
+        // One that was allowed by name is not local.
+        if store.session.isLocal { silence?.end() }
         return store
     }
 }
