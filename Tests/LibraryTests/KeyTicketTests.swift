@@ -13,9 +13,7 @@ import Testing
     private func ticket(
         _ tickets: KeyTickets, _ look: @escaping @Sendable () -> KeySnapshot?
     ) throws -> KeyTickets.Ticket {
-        let subject = KeyTickets.Subject(name: try EntryName("key")) {
-            look().map { ($0, nil) }
-        }
+        let subject = KeyTickets.Subject(name: try EntryName("key"), look: look)
         return tickets.draw(
             subject, with: nil, until: BootTime.now.advanced(by: .seconds(1000)), forChange: true)
     }

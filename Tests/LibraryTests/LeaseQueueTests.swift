@@ -74,8 +74,6 @@ import TestSupport
     }
 
     /// Whoever asks again and again without waiting has it only when nobody waits.
-    ///
-    /// Or where those who wait have not taken it for 100 ms, or were passed, as on a busy machine they may be.
     @Test(arguments: [true, false])
     func whoDoesNotWaitOvertakesNobody(byRelease: Bool) throws {
         let store = try makeStore()
@@ -87,22 +85,7 @@ import TestSupport
             line.noteFreed()
             try kept.release()
         }
-        let other = try Store(at: path)
-        var overtaken = 0
-        #expect(
-            waitUntil {
-                guard
-                    let lease = try? other.acquireLeaseIfAvailable("key", timeToLive: .seconds(60))
-                else { return line.order.count == 10 }
-                let isEarly = line.freed.milliseconds() < 100
-                if isEarly, !LeaseLine.somebodyWasPassed(store), line.order.count < 10 {
-                    overtaken += 1
-                }
-                // Released or not: the test fails where it should not have had it.
-                try? lease.release()
-                return line.order.count == 10
-            })
-        #expect(overtaken == 0)
+        #expect(line.overtakings(by: try Store(at: path), of: 10) == 0)
         try check(waiters, 10)
     }
 
@@ -122,21 +105,7 @@ import TestSupport
         line.noteFreed()
         owner.kill(SIGKILL)
         _ = owner.wait()
-        let other = try Store(at: path)
-        var overtaken = 0
-        #expect(
-            waitUntil {
-                if let lease = try? other.acquireLeaseIfAvailable("key", timeToLive: .seconds(60)) {
-                    let isEarly = line.freed.milliseconds() < 100
-                    if isEarly, !LeaseLine.somebodyWasPassed(store), line.order.count < 3 {
-                        overtaken += 1
-                    }
-                    // Released or not: the test fails where it should not have had it.
-                    try? lease.release()
-                }
-                return line.order.count == 3
-            })
-        #expect(overtaken == 0)
+        #expect(line.overtakings(by: try Store(at: path), of: 3) == 0)
         try check(waiters, 3)
     }
 

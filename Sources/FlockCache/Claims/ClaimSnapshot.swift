@@ -24,7 +24,7 @@ extension Session {
         let (store, name) = (try forWriting(), try EntryName(key))
         return KeyTickets.Subject(name: name) {
             // What cannot be looked at from here the task sees for itself.
-            store.files.seemsElsewhere ? nil : (try? store.snapshot(of: name)).map { ($0, nil) }
+            store.files.seemsElsewhere ? nil : try? store.snapshot(of: name)
         }
     }
 }

@@ -125,9 +125,26 @@ extension OpenStore {
         let lock = LockName(known: name.key)
         guard let board = board.forWaking(), board.isWaitedFor(lock.leaseQueue) else { return }
         board.noteFreed(lock.leaseQueue)
-        guard let table = try? locks.open(), let file = try? table.take(for: lock) else { return }
-        TicketQueue(lock.leaseQueue, isLocal: isLocal, board: board).wakeOldest(file)
+        // Where nobody can be woken the sleeps end by themselves.
+        _ = try? asking(lock, board) { (queue, file) throws(Errno) in
+            queue.wakeOldest(file)
+            return true
+        }
+    }
+
+    /// Asks the queue of a lease something; nil where its file cannot be had for a shortage.
+    private func asking(
+        _ lock: LockName, _ board: Board?,
+        _ body: (TicketQueue, borrowing LockFile) throws(Errno) -> Bool
+    ) throws(StoreError) -> Bool? {
+        let table = try locks.open()
+        guard let file = try table.takeUnlessShort(lock) else { return nil }
+        let queue = TicketQueue(lock.leaseQueue, isLocal: isLocal, board: board)
+        let answer = try attempt("ask who waits for the lease", table.file(of: lock)) {
+            () throws(Errno) in try body(queue, file)
+        }
         table.giveBack(file, for: lock)
+        return answer
     }
 
     /// Whether somebody waits in the queue of a lease.
@@ -135,14 +152,10 @@ extension OpenStore {
         let lock = LockName(known: name.key)
         let board = board.forWaiting()
         if let board, !board.isWaitedFor(lock.leaseQueue) { return false }
-        let table = try locks.open()
-        let queue = TicketQueue(lock.leaseQueue, isLocal: isLocal, board: board)
-        guard let file = try table.takeUnlessShort(lock) else { return false }
-        let isEmpty = try attempt("wait for the lease", table.file(of: lock)) { () throws(Errno) in
+        let isEmpty = try asking(lock, board) { (queue, file) throws(Errno) in
             try queue.isEmpty(file)
         }
-        table.giveBack(file, for: lock)
-        return !isEmpty
+        return isEmpty == false
     }
 
     /// Whether others, who wait, come before one that does not, whether the lease is free or not.
@@ -154,14 +167,10 @@ extension OpenStore {
         guard let board = board.forWaking(), board.isWaitedFor(lock.leaseQueue) else {
             return false
         }
-        let table = try locks.open()
-        let queue = TicketQueue(lock.leaseQueue, isLocal: isLocal, board: board)
-        guard let file = try table.takeUnlessShort(lock) else { return false }
-        let isEmpty = try attempt("lease", table.file(of: lock)) { () throws(Errno) in
+        let isEmpty = try asking(lock, board) { (queue, file) throws(Errno) in
             try queue.isEmptyBehindPassed(file)
         }
-        table.giveBack(file, for: lock)
-        if isEmpty { return false }
+        guard isEmpty == false else { return false }
         switch try freedom(name, slots: slots, freed: board.freed(lock.leaseQueue)) {
         // Held now, it may be released before it is asked for.
         case .none: return true

@@ -14,8 +14,8 @@ final class KeyTickets: Watch {
     /// A key, and how to look at it.
     struct Subject: Hashable, Sendable {
         let name: EntryName
-        /// How the key is now, and when time alone may change that; nil where that cannot be told from here.
-        let look: @Sendable () -> (snapshot: KeySnapshot, changes: BootTime?)?
+        /// How the key is now; nil where that cannot be told from here.
+        let look: @Sendable () -> KeySnapshot?
 
         static func == (a: Subject, b: Subject) -> Bool { a.name == b.name }
 
@@ -110,7 +110,7 @@ final class KeyTickets: Watch {
             _ = board.announce(.keys(subject.name.shard))
             _ = board.announce(.anything)
         }
-        let drawn = forChange ? subject.look()?.snapshot : nil
+        let drawn = forChange ? subject.look() : nil
         let ticket = Ticket(subject, drawn, isForChange: forChange, deadline, self)
         lines.withLock { lines in
             let isNew = lines[subject] == nil
@@ -161,18 +161,17 @@ final class KeyTickets: Watch {
         // What cannot be looked at from here the tasks see for themselves.
         let found = subject.look()
         let pause = now.advanced(by: .nanoseconds(Self.pause(hasBoard: board != nil)))
-        let nextLook = min(pause, found?.changes ?? pause)
         let (over, deadline) = lines.withLock { lines -> ([Ticket], BootTime) in
             guard var line = lines[subject] else { return ([], BootTime(nanoseconds: .max)) }
-            let over = line.tickets.filter { $0.isOver(found?.snapshot, at: now) }
-            line.tickets.removeAll { $0.isOver(found?.snapshot, at: now) }
+            let over = line.tickets.filter { $0.isOver(found, at: now) }
+            line.tickets.removeAll { $0.isOver(found, at: now) }
             line.word = word
-            line.nextLook = nextLook
+            line.nextLook = pause
             lines[subject] = line.tickets.isEmpty ? nil : line
             return (over, line.deadline)
         }
         for ticket in over { ticket.end() }
-        return min(nextLook, deadline)
+        return min(pause, deadline)
     }
 
     /// After how many nanoseconds to look at a key again.
